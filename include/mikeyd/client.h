@@ -1,0 +1,163 @@
+/*
+ * libmikeyd: MIKEY (RFC 3830) key exchange for SRTP, with the pre-shared keys in an HSM behind the
+ * mikeyd daemon.
+ *
+ * A client asks the daemon to initiate or answer an exchange and gets back the MIKEY message to
+ * send, a ticket that stands for the exchange, and, once policy allows, the SRTP master keys of the
+ * streams. It never sees a pre-shared key.
+ *
+ *   mikeyd_client_open() ... mikeyd_initiate() -> send message, keep ticket ->
+ * mikeyd_confirm(ticket, reply) -> keys mikeyd_respond(message) -> keys, send reply
+ *
+ * Threads: every function may be called from any thread. Blocking calls on one client share its
+ * connection and run side by side. Ownership: what a function returns through `out` is the caller's
+ * until the matching free or close; strings and arrays inside are owned by that object. Keys are
+ * wiped when the exchange is freed. Link with `pkg-config --libs mikeyd`.
+ */
+#ifndef MIKEYD_CLIENT_H
+#define MIKEYD_CLIENT_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <mikeyd/status.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+typedef struct mikeyd_client mikeyd_client;
+typedef struct mikeyd_exchange mikeyd_exchange;
+
+/* ---- connection
+ * ------------------------------------------------------------------------------------------------
+ */
+
+/*
+ * Connects to "unix:/run/mikeyd/mikeyd.sock" (or a bare absolute path). MIKEYD_UNREACHABLE when no
+ * daemon answers, MIKEYD_INVALID_ARGUMENT for an address of another form. A connection that breaks
+ * later is made again by the next call.
+ */
+enum mikeyd_status mikeyd_client_open(const char *address, mikeyd_client **out);
+/* Ends pending requests with MIKEYD_UNREACHABLE (their callbacks run), frees the client. NULL is
+ * allowed. */
+void mikeyd_client_close(mikeyd_client *client);
+/* "REPLAY" for MIKEYD_REPLAY; never NULL. */
+const char *mikeyd_status_name(enum mikeyd_status status);
+/* One sentence about this thread's last failed call on any client; "" when none. Valid until the
+ * thread's next call. */
+const char *mikeyd_client_error(const mikeyd_client *client);
+/* The daemon's status as a JSON object; free() it. checks: also run the token and key health
+ * checks. */
+enum mikeyd_status mikeyd_client_status(mikeyd_client *client, bool checks, char **json);
+
+/* ---- an exchange
+ * -------------------------------------------------------------------------------------------------
+ */
+
+enum mikeyd_method { MIKEYD_PSK = 0, MIKEYD_DHHMAC = 1 };
+
+/* One SRTP stream with its SRTCP: a crypto session. ssrc 0: the responder chooses; suite NULL: the
+ * policy's first. */
+struct mikeyd_stream {
+    uint32_t ssrc;
+    const char *suite;
+};
+
+struct mikeyd_offer {
+    const char *from, *to; /* identities: "sip:…", any URI, "user@host", "hex:…" */
+    const struct mikeyd_stream *streams;
+    size_t stream_count;
+    enum mikeyd_method method;
+    bool verify; /* ask for a verification message; the policy may require it */
+    bool sdp;    /* message goes into SDP: carry and protect the key-mgmt protocol list (RFC
+                    4567 4.1.4) */
+};
+
+struct mikeyd_answer {
+    const char *as; /* who answers */
+    const void *message;
+    size_t message_len;
+    const uint32_t *ssrcs; /* for the streams whose SSRC the initiator left open, in their order;
+                              missing ones are random */
+    size_t ssrc_count;
+    const void *ticket; /* of the earlier exchange, to answer an update; else NULL */
+    size_t ticket_len;
+};
+
+/* Makes an I_MESSAGE (RFC 3830 3.1). Keys are there at once only when no verification was asked
+ * for. */
+enum mikeyd_status mikeyd_initiate(mikeyd_client *client, const struct mikeyd_offer *offer,
+                                   mikeyd_exchange **out);
+/* Answers an I_MESSAGE: keys, and the R_MESSAGE when one was asked for. */
+enum mikeyd_status mikeyd_respond(mikeyd_client *client, const struct mikeyd_answer *answer,
+                                  mikeyd_exchange **out);
+/* Checks the R_MESSAGE against the ticket of the exchange (once) and gives its keys. */
+enum mikeyd_status mikeyd_confirm(mikeyd_client *client, const void *ticket, size_t ticket_len,
+                                  const void *reply, size_t reply_len, mikeyd_exchange **out);
+/* A new TGK, and more streams if given, in the same crypto session bundle (RFC 3830 4.5). */
+enum mikeyd_status mikeyd_update(mikeyd_client *client, const void *ticket, size_t ticket_len,
+                                 const struct mikeyd_stream *streams, size_t stream_count,
+                                 bool verify, mikeyd_exchange **out);
+
+/* ---- its results
+ * -------------------------------------------------------------------------------------------------
+ */
+
+struct mikeyd_srtp_key {
+    uint8_t cs; /* crypto session ID, from 1 in the order of the streams */
+    uint32_t ssrc, roc;
+    const char *suite;
+    uint8_t key[32], salt[14], mki[255];
+    uint8_t key_len, salt_len, mki_len;
+};
+
+/* I_MESSAGE or R_MESSAGE to send; NULL (and 0) when there is none. */
+const uint8_t *mikeyd_exchange_message(const mikeyd_exchange *exchange, size_t *len);
+/* The sealed ticket to hand to mikeyd_confirm() or mikeyd_update(). Holds no secret in clear, but
+ * treat it as private. */
+const uint8_t *mikeyd_exchange_ticket(const mikeyd_exchange *exchange, size_t *len);
+/* Number of keys; *keys points to the first. */
+size_t mikeyd_exchange_keys(const mikeyd_exchange *exchange, const struct mikeyd_srtp_key **keys);
+/* Who is at each end, as text; "" when not known. */
+const char *mikeyd_exchange_from(const mikeyd_exchange *exchange);
+const char *mikeyd_exchange_to(const mikeyd_exchange *exchange);
+uint32_t mikeyd_exchange_csb_id(const mikeyd_exchange *exchange);
+/* The "a=key-mgmt:mikey …" attribute line of the message, without CRLF; NULL when there is no
+ * message. */
+const char *mikeyd_exchange_sdp(const mikeyd_exchange *exchange);
+/* Wipes the keys and frees. NULL is allowed. */
+void mikeyd_exchange_free(mikeyd_exchange *exchange);
+
+/* ---- pipelined, for event loops
+ * ------------------------------------------------------------------------------------ */
+
+/*
+ * Many requests in flight on one connection. Callbacks run inside mikeyd_client_dispatch() or
+ * mikeyd_client_close(), in the thread that calls it, once for each accepted submission. exchange
+ * is NULL unless status is MIKEYD_OK, and then the callback's to free.
+ */
+typedef void mikeyd_done(void *user, enum mikeyd_status status, mikeyd_exchange *exchange);
+enum mikeyd_status mikeyd_submit_initiate(mikeyd_client *client, const struct mikeyd_offer *offer,
+                                          mikeyd_done *done, void *user);
+enum mikeyd_status mikeyd_submit_respond(mikeyd_client *client, const struct mikeyd_answer *answer,
+                                         mikeyd_done *done, void *user);
+enum mikeyd_status mikeyd_submit_confirm(mikeyd_client *client, const void *ticket,
+                                         size_t ticket_len, const void *reply, size_t reply_len,
+                                         mikeyd_done *done, void *user);
+enum mikeyd_status mikeyd_submit_update(mikeyd_client *client, const void *ticket,
+                                        size_t ticket_len, const struct mikeyd_stream *streams,
+                                        size_t stream_count, bool verify, mikeyd_done *done,
+                                        void *user);
+/* To poll: the descriptor and the events wanted now (POLLIN, POLLOUT). */
+int mikeyd_client_fd(const mikeyd_client *client);
+short mikeyd_client_events(const mikeyd_client *client);
+/* Sends and receives what it can without blocking. MIKEYD_UNREACHABLE when the connection broke
+ * (callbacks have run). */
+enum mikeyd_status mikeyd_client_dispatch(mikeyd_client *client);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

@@ -1,0 +1,20 @@
+/* A private key in the token as an EVP_PKEY, through libp11: signs the audit log's checkpoints. */
+#ifndef PKCS11_SIGNER_H
+#define PKCS11_SIGNER_H
+
+#include "pkcs11/token.h"
+
+struct token_signer;
+
+/* Finds private and public key by label mikeyd/audit/NAME/GENERATION. */
+enum mikeyd_status token_signer_open(struct token *token, const char *name, unsigned generation,
+                                     struct token_signer **out, struct error *err);
+void token_signer_close(struct token_signer *signer);
+/* DER ECDSA over a SHA-256 digest. *len: capacity in, length out. One thread at a time. */
+enum mikeyd_status token_signer_sign(struct token_signer *signer, const uint8_t digest[32],
+                                     uint8_t *signature, size_t *len, struct error *err);
+/* SubjectPublicKeyInfo PEM; caller frees with free(). NULL when memory runs out. */
+char *token_signer_public_pem(struct token_signer *signer);
+const char *token_signer_label(const struct token_signer *signer);
+
+#endif

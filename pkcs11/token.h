@@ -1,0 +1,220 @@
+/*
+ * One PKCS#11 token holding MIKEY pre-shared keys: module, login, session pool, keys, HMAC and
+ * in-token derivation.
+ *
+ * A session serves one operation and one thread at a time. Keys are enumerated once at open (and at
+ * token_rescan), never searched on the request path. Handles carry the generation of the module's
+ * initialisation: after any re-initialisation they are resolved again by CKA_ID before use. Every
+ * CKR but CKR_OK drops the session it came from.
+ */
+#ifndef PKCS11_TOKEN_H
+#define PKCS11_TOKEN_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/error.h"
+#include "base/hmac.h"
+
+struct token;
+struct token_session;
+
+/* ---- opening
+ * ------------------------------------------------------------------------------------------------
+ */
+
+enum token_copies { TOKEN_COPIES_AUTO, TOKEN_COPIES_ON, TOKEN_COPIES_OFF };
+
+struct token_config {
+    const char *module; /* path of the PKCS#11 module */
+    const char *uri; /* RFC 7512, names the token by label or serial; slot numbers and pin-value are
+                        refused */
+    const char *pin_file;  /* regular file of this user (or root), mode 0400 or 0600; one line */
+    const char *init_args; /* LibraryParameters for NSS softokn; NULL or "" for others */
+    unsigned sessions;     /* 1 .. 256 */
+    enum token_copies session_copies;
+    unsigned call_timeout_ms;
+    bool read_write;   /* ceremony: sessions are R/W; the daemon's are not (session objects need no
+                          R/W) */
+    bool provisioning; /* ceremony: do not refuse the token for findings on keys; report them
+                          (token_key.findings) */
+};
+
+/*
+ * Loads the module (libp11 and its function list), finds the one token the URI names, reads the PIN
+ * (one attempt, none on FINAL_TRY), opens the sessions, runs the known-answer tests (RFC 2202, RFC
+ * 4231 on the token; MIKEY's PRF when the token has the SP 800-108 mechanism), enumerates and
+ * checks the keys. TOKEN_DOWN or INVALID_ARGUMENT; the text names token, operation and CKR.
+ */
+enum mikeyd_status token_open(const struct token_config *config, struct token **out,
+                              struct error *err);
+void token_close(struct token *token);
+
+struct token_facts {
+    char label[33], serial[17], manufacturer[33], model[17];
+    const char *module;
+    bool hkdf;           /* CKM_HKDF_DERIVE works: epsk can be imported in the token */
+    bool prf_derive;     /* the SP 800-108 KDF is MIKEY's PRF, proven by known answer */
+    bool session_copies; /* hot keys are used as session-object copies */
+    unsigned sessions;
+    uint64_t generation; /* of the module's initialisation; 1 at first */
+    uint64_t calls;      /* PKCS#11 sign/derive/create/destroy operations so far */
+    uint64_t hmacs, derives, objects_created;
+    unsigned hmac_us; /* measured at start: one HMAC-SHA-256 on a hot key */
+    bool up;
+};
+void token_get_facts(const struct token *token, struct token_facts *out);
+/* For the health check: C_GetTokenInfo and presence of every key. */
+enum mikeyd_status token_check_health(struct token *token, struct error *err);
+
+/* ---- keys
+ * ---------------------------------------------------------------------------------------------------
+ */
+
+enum token_kind {
+    TOKEN_PSK,
+    TOKEN_EPSK,
+    TOKEN_EPSKX,
+    TOKEN_PAIR,
+    TOKEN_TICKET,
+    TOKEN_AUDIT,
+    TOKEN_KIND_COUNT
+};
+const char *token_kind_name(enum token_kind kind); /* "psk", "epsk" ... */
+bool token_kind_by_name(const char *name, enum token_kind *out);
+
+#define TOKEN_NAME_MAX 96
+#define TOKEN_BLOCKS_MAX 8
+
+/* One object: a 32-byte block of a key, or the whole of a shorter one. */
+struct token_object {
+    uint8_t id[16];       /* CKA_ID */
+    unsigned long handle; /* CK_OBJECT_HANDLE, valid while generation matches */
+    uint64_t generation;
+    bool is_copy;           /* a session-object copy is what handle names */
+    unsigned long original; /* the token object's handle */
+};
+
+/* A key by its label mikeyd/KIND/NAME/GENERATION; blocks in order (#1, #2 ...). Owned by the token.
+ */
+struct token_key {
+    enum token_kind kind;
+    char name[TOKEN_NAME_MAX];
+    unsigned generation;
+    struct token_object block[TOKEN_BLOCKS_MAX];
+    size_t block_count;
+    unsigned bits;                     /* true length of the key, before padding */
+    char start_date[11], end_date[11]; /* "2026-11-21" or empty */
+    uint32_t findings;                 /* TOKEN_FINDING_* bits */
+};
+
+/* Why a key is refused (fatal ones) or reported. token_finding_text() explains each bit. */
+#define TOKEN_FINDING_EXTRACTABLE (1u << 0)   /* fatal: CKA_EXTRACTABLE is true */
+#define TOKEN_FINDING_NOT_SENSITIVE (1u << 1) /* fatal */
+#define TOKEN_FINDING_READABLE (1u << 2)      /* fatal: CKA_VALUE comes back with length > 0 */
+#define TOKEN_FINDING_NOT_PRIVATE (1u << 3)   /* fatal */
+#define TOKEN_FINDING_MODIFIABLE (1u << 4)    /* reported */
+#define TOKEN_FINDING_USAGE                                                                        \
+    (1u << 5) /* fatal: WRAP, UNWRAP, ENCRYPT or DECRYPT on, or SIGN/DERIVE beyond the kind */
+#define TOKEN_FINDING_MECHANISMS                                                                   \
+    (1u << 6) /* reported: ALLOWED_MECHANISMS wider than the kind's (or unsupported by the token)  \
+               */
+#define TOKEN_FINDING_DUPLICATE (1u << 7) /* fatal: another object has the same label or CKA_ID */
+#define TOKEN_FINDING_BLOCK_MISSING (1u << 8) /* fatal: blocks are not #1 .. #n */
+#define TOKEN_FINDING_TYPE (1u << 9)          /* fatal: not CKO_SECRET_KEY / CKK_GENERIC_SECRET */
+#define TOKEN_FINDING_SHORT (1u << 10)        /* reported: under 128 bits */
+#define TOKEN_FINDING_DATES (1u << 11)        /* reported: outside start/end date */
+#define TOKEN_FINDING_HISTORY                                                                      \
+    (1u << 12) /* reported: ALWAYS_SENSITIVE or NEVER_EXTRACTABLE false (created, unwrapped) */
+#define TOKEN_FINDING_LABEL                                                                        \
+    (1u << 13) /* reported: label starts with mikeyd/ but is not one of ours */
+#define TOKEN_FINDING_FATAL                                                                        \
+    (TOKEN_FINDING_EXTRACTABLE | TOKEN_FINDING_NOT_SENSITIVE | TOKEN_FINDING_READABLE |            \
+     TOKEN_FINDING_NOT_PRIVATE | TOKEN_FINDING_USAGE | TOKEN_FINDING_DUPLICATE |                   \
+     TOKEN_FINDING_BLOCK_MISSING | TOKEN_FINDING_TYPE)
+const char *token_finding_text(uint32_t one_bit);
+
+size_t token_key_count(const struct token *token);
+const struct token_key *token_key_at(const struct token *token, size_t index);
+/*
+ * The key of that name. TOKEN_DOWN ("no object mikeyd/psk/x/1 in token ...") when absent, POLICY
+ * naming the findings when its attributes would let it out. The pointer stays valid until
+ * token_close, also across rescans.
+ */
+enum mikeyd_status token_key_find(const struct token *token, enum token_kind kind, const char *name,
+                                  unsigned generation, const struct token_key **out,
+                                  struct error *err);
+/* Looks for new and vanished objects (after SIGHUP). Running requests keep the keys they have. */
+enum mikeyd_status token_rescan(struct token *token, struct error *err);
+
+/* ---- sessions
+ * -----------------------------------------------------------------------------------------------
+ */
+
+/* Takes a session, waiting at most timeout_ms. TOKEN_BUSY, TOKEN_DOWN. A worker keeps its own. */
+enum mikeyd_status token_session_acquire(struct token *token, unsigned timeout_ms,
+                                         struct token_session **out, struct error *err);
+void token_session_release(struct token_session *session);
+
+/* ---- HMAC
+ * ---------------------------------------------------------------------------------------------------
+ */
+
+/*
+ * Runs independent jobs (key: struct token_object of this token). Fast tokens: one after the other
+ * on this session; slow tokens (hmac_us over 50): spread over idle sessions of the pool. On an
+ * error: the session is replaced, a lost login is repeated once for all, the batch is retried once;
+ * then TOKEN_DOWN naming the CKR.
+ */
+enum mikeyd_status token_hmac_batch(struct token_session *session, struct hmac_job *jobs,
+                                    size_t count, struct error *err);
+/*
+ * HMAC under a key given in clear, as a session object that lives for one C_Sign (create, sign,
+ * destroy): the MAC of a message when its authentication key had to be computed by HMAC calls.
+ */
+enum mikeyd_status token_hmac_bytes(struct token_session *session, enum hmac_hash hash,
+                                    const uint8_t *key, size_t key_len, const uint8_t *const data[],
+                                    const size_t len[], size_t parts, uint8_t *tag,
+                                    struct error *err);
+
+/* ---- derivation in the token
+ * --------------------------------------------------------------------------------- */
+
+enum token_derived {
+    TOKEN_DERIVED_HMAC,
+    TOKEN_DERIVED_AES
+}; /* signs MACs; encrypts by CKM_AES_CTR */
+
+/*
+ * MIKEY's PRF inside the token (SP 800-108 double pipeline without counter) for a PSK of one block:
+ * out_len bytes as a sensitive, non-extractable session object. UNSUPPORTED without the mechanism.
+ * Destroy with token_object_destroy.
+ */
+enum mikeyd_status token_prf_derive(struct token_session *session, const struct token_object *key,
+                                    enum hmac_hash hash, const uint8_t *label, size_t label_len,
+                                    enum token_derived as, size_t out_len, unsigned long *handle,
+                                    struct error *err);
+enum mikeyd_status token_hmac_handle(struct token_session *session, unsigned long handle,
+                                     enum hmac_hash hash, const uint8_t *const data[],
+                                     const size_t len[], size_t parts, uint8_t *tag,
+                                     struct error *err);
+enum mikeyd_status token_aes_ctr(struct token_session *session, unsigned long handle,
+                                 const uint8_t iv[16], uint8_t *data, size_t len,
+                                 struct error *err);
+void token_object_destroy(struct token_session *session, unsigned long handle);
+
+/*
+ * Imports an EPSK for one pair in the token: HKDF extract and expand (RFC 5869) with
+ * CKM_HKDF_DERIVE; the 32-byte result is a sensitive, non-extractable session object usable as
+ * job.key and for token_prf_derive. *out is caller memory; release with
+ * token_object_destroy(session, out->handle). When out->generation is stale the caller derives
+ * again.
+ */
+enum mikeyd_status token_hkdf_pair(struct token_session *session, const struct token_key *epsk,
+                                   const uint8_t *info, size_t info_len, struct token_object *out,
+                                   struct error *err);
+/* The generation that handles must carry to be used now. */
+uint64_t token_generation(const struct token *token);
+
+#endif

@@ -1,0 +1,126 @@
+/*
+ * One key exchange request, start to end: policy -> parse -> clock -> replay -> MAC on the token ->
+ * replay insert -> decrypt -> session keys -> audit record -> result. Straight-line code run by one
+ * worker; RFC 3830 5.3 gives the order.
+ */
+#ifndef EXCHANGE_EXCHANGE_H
+#define EXCHANGE_EXCHANGE_H
+
+#include "audit/audit.h"
+#include "base/identity.h"
+#include "base/suite.h"
+#include "mikey/exchange.h"
+#include "pkcs11/token.h"
+#include "policy/policy.h"
+#include "store/store.h"
+
+/* ---- the service: shared by all workers
+ * ----------------------------------------------------------------------- */
+
+struct exchange_service;
+
+struct exchange_service_config {
+    struct token *token;
+    struct replay_store *store;
+    struct audit_log *audit;
+    struct policy_budget *budget;
+    unsigned pair_cache; /* pair keys derived in the token kept at once; 0: default 4096 */
+};
+
+/*
+ * Binds the policy's keys to token objects and derives the ticket keys (token kind ticket, any one
+ * generation's newest). TOKEN_DOWN naming the missing object and the command that makes it.
+ */
+enum mikeyd_status exchange_service_open(const struct exchange_service_config *config,
+                                         struct policy *policy, struct exchange_service **out,
+                                         struct error *err);
+void exchange_service_close(struct exchange_service *service);
+/* Puts another policy in force, atomically: all its keys are bound first; on failure the old one
+ * stays. Takes a reference. */
+enum mikeyd_status exchange_service_set_policy(struct exchange_service *service,
+                                               struct policy *policy, struct error *err);
+/* The policy in force, referenced for the caller. */
+struct policy *exchange_service_policy(struct exchange_service *service);
+
+struct exchange_stats {
+    uint64_t initiated, responded, confirmed, updated;
+    uint64_t refused[MIKEYD_STATUS_COUNT];
+    uint64_t keys_released;
+};
+void exchange_service_stats(struct exchange_service *service, struct exchange_stats *out);
+
+/* ---- a worker: one thread, one token session, its scratch
+ * ------------------------------------------------------ */
+
+struct exchange_worker;
+enum mikeyd_status exchange_worker_open(struct exchange_service *service,
+                                        struct exchange_worker **out, struct error *err);
+void exchange_worker_close(struct exchange_worker *worker);
+
+/* ---- one request
+ * ------------------------------------------------------------------------------------------------
+ */
+
+enum exchange_operation { EXCHANGE_INITIATE, EXCHANGE_RESPOND, EXCHANGE_CONFIRM, EXCHANGE_UPDATE };
+
+/* Who asks: by SO_PEERCRED on the Unix socket, or the subject alternative name the gate verified.
+ */
+struct exchange_caller {
+    bool has_uid;
+    uid_t uid;
+    const char *san; /* or NULL */
+};
+
+struct exchange_stream {
+    uint32_t ssrc;
+    const char *suite; /* NULL: the policy's first */
+};
+
+struct exchange_request {
+    enum exchange_operation operation;
+    struct exchange_caller caller;
+    const char *from, *to;                 /* initiate */
+    const char *as;                        /* respond */
+    const struct exchange_stream *streams; /* initiate, update (added streams) */
+    size_t stream_count;
+    const uint32_t *ssrcs; /* respond: for streams whose SSRC is 0, in order */
+    size_t ssrc_count;
+    enum policy_method method;
+    bool verify;
+    bool sdp;               /* carry SDP IDs */
+    const uint8_t *message; /* respond: I_MESSAGE; confirm: R_MESSAGE */
+    size_t message_len;
+    const uint8_t *ticket; /* confirm, update; respond to an update */
+    size_t ticket_len;
+};
+
+struct exchange_key {
+    uint8_t cs;
+    uint32_t ssrc, roc;
+    enum srtp_suite suite;
+    struct mikey_session_key value;
+    const uint8_t *mki;
+    size_t mki_len;
+};
+
+/* All memory is the worker's and valid until its next request or exchange_result_wipe(). */
+struct exchange_result {
+    const uint8_t *message; /* I_MESSAGE or R_MESSAGE to send; NULL when none */
+    size_t message_len;
+    const uint8_t *ticket;
+    size_t ticket_len;
+    const struct exchange_key *keys; /* secure heap */
+    size_t key_count;
+    struct identity from, to;
+    uint32_t csb_id;
+    uint64_t audit_sequence; /* nothing may leave before audit_durable() has reached it */
+};
+
+/* Serves one request. Refusals are counted and audited here. result is wiped on every failure. */
+enum mikeyd_status exchange_serve(struct exchange_worker *worker,
+                                  const struct exchange_request *request,
+                                  struct exchange_result *result, struct error *err);
+/* Wipes the keys of the last result. */
+void exchange_result_wipe(struct exchange_worker *worker);
+
+#endif

@@ -1,0 +1,129 @@
+/*
+ * The cryptographic steps of a PSK exchange (RFC 3830 3.1, 5.2 - 5.4): seal and open an I_MESSAGE,
+ * seal and verify an R_MESSAGE, session keys from a TGK. Policy, clocks, replay and audit are the
+ * caller's; the order of steps is fixed there. All functions work in caller-provided memory and do
+ * not allocate on the PSK path.
+ */
+#ifndef MIKEY_EXCHANGE_H
+#define MIKEY_EXCHANGE_H
+
+#include "mikey/message.h"
+#include "mikey/psk.h"
+
+struct mikey_stream {
+    uint32_t ssrc; /* 0: the responder chooses */
+    uint32_t roc;
+    enum srtp_suite suite;
+};
+
+/* An I_MESSAGE to build. Views; nothing is kept. */
+struct mikey_init {
+    enum mikey_algorithms algorithms;
+    bool verify;
+    bool update; /* no RAND payload; rand below still feeds the keys */
+    uint32_t csb_id;
+    uint64_t t; /* NTP-UTC, unique for this sender */
+    const uint8_t *rand;
+    size_t rand_len;          /* 16 .. 255 */
+    struct identity idi, idr; /* sent when len > 0, IDi first */
+    const struct mikey_stream *streams;
+    size_t stream_count;               /* 0 .. 255; one SP per distinct suite */
+    const struct mikey_key_data *keys; /* one or more; none only in an update */
+    size_t key_count;
+    bool sdp_ids; /* carry General Extension 1 "mikey" (RFC 4567 4.1.4) */
+};
+
+/* Seals an I_MESSAGE into out. keys is the worker's scratch; released before return, on every path.
+ */
+enum mikeyd_status mikey_seal_init(const struct mikey_init *init, const struct mikey_psk *psk,
+                                   struct mikey_message_keys *keys, struct byte_writer *out,
+                                   struct error *err);
+
+/*
+ * Authenticates a parsed I_MESSAGE: derives the message keys (they stay in `keys` for decrypt and
+ * reply), verifies the MAC in constant time. AUTH_FAILED when wrong. rand: of the message, or of
+ * the first message for an update. On failure keys are released; on OK the caller releases them
+ * with psk->ops->release.
+ */
+enum mikeyd_status mikey_authenticate_init(const struct mikey_message *m, const uint8_t *rand,
+                                           size_t rand_len, const struct mikey_psk *psk,
+                                           struct mikey_message_keys *keys, struct error *err);
+
+/*
+ * Decrypts the Encr data of an authenticated I_MESSAGE into plain (secure heap, capacity cap >=
+ * m->encrypted_len) and parses it; entries are views into plain.
+ */
+enum mikeyd_status mikey_open_init(const struct mikey_message *m, const struct mikey_psk *psk,
+                                   struct mikey_message_keys *keys, uint8_t *plain, size_t cap,
+                                   struct mikey_key_data *out, size_t *count, struct error *err);
+
+/* How V and T of a reply are formed; the zero value is the RFC. */
+struct mikey_reply_rules {
+    bool v_covers_t_only; /* interop v_covers_ids: false */
+    bool any_timestamp;   /* interop reply_timestamp: any: T of the reply may differ from the
+                             Initiator's */
+};
+
+/*
+ * Seals the R_MESSAGE for an authenticated I_MESSAGE: same CSB ID and T, the CS map with SSRCs
+ * filled in, IDr when the I_MESSAGE carried one, V over message || IDi || IDr || T (RFC 3830 5.2).
+ * cs has m->cs_count entries.
+ */
+enum mikeyd_status mikey_seal_reply(const struct mikey_message *m, const struct mikey_cs *cs,
+                                    const struct mikey_psk *psk, struct mikey_message_keys *keys,
+                                    struct byte_writer *out, struct error *err);
+
+/* What an Initiator remembers to check a reply against. */
+struct mikey_expected_reply {
+    enum mikey_algorithms algorithms;
+    uint32_t csb_id;
+    struct mikey_timestamp t;
+    const uint8_t *rand;
+    size_t rand_len;
+    struct identity idi, idr;
+    const struct mikey_stream *streams;
+    size_t stream_count;
+    struct mikey_reply_rules rules;
+};
+
+/*
+ * Checks a parsed R_MESSAGE, or a type 6 message that carries V, without key first (type, CSB ID,
+ * T, CS map: SSRCs that were chosen stay, zero ones are filled and distinct, IDr equal), then
+ * verifies V. Keys are released before return.
+ */
+enum mikeyd_status mikey_verify_reply(const struct mikey_message *r,
+                                      const struct mikey_expected_reply *expected,
+                                      const struct mikey_psk *psk, struct mikey_message_keys *keys,
+                                      struct error *err);
+
+/* Error message (type 6): HDR, T, ERR; authenticated with V when psk is not NULL (keys then derived
+ * by the caller). */
+enum mikeyd_status mikey_build_error(const struct mikey_message *m, uint8_t error_number,
+                                     const struct mikey_psk *psk, struct mikey_message_keys *keys,
+                                     struct byte_writer *out, struct error *err);
+
+/* SRTP master key and salt of one crypto session. Secure heap; wiped by the caller. */
+struct mikey_session_key {
+    uint8_t key[SRTP_KEY_MAX];
+    uint8_t salt[SRTP_SALT_MAX];
+};
+
+/*
+ * Derives (TGK) or copies (TEK) key and salt for CS cs_id (1 .. 255) by RFC 3830 4.1.3. A
+ * transported salt is used when long enough, else one is derived. UNSUPPORTED when a TEK is shorter
+ * than the suite needs.
+ */
+enum mikeyd_status mikey_session_key(enum mikey_prf prf, const struct mikey_key_data *key,
+                                     uint8_t cs_id, uint32_t csb_id, const uint8_t *rand,
+                                     size_t rand_len, enum srtp_suite suite,
+                                     struct mikey_session_key *out, struct error *err);
+
+/*
+ * The PRF on the host for keys in clear (TGKs): outlen bytes from inkey and label (RFC 3830 4.1.2,
+ * 6043 6.1).
+ */
+enum mikeyd_status mikey_prf_host(enum mikey_prf prf, const uint8_t *inkey, size_t inkey_len,
+                                  const uint8_t *label, size_t label_len, uint8_t *out,
+                                  size_t out_len, struct error *err);
+
+#endif

@@ -1,0 +1,113 @@
+/*
+ * How the engine computes with a pre-shared key it never sees (RFC 3830 4.1.2, 4.1.4, 4.2).
+ *
+ * Two layers, both const vtables:
+ *   mikey_hmac_ops  an HMAC service keyed by reference, batched. Unit tests use OpenSSL
+ * (mikey_host_hmac), the daemon a token session. mikey_psk_ops   "make the three message keys, MAC
+ * with one, encrypt with one". mikey_psk_by_hmac runs the PRF as HMAC calls over the first layer
+ * (strategy "sign"); the daemon has another that stays in the token (strategy "derive").
+ */
+#ifndef MIKEY_PSK_H
+#define MIKEY_PSK_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/error.h"
+#include "base/hmac.h"
+
+/* PRF func of HDR: 0 MIKEY-1 (RFC 3830 4.1.2), 1 PRF-HMAC-SHA-256 (RFC 6043 6.1). */
+enum mikey_prf { MIKEY_PRF_1 = 0, MIKEY_PRF_HMAC_SHA256 = 1 };
+
+struct mikey_hmac_ops {
+    /* Runs all jobs; jobs of one batch do not depend on each other. Nothing of a failed batch is
+     * used. */
+    enum mikeyd_status (*hmac_batch)(void *service, struct hmac_job *jobs, size_t count,
+                                     struct error *err);
+    /*
+     * HMAC under a key given in clear: the message's authentication key for the MAC of KEMAC and V.
+     * The daemon computes it on the token (policy `mac: token`) or by OpenSSL (`mac: host`).
+     */
+    enum mikeyd_status (*hmac_message)(void *service, enum hmac_hash hash, const uint8_t *key,
+                                       size_t key_len, const uint8_t *const data[],
+                                       const size_t len[], size_t parts, uint8_t *tag,
+                                       struct error *err);
+};
+
+/* A PSK splits into 32-byte blocks (RFC 3830 4.1.2); each is a key of its own for the service. */
+#define MIKEY_PSK_BLOCKS_MAX 8
+
+/* What the message keys depend on. rand is the RAND as transported; of an update, the RAND of the
+ * first message. */
+struct mikey_derivation {
+    enum mikey_prf prf;
+    uint32_t csb_id;
+    const uint8_t *rand;
+    size_t rand_len;
+    uint8_t encryption; /* KEMAC Encr alg: 0 NULL, 1 AES-CM-128, 2 AES-KW-128, 3 AES-CM-256 */
+    uint8_t mac;        /* Mac alg: 1 HMAC-SHA-1-160, 2 HMAC-SHA-256-256 */
+};
+
+/*
+ * The message keys of one exchange. Lives in the secure heap; one per worker, wiped by ops->release
+ * after each message. With strategy "derive" encr and auth stay in the token and only the handles
+ * are set.
+ */
+struct mikey_message_keys {
+    struct mikey_derivation what;
+    uint8_t salt[14];
+    uint8_t salt_len;
+    uint8_t encr[32];
+    uint8_t encr_len;
+    uint8_t auth[32];
+    uint8_t auth_len;
+    uint8_t scratch[MIKEY_PSK_BLOCKS_MAX * 3 * 4][HMAC_TAG_MAX]; /* PRF intermediate values */
+    unsigned long encr_handle, auth_handle;
+};
+
+struct mikey_psk;
+
+struct mikey_psk_ops {
+    const char *name; /* "sign" or "derive", for status and audit */
+    enum mikeyd_status (*derive)(const struct mikey_psk *psk, const struct mikey_derivation *what,
+                                 struct mikey_message_keys *keys, struct error *err);
+    /* tag: 20 or 32 bytes by keys->what.mac; parts are concatenated. */
+    enum mikeyd_status (*mac)(const struct mikey_psk *psk, struct mikey_message_keys *keys,
+                              const uint8_t *const data[], const size_t len[], size_t parts,
+                              uint8_t *tag, struct error *err);
+    /* AES-CM over len bytes in place (its own inverse), the 16-byte IV as RFC 3830 4.2.3 builds it.
+     */
+    enum mikeyd_status (*aes_cm)(const struct mikey_psk *psk, struct mikey_message_keys *keys,
+                                 const uint8_t iv[16], uint8_t *data, size_t len,
+                                 struct error *err);
+    void (*release)(const struct mikey_psk *psk, struct mikey_message_keys *keys);
+};
+
+/* One PSK and the way to compute with it; built on the stack per request, owns nothing. */
+struct mikey_psk {
+    const struct mikey_psk_ops *ops;
+    const struct mikey_hmac_ops *hmac; /* for mikey_psk_by_hmac */
+    void *service;                     /* the worker's token session, or an OpenSSL context */
+    const void *blocks[MIKEY_PSK_BLOCKS_MAX];
+    size_t block_count;
+};
+
+extern const struct mikey_psk_ops mikey_psk_by_hmac;
+
+/*
+ * The HMAC service on OpenSSL, for unit tests, the engine bench and `mac: host`. A key is a keyed
+ * context that is reset, not re-keyed, between jobs.
+ */
+struct mikey_host_key;
+extern const struct mikey_hmac_ops
+    mikey_host_hmac; /* service: unused, NULL; job.key: struct mikey_host_key */
+enum mikeyd_status mikey_host_key_make(const void *key, size_t len, struct mikey_host_key **out,
+                                       struct error *err);
+void mikey_host_key_free(struct mikey_host_key *key);
+/* Fills psk from a whole pre-shared key of 1 to 256 bytes; blocks must be freed with
+ * mikey_host_psk_clear. */
+enum mikeyd_status mikey_host_psk(const void *psk_bytes, size_t len, struct mikey_psk *out,
+                                  struct error *err);
+void mikey_host_psk_clear(struct mikey_psk *psk);
+
+#endif

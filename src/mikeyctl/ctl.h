@@ -1,0 +1,44 @@
+/* What the commands of mikeyctl share: the global options, and how results and failures are
+ * printed. */
+#ifndef MIKEYCTL_CTL_H
+#define MIKEYCTL_CTL_H
+
+#include <jansson.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/error.h"
+
+struct ctl {
+    const char *socket; /* --socket, else $MIKEYD_SOCKET, else /run/mikeyd/mikeyd.sock */
+    const char *config; /* --config, else $MIKEYD_CONFIG, else /etc/mikeyd/mikeyd.yaml */
+    bool json;
+};
+
+/* Each command gets its own name as argv[0] and returns the exit status. */
+int ctl_exchange(struct ctl *ctl, int argc, char **argv);
+int ctl_decode(struct ctl *ctl, int argc, char **argv);
+int ctl_key(struct ctl *ctl, int argc, char **argv);
+int ctl_policy(struct ctl *ctl, int argc, char **argv);
+int ctl_audit(struct ctl *ctl, int argc, char **argv);
+int ctl_status(struct ctl *ctl, int argc, char **argv);
+
+/* Prints {"error":{"code","message"}} on stdout when as_json, else "mikeyctl: message" on stderr;
+ * returns the exit status. */
+int ctl_fail(bool as_json, const struct error *err);
+/* Usage error: message and the synopsis on stderr; returns 1. */
+int ctl_usage(const char *synopsis, const char *format, ...) __attribute__((format(printf, 2, 3)));
+/* Prints the object on one line and drops the reference; returns 0. */
+int ctl_print(json_t *object);
+
+/* "@FILE" (or "@-" for stdin): the file's content, trimmed of a trailing newline; else the text
+ * itself. free() it. */
+enum mikeyd_status ctl_argument_text(const char *argument, char **text, size_t *len,
+                                     struct error *err);
+/* The same, then base64 (or hexadecimal when it is only hex digits of even length and does not read
+ * as a MIKEY base64). free() it. */
+enum mikeyd_status ctl_argument_bytes(const char *argument, uint8_t **bytes, size_t *len,
+                                      struct error *err);
+
+#endif

@@ -1,0 +1,42 @@
+/*
+ * mikeyd.yaml: where things are and how many. Shared by the daemon and mikeyctl. Unknown, duplicate
+ * and ill-typed fields are errors that name file, line and field. Relative paths are relative to
+ * the file's own folder.
+ */
+#ifndef MIKEYD_CONFIG_H
+#define MIKEYD_CONFIG_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/error.h"
+#include "pkcs11/token.h"
+
+struct config {
+    const char *path;
+    struct token_config *tokens; /* several: a failover group holding the same keys */
+    size_t token_count;
+    const char *policy;
+    const char **listen_unix;
+    size_t listen_count;
+    unsigned socket_mode;     /* listen: [{unix: PATH, mode: "0660", group: NAME}]; default 0660 */
+    const char *socket_group; /* or NULL */
+    const char *replay_lmdb;  /* directory */
+    const char *audit_file;
+    const char *audit_key_name; /* audit: {sign: {key: NAME, generation: N, records: N, seconds:
+                                   T}}; NULL: no checkpoints */
+    unsigned audit_key_generation, audit_checkpoint_records, audit_checkpoint_seconds;
+    uint64_t audit_rotate_bytes;
+    bool audit_insecure_no_sync; /* audit: {insecure-no-sync: true}, for the bench */
+    const char *metrics_address; /* host of metrics.listen, or NULL */
+    uint16_t metrics_port;
+    unsigned workers;    /* default: sessions of the first token */
+    unsigned queue;      /* requests waiting at most; default 1024 */
+    unsigned pair_cache; /* default 4096 */
+};
+
+enum mikeyd_status config_load(const char *path, struct config **out, struct error *err);
+void config_free(struct config *config);
+
+#endif
