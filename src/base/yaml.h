@@ -23,10 +23,14 @@ void yaml_file_free(struct yaml_file *file);
 const struct yaml_node *yaml_root(const struct yaml_file *file);
 /* The bytes that were parsed, for hashing. */
 const char *yaml_text(const struct yaml_file *file, size_t *len);
+/* The file's name as it stands in messages (the tail of a very long path). */
+const char *yaml_name(const struct yaml_file *file);
 
 enum yaml_kind { YAML_SCALAR, YAML_LIST, YAML_MAP };
 enum yaml_kind yaml_kind(const struct yaml_node *node);
 int yaml_line(const struct yaml_node *node);
+/* "keys[0].generation"; "" for the root. Cut to size bytes. */
+void yaml_path(const struct yaml_node *node, char *out, size_t size);
 /* Sets err to "FILE:LINE: FIELD: " and the formatted text; returns SYNTAX. */
 enum mikeyd_status yaml_fail(const struct yaml_node *node, struct error *err, const char *format,
                              ...) __attribute__((format(printf, 3, 4)));
@@ -36,9 +40,13 @@ enum mikeyd_status yaml_map_check(const struct yaml_node *map, const char *const
                                   struct error *err);
 /* NULL when absent. */
 const struct yaml_node *yaml_map_get(const struct yaml_node *map, const char *field);
-/* Lists. */
+/* Lists: SYNTAX when it is not one; count is 0 then. */
+enum mikeyd_status yaml_list_check(const struct yaml_node *list, struct error *err);
 size_t yaml_list_count(const struct yaml_node *list);
 const struct yaml_node *yaml_list_at(const struct yaml_node *list, size_t index);
+
+/* The text of a scalar and whether it stood without quotes; NULL for lists and maps. */
+const char *yaml_scalar(const struct yaml_node *node, bool *plain);
 
 /* Scalars: typed readers; the string lives as long as the file. Durations: "60s", "10m", "2h",
  * "1d", "250ms". */
