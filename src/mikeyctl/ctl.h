@@ -24,6 +24,9 @@ int ctl_policy(struct ctl *ctl, int argc, char **argv);
 int ctl_audit(struct ctl *ctl, int argc, char **argv);
 int ctl_status(struct ctl *ctl, int argc, char **argv);
 
+/* Makes jansson wipe what it frees. Called once, before the first JSON value is made. */
+void ctl_wipe_json_memory(void);
+
 /* Prints {"error":{"code","message"}} on stdout when as_json, else "mikeyctl: message" on stderr;
  * returns the exit status. */
 int ctl_fail(bool as_json, const struct error *err);

@@ -1,0 +1,441 @@
+/* mikeyctl exchange: one step of a key exchange through the daemon, its result as one JSON object.
+ */
+#include <getopt.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <mikeyd/client.h>
+
+#include "base/secret.h"
+#include "base/suite.h"
+#include "base/text.h"
+#include "mikeyctl/ctl.h"
+
+#define STREAMS_MAX 255 /* RFC 3830 6.1: the number of crypto sessions is one byte */
+
+static const char synopsis[] =
+    "mikeyctl exchange STEP ...\n"
+    "  initiate --from ID --to ID [--stream SSRC[,SUITE]]... [--verify|--no-verify]\n"
+    "           [--method psk|dhhmac] [--sdp]\n"
+    "  respond  --as ID --message B64|@FILE [--stream SSRC]... [--ticket B64|@FILE] [--sdp]\n"
+    "  confirm  --ticket B64|@FILE --reply B64|@FILE\n"
+    "  update   --ticket B64|@FILE [--stream SSRC[,SUITE]]... [--verify|--no-verify] [--sdp]";
+
+struct bytes {
+    uint8_t *data;
+    size_t len;
+};
+
+/* The arguments of one step; `given` has one bit an option, to refuse those of another step. */
+struct arguments {
+    unsigned given;
+    const char *from, *to, *as;
+    struct bytes message, reply, ticket;
+    struct mikeyd_stream streams[STREAMS_MAX];
+    uint32_t ssrcs[STREAMS_MAX];
+    size_t stream_count;
+    enum mikeyd_method method;
+    bool verify;
+    bool sdp;
+};
+
+enum {
+    GIVEN_FROM = 1 << 0,
+    GIVEN_TO = 1 << 1,
+    GIVEN_AS = 1 << 2,
+    GIVEN_MESSAGE = 1 << 3,
+    GIVEN_REPLY = 1 << 4,
+    GIVEN_TICKET = 1 << 5,
+    GIVEN_STREAM = 1 << 6,
+    GIVEN_METHOD = 1 << 7,
+    GIVEN_VERIFY = 1 << 8,
+    GIVEN_NO_VERIFY = 1 << 9,
+    GIVEN_SDP = 1 << 10,
+    GIVEN_JSON = 1 << 11,
+    GIVEN_HELP = 1 << 12
+};
+
+static const struct option options[] = {
+    {"from", required_argument, NULL, GIVEN_FROM},
+    {"to", required_argument, NULL, GIVEN_TO},
+    {"as", required_argument, NULL, GIVEN_AS},
+    {"message", required_argument, NULL, GIVEN_MESSAGE},
+    {"reply", required_argument, NULL, GIVEN_REPLY},
+    {"ticket", required_argument, NULL, GIVEN_TICKET},
+    {"stream", required_argument, NULL, GIVEN_STREAM},
+    {"method", required_argument, NULL, GIVEN_METHOD},
+    {"verify", no_argument, NULL, GIVEN_VERIFY},
+    {"no-verify", no_argument, NULL, GIVEN_NO_VERIFY},
+    {"sdp", no_argument, NULL, GIVEN_SDP},
+    {"json", no_argument, NULL, GIVEN_JSON},
+    {"help", no_argument, NULL, GIVEN_HELP},
+    {NULL, 0, NULL, 0},
+};
+
+static void arguments_clear(struct arguments *arguments)
+{
+    struct bytes *const parts[] = {&arguments->message, &arguments->reply, &arguments->ticket};
+    for (size_t i = 0; i < sizeof parts / sizeof parts[0]; i++) {
+        if (parts[i]->data != NULL)
+            secret_wipe(parts[i]->data, parts[i]->len);
+        free(parts[i]->data);
+    }
+}
+
+/* "SSRC" or "SSRC,SUITE", SSRC as 8 hex digits. */
+static enum mikeyd_status parse_stream(const char *text, struct arguments *arguments,
+                                       struct error *err)
+{
+    uint8_t ssrc[4];
+    size_t len = 0;
+    if (arguments->stream_count == STREAMS_MAX)
+        return error_set(err, MIKEYD_INVALID_ARGUMENT, "more than %d streams", STREAMS_MAX);
+    if (strlen(text) < 8 || hex_decode(text, 8, ssrc, sizeof ssrc, &len, NULL) != MIKEYD_OK ||
+        (text[8] != '\0' && text[8] != ',')) {
+        return error_set(err, MIKEYD_INVALID_ARGUMENT, "--stream %s: not SSRC[,SUITE]", text);
+    }
+    const char *suite = text[8] == ',' ? text + 9 : NULL;
+    enum srtp_suite known;
+    if (suite != NULL && !srtp_suite_by_name(suite, &known))
+        return error_set(err, MIKEYD_INVALID_ARGUMENT, "--stream %s: unknown suite", text);
+
+    uint32_t value = (uint32_t)ssrc[0] << 24 | (uint32_t)ssrc[1] << 16 | (uint32_t)ssrc[2] << 8 |
+                     (uint32_t)ssrc[3];
+    arguments->ssrcs[arguments->stream_count] = value;
+    arguments->streams[arguments->stream_count++] =
+        (struct mikeyd_stream){.ssrc = value, .suite = suite};
+    return MIKEYD_OK;
+}
+
+static enum mikeyd_status parse_bytes(const char *option, const char *text, struct bytes *out,
+                                      struct error *err)
+{
+    if (out->data != NULL)
+        return error_set(err, MIKEYD_INVALID_ARGUMENT, "--%s given twice", option);
+    enum mikeyd_status status = ctl_argument_bytes(text, &out->data, &out->len, err);
+    if (status != MIKEYD_OK)
+        error_prefix(err, "--%s", option);
+    return status;
+}
+
+static enum mikeyd_status parse_method(const char *text, struct arguments *arguments,
+                                       struct error *err)
+{
+    if (strcmp(text, "psk") == 0)
+        arguments->method = MIKEYD_PSK;
+    else if (strcmp(text, "dhhmac") == 0)
+        arguments->method = MIKEYD_DHHMAC;
+    else
+        return error_set(err, MIKEYD_INVALID_ARGUMENT, "--method %s: psk or dhhmac", text);
+    return MIKEYD_OK;
+}
+
+static enum mikeyd_status parse_option(int option, const char *value, struct arguments *arguments,
+                                       struct error *err)
+{
+    arguments->given |= (unsigned)option;
+    switch (option) {
+    case GIVEN_FROM:
+        arguments->from = value;
+        return MIKEYD_OK;
+    case GIVEN_TO:
+        arguments->to = value;
+        return MIKEYD_OK;
+    case GIVEN_AS:
+        arguments->as = value;
+        return MIKEYD_OK;
+    case GIVEN_MESSAGE:
+        return parse_bytes("message", value, &arguments->message, err);
+    case GIVEN_REPLY:
+        return parse_bytes("reply", value, &arguments->reply, err);
+    case GIVEN_TICKET:
+        return parse_bytes("ticket", value, &arguments->ticket, err);
+    case GIVEN_STREAM:
+        return parse_stream(value, arguments, err);
+    case GIVEN_METHOD:
+        return parse_method(value, arguments, err);
+    case GIVEN_VERIFY:
+        arguments->verify = true;
+        return MIKEYD_OK;
+    case GIVEN_NO_VERIFY:
+        arguments->verify = false;
+        return MIKEYD_OK;
+    case GIVEN_SDP:
+        arguments->sdp = true;
+        return MIKEYD_OK;
+    case GIVEN_JSON: /* the output is JSON with or without it */
+    case GIVEN_HELP:
+        return MIKEYD_OK;
+    default:
+        return error_set(err, MIKEYD_INVALID_ARGUMENT, "bad option");
+    }
+}
+
+/* ---- results ---- */
+
+static json_t *json_base64(const uint8_t *data, size_t len)
+{
+    if (data == NULL || len == 0)
+        return json_null();
+    char *text = malloc(base64_size(len));
+    if (text == NULL)
+        return NULL;
+    base64_encode(data, len, text);
+    json_t *value = json_string(text);
+    free(text);
+    return value;
+}
+
+/* Key material goes from the wiped exchange through a wiped stack buffer into wiped JSON memory. */
+static json_t *json_hex(const uint8_t *data, size_t len)
+{
+    char text[2 * 255 + 1];
+    hex_encode(data, len, text);
+    json_t *value = json_string(text);
+    secret_wipe(text, sizeof text);
+    return value;
+}
+
+static json_t *json_ssrc(uint32_t ssrc)
+{
+    char text[9];
+    (void)snprintf(text, sizeof text, "%08x", ssrc);
+    return json_string(text);
+}
+
+/* null when there are no keys yet. */
+static json_t *json_keys(const mikeyd_exchange *exchange)
+{
+    const struct mikeyd_srtp_key *keys = NULL;
+    size_t count = mikeyd_exchange_keys(exchange, &keys);
+    if (count == 0)
+        return json_null();
+    json_t *list = json_array();
+    for (size_t i = 0; i < count; i++) {
+        const struct mikeyd_srtp_key *key = &keys[i];
+        json_t *item =
+            json_pack("{s:i, s:o, s:I, s:s, s:o, s:o, s:o}", "cs", (int)key->cs, "ssrc",
+                      json_ssrc(key->ssrc), "roc", (json_int_t)key->roc, "suite", key->suite,
+                      "master_key", json_hex(key->key, key->key_len), "master_salt",
+                      json_hex(key->salt, key->salt_len), "mki", json_hex(key->mki, key->mki_len));
+        if (item == NULL || json_array_append_new(list, item) != 0) {
+            json_decref(list);
+            return NULL;
+        }
+    }
+    return list;
+}
+
+static json_t *json_message_and_ticket(const char *name, const mikeyd_exchange *exchange)
+{
+    size_t message_len = 0, ticket_len = 0;
+    const uint8_t *message = mikeyd_exchange_message(exchange, &message_len);
+    const uint8_t *ticket = mikeyd_exchange_ticket(exchange, &ticket_len);
+    return json_pack("{s:o, s:o}", name, json_base64(message, message_len), "ticket",
+                     json_base64(ticket, ticket_len));
+}
+
+static int add_sdp(json_t *object, const struct arguments *arguments,
+                   const mikeyd_exchange *exchange)
+{
+    const char *line = arguments->sdp ? mikeyd_exchange_sdp(exchange) : NULL;
+    return line == NULL ? 0 : json_object_set_new(object, "sdp", json_string(line));
+}
+
+/* initiate and update */
+static json_t *offer_result(const struct arguments *arguments, const mikeyd_exchange *exchange)
+{
+    json_t *object = json_message_and_ticket("message", exchange);
+    if (object == NULL || json_object_set_new(object, "keys", json_keys(exchange)) != 0 ||
+        add_sdp(object, arguments, exchange) != 0) {
+        json_decref(object);
+        return NULL;
+    }
+    return object;
+}
+
+static json_t *respond_result(const struct arguments *arguments, const mikeyd_exchange *exchange)
+{
+    json_t *object = json_message_and_ticket("reply", exchange);
+    if (object == NULL ||
+        json_object_set_new(object, "from", json_string(mikeyd_exchange_from(exchange))) != 0 ||
+        json_object_set_new(object, "to", json_string(mikeyd_exchange_to(exchange))) != 0 ||
+        json_object_set_new(object, "csb_id", json_ssrc(mikeyd_exchange_csb_id(exchange))) != 0 ||
+        json_object_set_new(object, "keys", json_keys(exchange)) != 0 ||
+        add_sdp(object, arguments, exchange) != 0) {
+        json_decref(object);
+        return NULL;
+    }
+    return object;
+}
+
+static json_t *confirm_result(const struct arguments *arguments, const mikeyd_exchange *exchange)
+{
+    (void)arguments;
+    size_t ticket_len = 0;
+    const uint8_t *ticket = mikeyd_exchange_ticket(exchange, &ticket_len);
+    return json_pack("{s:o, s:o}", "keys", json_keys(exchange), "ticket",
+                     json_base64(ticket, ticket_len));
+}
+
+/* ---- the steps ---- */
+
+static enum mikeyd_status run_initiate(mikeyd_client *client, const struct arguments *arguments,
+                                       mikeyd_exchange **out)
+{
+    static const struct mikeyd_stream open_stream = {.ssrc = 0, .suite = NULL};
+    const bool none = arguments->stream_count == 0;
+    const struct mikeyd_offer offer = {
+        .from = arguments->from,
+        .to = arguments->to,
+        .streams = none ? &open_stream : arguments->streams,
+        .stream_count = none ? 1 : arguments->stream_count,
+        .method = arguments->method,
+        .verify = arguments->verify,
+        .sdp = arguments->sdp,
+    };
+    return mikeyd_initiate(client, &offer, out);
+}
+
+static enum mikeyd_status run_respond(mikeyd_client *client, const struct arguments *arguments,
+                                      mikeyd_exchange **out)
+{
+    const struct mikeyd_answer answer = {
+        .as = arguments->as,
+        .message = arguments->message.data,
+        .message_len = arguments->message.len,
+        .ssrcs = arguments->ssrcs,
+        .ssrc_count = arguments->stream_count,
+        .ticket = arguments->ticket.data,
+        .ticket_len = arguments->ticket.len,
+    };
+    return mikeyd_respond(client, &answer, out);
+}
+
+static enum mikeyd_status run_confirm(mikeyd_client *client, const struct arguments *arguments,
+                                      mikeyd_exchange **out)
+{
+    return mikeyd_confirm(client, arguments->ticket.data, arguments->ticket.len,
+                          arguments->reply.data, arguments->reply.len, out);
+}
+
+static enum mikeyd_status run_update(mikeyd_client *client, const struct arguments *arguments,
+                                     mikeyd_exchange **out)
+{
+    return mikeyd_update(client, arguments->ticket.data, arguments->ticket.len, arguments->streams,
+                         arguments->stream_count, arguments->verify, out);
+}
+
+static const struct step {
+    const char *name;
+    unsigned required, allowed;
+    enum mikeyd_status (*run)(mikeyd_client *, const struct arguments *, mikeyd_exchange **);
+    json_t *(*result)(const struct arguments *, const mikeyd_exchange *);
+} steps[] = {
+    {"initiate", GIVEN_FROM | GIVEN_TO,
+     GIVEN_STREAM | GIVEN_VERIFY | GIVEN_NO_VERIFY | GIVEN_METHOD | GIVEN_SDP, run_initiate,
+     offer_result},
+    {"respond", GIVEN_AS | GIVEN_MESSAGE, GIVEN_STREAM | GIVEN_TICKET | GIVEN_SDP, run_respond,
+     respond_result},
+    {"confirm", GIVEN_TICKET | GIVEN_REPLY, 0, run_confirm, confirm_result},
+    {"update", GIVEN_TICKET, GIVEN_STREAM | GIVEN_VERIFY | GIVEN_NO_VERIFY | GIVEN_SDP, run_update,
+     offer_result},
+};
+
+static int exchange_through_daemon(const struct ctl *ctl, const struct step *step,
+                                   const struct arguments *arguments)
+{
+    struct error err = {0};
+    mikeyd_client *client = NULL;
+    mikeyd_exchange *exchange = NULL;
+    enum mikeyd_status status = mikeyd_client_open(ctl->socket, &client);
+    if (status == MIKEYD_OK)
+        status = step->run(client, arguments, &exchange);
+
+    int exit_status;
+    if (status != MIKEYD_OK) {
+        const char *text = mikeyd_client_error(client);
+        (void)error_set(&err, status, "%s", text[0] == '\0' ? mikeyd_status_name(status) : text);
+        exit_status = ctl_fail(true, &err);
+    } else {
+        json_t *object = step->result(arguments, exchange);
+        (void)error_set(&err, MIKEYD_INTERNAL, "out of memory");
+        exit_status = object == NULL ? ctl_fail(true, &err) : ctl_print(object);
+    }
+    mikeyd_exchange_free(exchange);
+    mikeyd_client_close(client);
+    return exit_status;
+}
+
+static const struct step *step_by_name(const char *name)
+{
+    for (size_t i = 0; i < sizeof steps / sizeof steps[0]; i++) {
+        if (strcmp(steps[i].name, name) == 0)
+            return &steps[i];
+    }
+    return NULL;
+}
+
+static const char *option_name(unsigned bit)
+{
+    for (size_t i = 0; options[i].name != NULL; i++) {
+        if ((unsigned)options[i].val == bit)
+            return options[i].name;
+    }
+    return "";
+}
+
+/* The lowest bit of a set, as an option's name. */
+static const char *first_option(unsigned set)
+{
+    return option_name(set & (~set + 1));
+}
+
+int ctl_exchange(struct ctl *ctl, int argc, char **argv)
+{
+    if (argc < 2)
+        return ctl_usage(synopsis, "exchange: no step given");
+    if (strcmp(argv[1], "--help") == 0) {
+        (void)printf("usage: %s\n", synopsis);
+        return 0;
+    }
+    const struct step *step = step_by_name(argv[1]);
+    if (step == NULL)
+        return ctl_usage(synopsis, "exchange: unknown step \"%s\"", argv[1]);
+
+    struct arguments arguments = {.verify = true};
+    struct error err = {0};
+    int exit_status;
+    int option;
+    while ((option = getopt_long(argc - 1, argv + 1, "", options, NULL)) != -1) {
+        enum mikeyd_status status = parse_option(option, optarg, &arguments, &err);
+        if (status == MIKEYD_OK)
+            continue;
+        /* A message or ticket that does not decode is a protocol failure; the rest is usage. */
+        exit_status = status == MIKEYD_INVALID_ARGUMENT ? ctl_usage(synopsis, "%s", err.text)
+                                                        : ctl_fail(true, &err);
+        goto out;
+    }
+
+    const unsigned foreign =
+        arguments.given & ~(step->required | step->allowed | GIVEN_JSON | GIVEN_HELP);
+    const unsigned missing = step->required & ~arguments.given;
+    if ((arguments.given & GIVEN_HELP) != 0) {
+        (void)printf("usage: %s\n", synopsis);
+        exit_status = 0;
+    } else if (foreign != 0) {
+        exit_status =
+            ctl_usage(synopsis, "exchange %s takes no --%s", step->name, first_option(foreign));
+    } else if (missing != 0) {
+        exit_status =
+            ctl_usage(synopsis, "exchange %s needs --%s", step->name, first_option(missing));
+    } else if (optind < argc - 1) {
+        exit_status = ctl_usage(synopsis, "unexpected argument \"%s\"", argv[1 + optind]);
+    } else {
+        exit_status = exchange_through_daemon(ctl, step, &arguments);
+    }
+out:
+    arguments_clear(&arguments);
+    return exit_status;
+}

@@ -1,0 +1,118 @@
+/* mikeyctl: the global options, then the command named by the first other argument. */
+#include <getopt.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "mikeyctl/ctl.h"
+
+#define DEFAULT_SOCKET "/run/mikeyd/mikeyd.sock"
+#define DEFAULT_CONFIG "/etc/mikeyd/mikeyd.yaml"
+
+static const char synopsis[] =
+    "mikeyctl [--socket PATH | --connect ADDRESS] [--config FILE] [--json] COMMAND ...\n"
+    "  exchange initiate|respond|confirm|update   a key exchange through the daemon\n"
+    "  status                                     state of the daemon\n"
+    "  decode B64|HEX|@FILE                       dissect a MIKEY message\n"
+    "  key generate|import|unwrap|wrap|derive|list|check|destroy\n"
+    "  policy check FILE [--token] [--report]\n"
+    "  audit verify|export-key|report ...";
+
+static const struct command {
+    const char *name;
+    int (*run)(struct ctl *ctl, int argc, char **argv);
+} commands[] = {
+    {"exchange", ctl_exchange}, {"status", ctl_status}, {"decode", ctl_decode},
+#ifdef MIKEYCTL_KEY
+    {"key", ctl_key},
+#endif
+#ifdef MIKEYCTL_POLICY
+    {"policy", ctl_policy},
+#endif
+#ifdef MIKEYCTL_AUDIT
+    {"audit", ctl_audit},
+#endif
+};
+
+static const char *environment_or(const char *name, const char *otherwise)
+{
+    const char *value = getenv(name);
+    return value == NULL || value[0] == '\0' ? otherwise : value;
+}
+
+/* "unix:PATH" and a bare path are the Unix socket; TLS belongs to the gate, which is not part of
+ * this program. */
+static bool address_to_socket(const char *address, const char **socket)
+{
+    if (strncmp(address, "unix:", 5) == 0) {
+        *socket = address + 5;
+        return true;
+    }
+    if (address[0] == '/') {
+        *socket = address;
+        return true;
+    }
+    return false;
+}
+
+int main(int argc, char **argv)
+{
+    enum { OPTION_SOCKET = 1000, OPTION_CONNECT, OPTION_CONFIG, OPTION_JSON, OPTION_VERSION };
+    static const struct option options[] = {
+        {"socket", required_argument, NULL, OPTION_SOCKET},
+        {"connect", required_argument, NULL, OPTION_CONNECT},
+        {"config", required_argument, NULL, OPTION_CONFIG},
+        {"json", no_argument, NULL, OPTION_JSON},
+        {"version", no_argument, NULL, OPTION_VERSION},
+        {"help", no_argument, NULL, 'h'},
+        {NULL, 0, NULL, 0},
+    };
+    struct ctl ctl = {
+        .socket = environment_or("MIKEYD_SOCKET", DEFAULT_SOCKET),
+        .config = environment_or("MIKEYD_CONFIG", DEFAULT_CONFIG),
+    };
+
+    /* Before the first JSON value: what it holds may be a key. */
+    ctl_wipe_json_memory();
+
+    int option;
+    while ((option = getopt_long(argc, argv, "+h", options, NULL)) != -1) {
+        switch (option) {
+        case OPTION_SOCKET:
+            ctl.socket = optarg;
+            break;
+        case OPTION_CONNECT:
+            if (!address_to_socket(optarg, &ctl.socket)) {
+                return ctl_usage(synopsis,
+                                 "--connect %s: only unix: addresses are built into this program",
+                                 optarg);
+            }
+            break;
+        case OPTION_CONFIG:
+            ctl.config = optarg;
+            break;
+        case OPTION_JSON:
+            ctl.json = true;
+            break;
+        case OPTION_VERSION:
+            (void)printf("mikeyctl %s\n", MIKEYD_VERSION);
+            return 0;
+        case 'h':
+            (void)printf("usage: %s\n", synopsis);
+            return 0;
+        default:
+            return ctl_usage(synopsis, "bad option");
+        }
+    }
+    if (optind >= argc)
+        return ctl_usage(synopsis, "no command given");
+
+    for (size_t i = 0; i < sizeof commands / sizeof commands[0]; i++) {
+        if (strcmp(argv[optind], commands[i].name) == 0) {
+            int skipped = optind;
+            optind = 0; /* glibc: start afresh, for the command's own getopt_long */
+            return commands[i].run(&ctl, argc - skipped, argv + skipped);
+        }
+    }
+    return ctl_usage(synopsis, "unknown command \"%s\"", argv[optind]);
+}
