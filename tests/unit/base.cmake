@@ -1,0 +1,3 @@
+mikeyd_unit_test(test_base
+    SOURCES base/bytes.c base/text.c base/identity.c base/clock.c base/suite.c base/secret.c base/error.c
+    LIBS mikeyd_base)
