@@ -67,6 +67,12 @@ struct token_facts {
 void token_get_facts(const struct token *token, struct token_facts *out);
 /* For the health check: C_GetTokenInfo and presence of every key. */
 enum mikeyd_status token_check_health(struct token *token, struct error *err);
+/*
+ * For the daemon's timer (now_ms: clock_monotonic_ms()). True while some call has been running
+ * longer than call_timeout_ms: until it returns, every other caller gets TOKEN_DOWN at once.
+ * Never blocks.
+ */
+bool token_overdue(struct token *token, int64_t now_ms);
 
 /* ---- keys
  * ---------------------------------------------------------------------------------------------------
@@ -96,7 +102,10 @@ struct token_object {
     unsigned long original; /* the token object's handle */
 };
 
-/* A key by its label mikeyd/KIND/NAME/GENERATION; blocks in order (#1, #2 ...). Owned by the token.
+/*
+ * A key by its label mikeyd/KIND/NAME/GENERATION[~BITS][#BLOCK]; blocks in order (#1, #2 ...).
+ * ~BITS is the true length of a key that was zero-padded to the token's HMAC minimum:
+ * mikeyd/psk/old/1~128. NAME: printable ASCII without space, "/", "~" and "#". Owned by the token.
  */
 struct token_key {
     enum token_kind kind;
@@ -107,6 +116,7 @@ struct token_key {
     unsigned bits;                     /* true length of the key, before padding */
     char start_date[11], end_date[11]; /* "2026-11-21" or empty */
     uint32_t findings;                 /* TOKEN_FINDING_* bits */
+    bool present;                      /* false once a rescan no longer found it */
 };
 
 /* Why a key is refused (fatal ones) or reported. token_finding_text() explains each bit. */
@@ -133,6 +143,8 @@ struct token_key {
     (TOKEN_FINDING_EXTRACTABLE | TOKEN_FINDING_NOT_SENSITIVE | TOKEN_FINDING_READABLE |            \
      TOKEN_FINDING_NOT_PRIVATE | TOKEN_FINDING_USAGE | TOKEN_FINDING_DUPLICATE |                   \
      TOKEN_FINDING_BLOCK_MISSING | TOKEN_FINDING_TYPE)
+/* True of every created or unwrapped key: to be told, not to be refused or counted as a fault. */
+#define TOKEN_FINDING_NOTE TOKEN_FINDING_HISTORY
 const char *token_finding_text(uint32_t one_bit);
 
 size_t token_key_count(const struct token *token);
@@ -144,6 +156,13 @@ const struct token_key *token_key_at(const struct token *token, size_t index);
  */
 enum mikeyd_status token_key_find(const struct token *token, enum token_kind kind, const char *name,
                                   unsigned generation, const struct token_key **out,
+                                  struct error *err);
+/*
+ * Makes the session-object copies of a hot key's blocks (when facts.session_copies; else does
+ * nothing), so that its first request does not pay for them. A key never warmed is used as it is.
+ * Safe while other threads use the key.
+ */
+enum mikeyd_status token_key_warm(struct token_session *session, const struct token_key *key,
                                   struct error *err);
 /* Looks for new and vanished objects (after SIGHUP). Running requests keep the keys they have. */
 enum mikeyd_status token_rescan(struct token *token, struct error *err);
