@@ -1,0 +1,381 @@
+#include "mikeyd/config.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/yaml.h"
+
+#define TOKENS_MAX 8
+#define LISTEN_MAX 16
+#define DEFAULT_SESSIONS 8
+#define DEFAULT_CALL_TIMEOUT_MS 2000
+#define DEFAULT_QUEUE 1024
+#define DEFAULT_PAIR_CACHE 4096
+#define DEFAULT_SOCKET_MODE 0660
+
+/* What config_load() makes: the public part first, then all that its pointers point to. */
+struct config_memory {
+    struct config config;
+    struct yaml_file *file; /* scalars that need no change stay in the file */
+    char *folder;           /* of the file, with the final slash; "" when it has none */
+    char **strings;
+    size_t string_count;
+    struct token_config tokens[TOKENS_MAX];
+    const char *listen_unix[LISTEN_MAX];
+};
+
+/* Takes ownership of text (NULL: memory ran out). */
+static enum mikeyd_status keep_string(struct config_memory *memory, char *text, const char **out,
+                                      struct error *err)
+{
+    char **larger =
+        text == NULL ? NULL : realloc(memory->strings, (memory->string_count + 1) * sizeof *larger);
+    if (larger == NULL) {
+        free(text);
+        return error_set(err, MIKEYD_INTERNAL, "out of memory");
+    }
+    memory->strings = larger;
+    memory->strings[memory->string_count++] = text;
+    *out = text;
+    return MIKEYD_OK;
+}
+
+/* ---- typed fields: absent ones leave the default
+ * ------------------------------------------------------------ */
+
+static enum mikeyd_status required(const struct yaml_node *map, const char *field,
+                                   const struct yaml_node **out, struct error *err)
+{
+    *out = yaml_map_get(map, field);
+    return *out != NULL ? MIKEYD_OK : yaml_fail(map, err, "%s is missing", field);
+}
+
+static enum mikeyd_status read_text(const struct yaml_node *map, const char *field,
+                                    const char **out, struct error *err)
+{
+    const struct yaml_node *node = yaml_map_get(map, field);
+    return node == NULL ? MIKEYD_OK : yaml_string(node, out, err);
+}
+
+static enum mikeyd_status read_number(const struct yaml_node *map, const char *field, unsigned min,
+                                      unsigned max, unsigned *out, struct error *err)
+{
+    const struct yaml_node *node = yaml_map_get(map, field);
+    if (node == NULL)
+        return MIKEYD_OK;
+    uint64_t value;
+    enum mikeyd_status status = yaml_unsigned(node, min, max, &value, err);
+    if (status == MIKEYD_OK)
+        *out = (unsigned)value;
+    return status;
+}
+
+/* A path relative to the configuration's own folder, so that it means the same from everywhere. */
+static enum mikeyd_status read_path(struct config_memory *memory, const struct yaml_node *node,
+                                    const char **out, struct error *err)
+{
+    const char *text;
+    enum mikeyd_status status = yaml_string(node, &text, err);
+    if (status != MIKEYD_OK)
+        return status;
+    if (text[0] == '\0')
+        return yaml_fail(node, err, "empty path");
+    char *path = NULL;
+    if (asprintf(&path, "%s%s", text[0] == '/' ? "" : memory->folder, text) < 0)
+        path = NULL;
+    return keep_string(memory, path, out, err);
+}
+
+static enum mikeyd_status required_path(struct config_memory *memory, const struct yaml_node *map,
+                                        const char *field, const char **out, struct error *err)
+{
+    const struct yaml_node *node;
+    enum mikeyd_status status = required(map, field, &node, err);
+    return status != MIKEYD_OK ? status : read_path(memory, node, out, err);
+}
+
+/* ---- sections
+ * ------------------------------------------------------------------------------------------------
+ */
+
+static enum mikeyd_status read_session_copies(const struct yaml_node *map, enum token_copies *out,
+                                              struct error *err)
+{
+    const char *text = "auto";
+    enum mikeyd_status status = read_text(map, "session_copies", &text, err);
+    if (status != MIKEYD_OK)
+        return status;
+    if (strcmp(text, "auto") == 0)
+        *out = TOKEN_COPIES_AUTO;
+    else if (strcmp(text, "on") == 0 || strcmp(text, "true") == 0)
+        *out = TOKEN_COPIES_ON;
+    else if (strcmp(text, "off") == 0 || strcmp(text, "false") == 0)
+        *out = TOKEN_COPIES_OFF;
+    else
+        return yaml_fail(yaml_map_get(map, "session_copies"), err, "neither auto, on nor off");
+    return MIKEYD_OK;
+}
+
+static enum mikeyd_status read_call_timeout(const struct yaml_node *map, unsigned *out_ms,
+                                            struct error *err)
+{
+    const struct yaml_node *node = yaml_map_get(map, "call_timeout");
+    uint64_t milliseconds = DEFAULT_CALL_TIMEOUT_MS;
+    enum mikeyd_status status =
+        node == NULL ? MIKEYD_OK : yaml_duration_ms(node, 10, 60000, &milliseconds, err);
+    if (status == MIKEYD_OK)
+        *out_ms = (unsigned)milliseconds;
+    return status;
+}
+
+static enum mikeyd_status read_token(struct config_memory *memory, const struct yaml_node *map,
+                                     struct token_config *token, struct error *err)
+{
+    static const char *const known[] = {"module",         "uri",       "pin_file",     "sessions",
+                                        "session_copies", "init_args", "call_timeout", NULL};
+    const struct yaml_node *uri;
+    *token = (struct token_config){.sessions = DEFAULT_SESSIONS};
+    enum mikeyd_status status = yaml_map_check(map, known, err);
+    if (status == MIKEYD_OK)
+        status = required_path(memory, map, "module", &token->module, err);
+    if (status == MIKEYD_OK)
+        status = required(map, "uri", &uri, err);
+    if (status == MIKEYD_OK)
+        status = yaml_string(uri, &token->uri, err);
+    /* The PIN comes from a private file only; the message must not repeat it. */
+    if (status == MIKEYD_OK && strstr(token->uri, "pin-value") != NULL)
+        status = yaml_fail(uri, err, "pin-value is refused: use pin_file");
+    if (status == MIKEYD_OK)
+        status = required_path(memory, map, "pin_file", &token->pin_file, err);
+    if (status == MIKEYD_OK)
+        status = read_text(map, "init_args", &token->init_args, err);
+    if (status == MIKEYD_OK)
+        status = read_number(map, "sessions", 1, 256, &token->sessions, err);
+    if (status == MIKEYD_OK)
+        status = read_session_copies(map, &token->session_copies, err);
+    if (status == MIKEYD_OK)
+        status = read_call_timeout(map, &token->call_timeout_ms, err);
+    return status;
+}
+
+static enum mikeyd_status read_tokens(struct config_memory *memory, const struct yaml_node *root,
+                                      struct error *err)
+{
+    const struct yaml_node *list;
+    enum mikeyd_status status = required(root, "tokens", &list, err);
+    if (status != MIKEYD_OK)
+        return status;
+    if (yaml_kind(list) != YAML_LIST || yaml_list_count(list) == 0 ||
+        yaml_list_count(list) > TOKENS_MAX)
+        return yaml_fail(list, err, "not a list of 1 to %d tokens", TOKENS_MAX);
+    for (size_t i = 0; i < yaml_list_count(list) && status == MIKEYD_OK; i++)
+        status = read_token(memory, yaml_list_at(list, i), &memory->tokens[i], err);
+    memory->config.tokens = memory->tokens;
+    memory->config.token_count = yaml_list_count(list);
+    return status;
+}
+
+/* File permissions as people write them: "0660". Others never get the socket. */
+static enum mikeyd_status read_mode(const struct yaml_node *map, unsigned *out, struct error *err)
+{
+    const struct yaml_node *node = yaml_map_get(map, "mode");
+    const char *text;
+    if (node == NULL)
+        return MIKEYD_OK;
+    enum mikeyd_status status = yaml_string(node, &text, err);
+    if (status != MIKEYD_OK)
+        return status;
+    char *end = NULL;
+    unsigned long mode = strtoul(text, &end, 8);
+    if (text[0] < '0' || text[0] > '7' || *end != '\0' || mode > 0777)
+        return yaml_fail(node, err, "not an octal mode such as \"0660\"");
+    *out = (unsigned)mode;
+    return MIKEYD_OK;
+}
+
+static enum mikeyd_status read_listen(struct config_memory *memory, const struct yaml_node *root,
+                                      struct error *err)
+{
+    static const char *const known[] = {"unix", "mode", "group", NULL};
+    struct config *config = &memory->config;
+    const struct yaml_node *list;
+    enum mikeyd_status status = required(root, "listen", &list, err);
+    if (status != MIKEYD_OK)
+        return status;
+    if (yaml_kind(list) != YAML_LIST || yaml_list_count(list) == 0 ||
+        yaml_list_count(list) > LISTEN_MAX)
+        return yaml_fail(list, err, "not a list of 1 to %d addresses", LISTEN_MAX);
+    config->listen_unix = memory->listen_unix;
+    config->socket_mode = DEFAULT_SOCKET_MODE;
+    for (size_t i = 0; i < yaml_list_count(list) && status == MIKEYD_OK; i++) {
+        const struct yaml_node *item = yaml_list_at(list, i);
+        status = yaml_map_check(item, known, err);
+        if (status == MIKEYD_OK)
+            status = required_path(memory, item, "unix", &memory->listen_unix[i], err);
+        if (status == MIKEYD_OK)
+            status = read_mode(item, &config->socket_mode, err);
+        if (status == MIKEYD_OK)
+            status = read_text(item, "group", &config->socket_group, err);
+        config->listen_count = i + 1;
+    }
+    return status;
+}
+
+static enum mikeyd_status read_replay(struct config_memory *memory, const struct yaml_node *root,
+                                      struct error *err)
+{
+    static const char *const known[] = {"lmdb", NULL};
+    const struct yaml_node *map;
+    enum mikeyd_status status = required(root, "replay", &map, err);
+    if (status == MIKEYD_OK)
+        status = yaml_map_check(map, known, err);
+    if (status == MIKEYD_OK)
+        status = required_path(memory, map, "lmdb", &memory->config.replay_lmdb, err);
+    return status;
+}
+
+static enum mikeyd_status read_audit_sign(struct config *config, const struct yaml_node *map,
+                                          struct error *err)
+{
+    static const char *const known[] = {"key", "generation", "records", "seconds", NULL};
+    const struct yaml_node *key;
+    config->audit_key_generation = 1;
+    enum mikeyd_status status = yaml_map_check(map, known, err);
+    if (status == MIKEYD_OK)
+        status = required(map, "key", &key, err);
+    if (status == MIKEYD_OK)
+        status = yaml_string(key, &config->audit_key_name, err);
+    if (status == MIKEYD_OK)
+        status = read_number(map, "generation", 1, 1000000, &config->audit_key_generation, err);
+    if (status == MIKEYD_OK)
+        status = read_number(map, "records", 1, 1000000, &config->audit_checkpoint_records, err);
+    if (status == MIKEYD_OK)
+        status = read_number(map, "seconds", 1, 86400, &config->audit_checkpoint_seconds, err);
+    return status;
+}
+
+static enum mikeyd_status read_audit(struct config_memory *memory, const struct yaml_node *root,
+                                     struct error *err)
+{
+    static const char *const known[] = {"file", "sign", "rotate_bytes", "insecure-no-sync", NULL};
+    struct config *config = &memory->config;
+    const struct yaml_node *map, *node;
+    enum mikeyd_status status = required(root, "audit", &map, err);
+    if (status == MIKEYD_OK)
+        status = yaml_map_check(map, known, err);
+    if (status == MIKEYD_OK)
+        status = required_path(memory, map, "file", &config->audit_file, err);
+    if (status == MIKEYD_OK && (node = yaml_map_get(map, "sign")) != NULL)
+        status = read_audit_sign(config, node, err);
+    if (status == MIKEYD_OK && (node = yaml_map_get(map, "rotate_bytes")) != NULL)
+        status = yaml_unsigned(node, 4096, UINT64_MAX / 2, &config->audit_rotate_bytes, err);
+    if (status == MIKEYD_OK && (node = yaml_map_get(map, "insecure-no-sync")) != NULL)
+        status = yaml_bool(node, &config->audit_insecure_no_sync, err);
+    return status;
+}
+
+/* "HOST:PORT" or "[HOST]:PORT". */
+static enum mikeyd_status read_metrics(struct config_memory *memory, const struct yaml_node *root,
+                                       struct error *err)
+{
+    static const char *const known[] = {"listen", NULL};
+    const struct yaml_node *map = yaml_map_get(root, "metrics"), *node;
+    const char *text;
+    if (map == NULL)
+        return MIKEYD_OK;
+    enum mikeyd_status status = yaml_map_check(map, known, err);
+    if (status == MIKEYD_OK)
+        status = required(map, "listen", &node, err);
+    if (status == MIKEYD_OK)
+        status = yaml_string(node, &text, err);
+    if (status != MIKEYD_OK)
+        return status;
+
+    const char *colon = strrchr(text, ':');
+    char *end = NULL;
+    unsigned long port = colon == NULL ? 0 : strtoul(colon + 1, &end, 10);
+    if (colon == NULL || colon == text || colon[1] < '0' || colon[1] > '9' || *end != '\0' ||
+        port > 65535)
+        return yaml_fail(node, err, "not HOST:PORT");
+    size_t host_len = (size_t)(colon - text);
+    const bool bracketed = text[0] == '[' && colon[-1] == ']' && host_len > 2;
+    memory->config.metrics_port = (uint16_t)port;
+    return keep_string(memory,
+                       bracketed ? strndup(text + 1, host_len - 2) : strndup(text, host_len),
+                       &memory->config.metrics_address, err);
+}
+
+static enum mikeyd_status read_root(struct config_memory *memory, struct error *err)
+{
+    static const char *const known[] = {"tokens",  "policy",  "listen", "replay",     "audit",
+                                        "metrics", "workers", "queue",  "pair_cache", NULL};
+    struct config *config = &memory->config;
+    const struct yaml_node *root = yaml_root(memory->file);
+    enum mikeyd_status status = yaml_map_check(root, known, err);
+    if (status == MIKEYD_OK)
+        status = read_tokens(memory, root, err);
+    if (status == MIKEYD_OK)
+        status = required_path(memory, root, "policy", &config->policy, err);
+    if (status == MIKEYD_OK)
+        status = read_listen(memory, root, err);
+    if (status == MIKEYD_OK)
+        status = read_replay(memory, root, err);
+    if (status == MIKEYD_OK)
+        status = read_audit(memory, root, err);
+    if (status == MIKEYD_OK)
+        status = read_metrics(memory, root, err);
+    if (status != MIKEYD_OK)
+        return status;
+
+    config->workers = config->tokens[0].sessions;
+    config->queue = DEFAULT_QUEUE;
+    config->pair_cache = DEFAULT_PAIR_CACHE;
+    status = read_number(root, "workers", 1, 256, &config->workers, err);
+    if (status == MIKEYD_OK)
+        status = read_number(root, "queue", 1, 65536, &config->queue, err);
+    if (status == MIKEYD_OK)
+        status = read_number(root, "pair_cache", 16, 1000000, &config->pair_cache, err);
+    /* Each worker keeps a token session of its own. */
+    if (status == MIKEYD_OK && config->workers > config->tokens[0].sessions) {
+        status =
+            yaml_fail(yaml_map_get(root, "workers"), err,
+                      "more workers than the token has sessions (%u)", config->tokens[0].sessions);
+    }
+    return status;
+}
+
+enum mikeyd_status config_load(const char *path, struct config **out, struct error *err)
+{
+    struct config_memory *memory = calloc(1, sizeof *memory);
+    if (memory == NULL)
+        return error_set(err, MIKEYD_INTERNAL, "out of memory");
+    const char *slash = strrchr(path, '/');
+    memory->folder = strndup(path, slash == NULL ? 0 : (size_t)(slash - path) + 1);
+    enum mikeyd_status status = memory->folder == NULL
+                                    ? error_set(err, MIKEYD_INTERNAL, "out of memory")
+                                    : keep_string(memory, strdup(path), &memory->config.path, err);
+    if (status == MIKEYD_OK)
+        status = yaml_file_load(path, &memory->file, err);
+    if (status == MIKEYD_OK)
+        status = read_root(memory, err);
+    if (status != MIKEYD_OK) {
+        config_free(&memory->config);
+        return status;
+    }
+    *out = &memory->config;
+    return MIKEYD_OK;
+}
+
+void config_free(struct config *config)
+{
+    if (config == NULL)
+        return;
+    struct config_memory *memory = (struct config_memory *)config; /* its first member */
+    for (size_t i = 0; i < memory->string_count; i++)
+        free(memory->strings[i]);
+    free(memory->strings);
+    free(memory->folder);
+    yaml_file_free(memory->file);
+    free(memory);
+}
