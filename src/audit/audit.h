@@ -2,6 +2,22 @@
  * Tamper-evident audit log: JSON Lines, each record chained to the one before by SHA-256, written
  * before any key leaves. Records never hold key material, tickets, PINs or message bodies.
  * Thread-safe.
+ *
+ * The chain, so that anybody can check it without this program:
+ *  - A record is one line, {"seq":N, ... ,"prev":"P","hash":"H"} without spaces, in which seq comes
+ *    first and prev and hash (64 lower-case hex digits each) come last.
+ *  - H is the SHA-256 of the line's bytes in front of ,"hash": (the line without its last 75
+ *    characters). P is the H of the record before; 64 zeros in the very first.
+ *      head -1 FILE | head -c -76 | sha256sum          (76: the newline too)
+ *  - N grows by one. Only a record "recovered" may stand after a gap, whose length is its "count":
+ *    records that a failing disk refused, for which no key was released.
+ *  - A "checkpoint" signs the record "covers", whose hash is "chain": ECDSA on P-256, SHA-256, DER
+ *    in base64, over the text
+ *      mikeyd audit checkpoint 1\nCOVERS\nCHAIN\nFINAL\nSIGNER\n
+ *    (the record's fields; FINAL is 1 for the checkpoint written as the log is closed). Since CHAIN
+ *    depends on every record before, so does the signature.
+ *  - A file that continues another begins with a record whose "previous_file" names it, and the
+ *    chain runs on.
  */
 #ifndef AUDIT_AUDIT_H
 #define AUDIT_AUDIT_H
@@ -40,7 +56,10 @@ enum audit_event {
     AUDIT_KEY_CHECK, /* ceremony steps, written by mikeyctl */
     AUDIT_CHECKPOINT,
     AUDIT_ROTATE,
-    AUDIT_RECOVERED,
+    AUDIT_RECOVERED, /* after a failed write (count records lost) or a crash (an unfinished line
+                        cut) */
+    AUDIT_UNSIGNED,  /* checkpoints cannot be signed at present: status says why, OK: they can again
+                      */
     AUDIT_EVENT_COUNT
 };
 const char *audit_event_name(enum audit_event event);
@@ -110,8 +129,12 @@ enum mikeyd_status audit_append(struct audit_log *log, const struct audit_record
  */
 void audit_refusal(struct audit_log *log, const struct audit_record *record);
 
-/* Highest sequence number that is on disk. */
+/* Highest sequence number that is on disk. After a failure it passes over the lost records: ask
+ * audit_lost() first, or audit_outcome(). */
 uint64_t audit_durable(struct audit_log *log);
+/* What became of a record, both questions in one: only AUDIT_ON_DISK allows a release. */
+enum audit_fate { AUDIT_PENDING, AUDIT_ON_DISK, AUDIT_LOST };
+enum audit_fate audit_outcome(struct audit_log *log, uint64_t sequence);
 /* False while the log cannot be written; records queued then are lost with AUDIT_DOWN (audit_lost).
  */
 bool audit_healthy(struct audit_log *log);
@@ -123,7 +146,13 @@ enum mikeyd_status audit_wait(struct audit_log *log, uint64_t sequence, struct e
 enum mikeyd_status audit_reopen(struct audit_log *log, struct error *err);
 
 struct audit_stats {
-    uint64_t records, commits, syncs, bytes, failures, suppressed;
+    uint64_t records, commits, syncs, bytes; /* on disk since audit_open */
+    uint64_t failures;                       /* times the log stopped being writable */
+    uint64_t lost;                           /* records dropped by these */
+    uint64_t suppressed;                     /* refusals counted, not written one by one */
+    uint64_t checkpoints, signer_failures;
+    uint64_t unsigned_records; /* on disk, not yet covered by a checkpoint of this process */
+    uint64_t rotations;
 };
 void audit_get_stats(struct audit_log *log, struct audit_stats *out);
 

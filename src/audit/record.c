@@ -1,0 +1,220 @@
+#include "audit/record.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <jansson.h>
+
+#include "base/text.h"
+
+/* Longest text of one field, in bytes. 12 fields of it, escaped six-fold, would not fit a record:
+ * text_room() shares what is left. */
+#define TEXT_MAX 1024
+/* What every field needs at the end of the buffer, so that a long text leaves the numbers alone. */
+#define RESERVE 1024
+
+const char *audit_event_name(enum audit_event event)
+{
+    static const char *const names[AUDIT_EVENT_COUNT] = {
+        [AUDIT_START] = "start",
+        [AUDIT_STOP] = "stop",
+        [AUDIT_LOGIN] = "login",
+        [AUDIT_RELOAD] = "reload",
+        [AUDIT_RELOAD_REFUSED] = "reload_refused",
+        [AUDIT_TOKEN_UP] = "token_up",
+        [AUDIT_TOKEN_DOWN] = "token_down",
+        [AUDIT_INITIATE] = "initiate",
+        [AUDIT_RESPOND] = "respond",
+        [AUDIT_CONFIRM] = "confirm",
+        [AUDIT_UPDATE] = "update",
+        [AUDIT_REFUSED] = "refused",
+        [AUDIT_SUPPRESSED] = "suppressed",
+        [AUDIT_KEY_GENERATE] = "key_generate",
+        [AUDIT_KEY_IMPORT] = "key_import",
+        [AUDIT_KEY_UNWRAP] = "key_unwrap",
+        [AUDIT_KEY_WRAP] = "key_wrap",
+        [AUDIT_KEY_DERIVE] = "key_derive",
+        [AUDIT_KEY_DESTROY] = "key_destroy",
+        [AUDIT_KEY_CHECK] = "key_check",
+        [AUDIT_CHECKPOINT] = "checkpoint",
+        [AUDIT_ROTATE] = "rotate",
+        [AUDIT_RECOVERED] = "recovered",
+        [AUDIT_UNSIGNED] = "unsigned",
+    };
+    if ((unsigned)event >= AUDIT_EVENT_COUNT)
+        return "unknown";
+    return names[event];
+}
+
+bool audit_event_by_name(const char *name, enum audit_event *out)
+{
+    for (unsigned i = 0; i < AUDIT_EVENT_COUNT; i++) {
+        if (strcmp(name, audit_event_name((enum audit_event)i)) == 0) {
+            *out = (enum audit_event)i;
+            return true;
+        }
+    }
+    return false;
+}
+
+struct text {
+    char *data;
+    size_t len;
+};
+
+static size_t text_left(const struct text *text)
+{
+    return AUDIT_FIELDS_MAX - text->len;
+}
+
+static void put_bytes(struct text *text, const char *data, size_t len)
+{
+    if (len > text_left(text))
+        return;
+    memcpy(text->data + text->len, data, len);
+    text->len += len;
+}
+
+static void put_name(struct text *text, const char *name)
+{
+    put_bytes(text, ",\"", 2);
+    put_bytes(text, name, strlen(name));
+    put_bytes(text, "\":", 2);
+}
+
+/* Most text needs no escaping: printable ASCII without quote and backslash. */
+static bool is_plain(const char *value, size_t len)
+{
+    for (size_t i = 0; i < len; i++) {
+        if (value[i] < ' ' || value[i] > '~' || value[i] == '"' || value[i] == '\\')
+            return false;
+    }
+    return true;
+}
+
+/* jansson refuses what is not UTF-8: each byte outside ASCII becomes '?', and the rest stays. */
+static json_t *json_of_bytes(const char *value, size_t len)
+{
+    json_t *string = json_stringn(value, len);
+    if (string != NULL)
+        return string;
+    char ascii[TEXT_MAX];
+    for (size_t i = 0; i < len; i++)
+        ascii[i] = value[i];
+    for (size_t i = 0; i < len; i++) {
+        if ((unsigned char)ascii[i] >= 0x80)
+            ascii[i] = '?';
+    }
+    return json_stringn(ascii, len);
+}
+
+static void put_string(struct text *text, const char *name, const char *value)
+{
+    if (value == NULL)
+        return;
+    size_t len = strnlen(value, TEXT_MAX);
+    /* Never cut inside a UTF-8 sequence. */
+    if (len == TEXT_MAX) {
+        while (len > 0 && ((unsigned char)value[len] & 0xc0) == 0x80)
+            len--;
+    }
+    char escaped[6 * TEXT_MAX + 2];
+    const char *out = value;
+    size_t out_len = len;
+    bool plain = is_plain(value, len);
+    if (!plain) {
+        json_t *string = json_of_bytes(value, len);
+        out_len = string == NULL ? 0
+                                 : json_dumpb(string, escaped, sizeof escaped,
+                                              JSON_ENCODE_ANY | JSON_ENSURE_ASCII);
+        json_decref(string);
+        out = escaped;
+    }
+    if (out_len > sizeof escaped || out_len + strlen(name) + 8 + RESERVE > text_left(text)) {
+        out = "(too long)";
+        out_len = strlen(out);
+        plain = true;
+    }
+    put_name(text, name);
+    if (plain)
+        put_bytes(text, "\"", 1);
+    put_bytes(text, out, out_len);
+    if (plain)
+        put_bytes(text, "\"", 1);
+}
+
+static void put_number(struct text *text, const char *name, uint64_t value)
+{
+    char digits[24];
+    int len = snprintf(digits, sizeof digits, "%" PRIu64, value);
+    put_name(text, name);
+    put_bytes(text, digits, (size_t)len);
+}
+
+static void put_identity(struct text *text, const char *name, const struct identity *identity)
+{
+    if (identity->len == 0)
+        return;
+    char form[IDENTITY_TEXT_MAX];
+    identity_format(identity, form);
+    put_string(text, name, form);
+}
+
+static void put_digest(struct text *text, const char *name, const uint8_t *digest)
+{
+    if (digest == NULL)
+        return;
+    char hex[AUDIT_HASH_HEX + 1];
+    hex_encode(digest, AUDIT_HASH_LEN, hex);
+    put_string(text, name, hex);
+}
+
+static void put_internal(struct text *text, const struct audit_internal *internal)
+{
+    if (internal->cut_hash != NULL) {
+        put_number(text, "cut_bytes", internal->cut_bytes);
+        put_digest(text, "cut_sha256", internal->cut_hash);
+    }
+    put_string(text, "previous_file", internal->previous_file);
+    if (internal->signature != NULL) {
+        put_number(text, "covers", internal->covers);
+        put_digest(text, "chain", internal->chain);
+        put_number(text, "final", internal->final ? 1 : 0);
+        put_string(text, "signer", internal->signer);
+        put_string(text, "signature", internal->signature);
+    }
+}
+
+size_t audit_record_format(const struct audit_record *record, const struct audit_internal *internal,
+                           char *out)
+{
+    struct text text = {out, 0};
+    put_string(&text, "event", audit_event_name(record->event));
+    put_string(&text, "result", status_name(record->status));
+    put_string(&text, "client", record->client);
+    put_string(&text, "operation", record->operation);
+    put_identity(&text, "from", &record->from);
+    put_identity(&text, "to", &record->to);
+    if (record->has_csb_id) {
+        char hex[9];
+        (void)snprintf(hex, sizeof hex, "%08" PRIx32, record->csb_id);
+        put_string(&text, "csb_id", hex);
+    }
+    put_string(&text, "key", record->key);
+    put_string(&text, "method", record->method);
+    put_string(&text, "algorithms", record->algorithms);
+    put_string(&text, "suites", record->suites);
+    put_string(&text, "prf", record->prf);
+    if (record->keys != 0)
+        put_number(&text, "keys", record->keys);
+    if (record->count != 0)
+        put_number(&text, "count", record->count);
+    if (record->policy_sha256 != NULL && record->policy_sha256[0] != '\0')
+        put_string(&text, "policy", record->policy_sha256);
+    if (internal != NULL)
+        put_internal(&text, internal);
+    put_string(&text, "detail", record->detail);
+    return text.len;
+}

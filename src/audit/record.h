@@ -1,0 +1,38 @@
+/* One record as JSON text. Internal to the log. */
+#ifndef AUDIT_RECORD_H
+#define AUDIT_RECORD_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "audit/audit.h"
+#include "audit/chain.h"
+
+/* Room for the fields of one record, without sequence, time, boot, instance and seal. */
+#define AUDIT_FIELDS_MAX 8192
+
+/* Fields that only the log itself writes; all optional. */
+struct audit_internal {
+    uint64_t cut_bytes;        /* AUDIT_RECOVERED: bytes of an unfinished line that were cut ... */
+    const uint8_t *cut_hash;   /* ... and their SHA-256 */
+    const char *previous_file; /* first record of a file that continues another */
+    const char *signature;     /* AUDIT_CHECKPOINT: base64 of the DER signature ... */
+    const char *signer;        /* ... of the key with this label ... */
+    uint64_t covers;           /* ... over this record ... */
+    const uint8_t *chain;      /* ... which has this hash */
+    bool final;                /* written as the log was closed */
+};
+
+/*
+ * Writes ,"event":"initiate","result":"OK",... to out (AUDIT_FIELDS_MAX bytes, not terminated) and
+ * returns its length. Text that is too long is cut, text that is not UTF-8 gets replacement
+ * characters: a record is never refused for what a peer put into it.
+ */
+size_t audit_record_format(const struct audit_record *record, const struct audit_internal *internal,
+                           char *out);
+
+/* False when the name is none of ours. */
+bool audit_event_by_name(const char *name, enum audit_event *out);
+
+#endif

@@ -1,0 +1,211 @@
+/* Taking over a file at open, and coming back after the disk refused records. */
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "audit/log.h"
+#include "audit/tail.h"
+#include "base/log.h"
+#include "base/secret.h"
+
+/* Writes one record of the log itself as number `sequence`, durably, and moves the chain to it. */
+static enum mikeyd_status write_own(struct audit_log *log, const struct audit_record *record,
+                                    const struct audit_internal *internal, uint64_t sequence,
+                                    struct error *err)
+{
+    char line[AUDIT_LINE_MAX];
+    size_t len = 0;
+    struct audit_chain chain = log->chain;
+    enum mikeyd_status status =
+        audit_seal_own(log, record, internal, sequence, &chain, line, &len, err);
+    if (status == MIKEYD_OK)
+        status = audit_file_append(&log->file, line, len, err);
+    if (status == MIKEYD_OK)
+        status = audit_file_sync(&log->file, err);
+    if (status != MIKEYD_OK)
+        return status;
+    log->chain = chain;
+    log->uncovered++;
+    pthread_mutex_lock(&log->lock);
+    log->stats.records++;
+    log->stats.commits++;
+    log->stats.syncs++;
+    log->stats.bytes += len;
+    pthread_mutex_unlock(&log->lock);
+    return MIKEYD_OK;
+}
+
+/* ---- at open ---- */
+
+/* An empty file next to rotated ones goes on where the newest of them ends. */
+static enum mikeyd_status continue_previous(struct audit_log *log, struct error *err)
+{
+    audit_tail_find_previous(log->path, log->hasher, log->previous_name, &log->chain);
+    if (log->previous_name[0] == '\0')
+        return MIKEYD_OK;
+    const struct audit_record record = {.event = AUDIT_ROTATE};
+    const struct audit_internal internal = {.previous_file = log->previous_name};
+    return write_own(log, &record, &internal, log->chain.sequence + 1, err);
+}
+
+static enum mikeyd_status cut_unfinished(struct audit_log *log, const struct audit_tail *tail,
+                                         struct error *err)
+{
+    log_warning("audit log %s: cutting an unfinished line of %" PRIu64 " bytes", log->path,
+                tail->cut_bytes);
+    enum mikeyd_status status = audit_file_cut(&log->file, tail->complete, err);
+    if (status != MIKEYD_OK)
+        return status;
+    const struct audit_record record = {.event = AUDIT_RECOVERED,
+                                        .detail = "the last writer was stopped in the middle of a "
+                                                  "line, which was cut"};
+    const struct audit_internal internal = {
+        .cut_bytes = tail->cut_bytes,
+        .cut_hash = tail->cut_hash,
+        .previous_file = log->previous_name[0] == '\0' ? NULL : log->previous_name};
+    return write_own(log, &record, &internal, log->chain.sequence + 1, err);
+}
+
+enum mikeyd_status audit_recover_open(struct audit_log *log, struct error *err)
+{
+    struct audit_tail tail;
+    enum mikeyd_status status = audit_file_open(log->path, &log->file, err);
+    if (status != MIKEYD_OK)
+        return status;
+    status = audit_tail_read(log->file.fd, log->file.written, log->hasher, &tail, err);
+    if (status != MIKEYD_OK) {
+        error_prefix(err, "%s", log->path);
+        return status;
+    }
+    log->chain = tail.chain;
+    if (tail.complete == 0)
+        audit_tail_find_previous(log->path, log->hasher, log->previous_name, &log->chain);
+    if (tail.cut_bytes != 0)
+        return cut_unfinished(log, &tail, err);
+    if (tail.complete == 0)
+        return continue_previous(log, err);
+    return MIKEYD_OK;
+}
+
+/* ---- while failing ---- */
+
+/* Every complete line after the last durable one is by this process: nobody else wrote meanwhile.
+ */
+static bool extra_is_ours(const struct audit_log *log, const char *text, size_t len)
+{
+    for (size_t at = 0; at < len;) {
+        const char *end = memchr(text + at, '\n', len - at);
+        if (end == NULL)
+            return true;
+        size_t line = (size_t)(end - text) - at;
+        if (memmem(text + at, line, log->origin, log->origin_len) == NULL)
+            return false;
+        at += line + 1;
+    }
+    return true;
+}
+
+/* The file found at the path is the one we wrote to, up to its last durable byte. */
+static enum mikeyd_status recognise(struct audit_log *log, struct error *err)
+{
+    uint64_t size = log->file.written;
+    struct audit_tail tail;
+    if (size < log->durable_bytes)
+        return error_set(err, MIKEYD_AUDIT_DOWN, "audit log: records are missing from its end");
+    enum mikeyd_status status =
+        audit_tail_read(log->file.fd, log->durable_bytes, log->hasher, &tail, err);
+    if (status != MIKEYD_OK)
+        return status;
+    if (tail.cut_bytes != 0 || !secret_equal(tail.chain.hash, log->chain.hash, AUDIT_HASH_LEN))
+        return error_set(err, MIKEYD_AUDIT_DOWN, "audit log: another file stands in its place");
+    size_t extra = (size_t)(size - log->durable_bytes);
+    if (extra > 2U * AUDIT_QUEUE_BYTES)
+        return error_set(err, MIKEYD_AUDIT_DOWN, "audit log: somebody else wrote to it");
+    char *text = malloc(extra + 1);
+    if (text == NULL)
+        return error_set(err, MIKEYD_INTERNAL, "out of memory");
+    ssize_t n = pread(log->file.fd, text, extra, (off_t)log->durable_bytes);
+    bool ours = n == (ssize_t)extra && extra_is_ours(log, text, extra);
+    free(text);
+    if (!ours)
+        return error_set(err, MIKEYD_AUDIT_DOWN, "audit log: somebody else wrote to it");
+    log->file.durable = log->durable_bytes;
+    return MIKEYD_OK;
+}
+
+/* By its name again: deleted, renamed or on a file system that was mounted anew. */
+static enum mikeyd_status open_again(struct audit_log *log, struct error *err)
+{
+    enum mikeyd_status status = audit_file_open(log->path, &log->file, err);
+    if (status != MIKEYD_OK)
+        return status;
+    if (log->file.written != 0) {
+        status = recognise(log, err);
+        if (status != MIKEYD_OK)
+            audit_file_close(&log->file);
+        return status;
+    }
+    struct audit_chain previous = {0};
+    log->durable_bytes = 0;
+    audit_tail_find_previous(log->path, log->hasher, log->previous_name, &previous);
+    if (!secret_equal(previous.hash, log->chain.hash, AUDIT_HASH_LEN))
+        log->previous_name[0] = '\0';
+    return MIKEYD_OK;
+}
+
+static enum mikeyd_status write_recovered(struct audit_log *log, struct error *err)
+{
+    char detail[sizeof log->failure.text + 64];
+    pthread_mutex_lock(&log->lock);
+    uint64_t sequence = log->last_sequence + 1;
+    pthread_mutex_unlock(&log->lock);
+    (void)snprintf(detail, sizeof detail, "%s; not writable for %" PRId64 " s", log->failure.text,
+                   (clock_monotonic_ms() - log->failing_since_ms + 999) / 1000);
+    const struct audit_record record = {
+        .event = AUDIT_RECOVERED, .count = sequence - 1 - log->chain.sequence, .detail = detail};
+    const bool first = log->file.durable == 0 && log->previous_name[0] != '\0';
+    const struct audit_internal internal = {.previous_file = first ? log->previous_name : NULL};
+    return write_own(log, &record, &internal, sequence, err);
+}
+
+static enum mikeyd_status retry(struct audit_log *log, struct error *err)
+{
+    enum mikeyd_status status = MIKEYD_OK;
+    if (log->file.fd >= 0 &&
+        (!audit_file_is_at(&log->file, log->path) || log->failed_tries % 4 == 3)) {
+        /* Whatever is left of the failed write is ours alone while we hold the lock. */
+        (void)audit_file_cut(&log->file, log->file.durable, NULL);
+        log->durable_bytes = log->file.durable;
+        audit_file_close(&log->file);
+    }
+    if (log->file.fd < 0)
+        status = open_again(log, err);
+    if (status == MIKEYD_OK)
+        status = audit_file_cut(&log->file, log->file.durable, err);
+    if (status == MIKEYD_OK)
+        status = write_recovered(log, err);
+    return status;
+}
+
+void audit_recover_retry(struct audit_log *log)
+{
+    struct error err = {0};
+    if (retry(log, &err) != MIKEYD_OK) {
+        log->failed_tries++;
+        log->retry_at_ms = clock_monotonic_ms() + AUDIT_RETRY_MS;
+        if (log->failed_tries % 60 == 1)
+            log_error("%s; still no key leaves", err.text);
+        return;
+    }
+    log_notice("audit log %s can be written again", log->path);
+    pthread_mutex_lock(&log->lock);
+    log->last_sequence = log->chain.sequence;
+    atomic_store(&log->durable, log->chain.sequence);
+    atomic_store(&log->healthy, true);
+    pthread_cond_broadcast(&log->settled);
+    pthread_mutex_unlock(&log->lock);
+    if (log->options.committed != NULL)
+        log->options.committed(log->options.committed_context);
+}

@@ -1,0 +1,258 @@
+/* The log as its callers see it: what is on disk, in which order, and what a record says. */
+#include <fcntl.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <criterion/criterion.h>
+#include <jansson.h>
+#include <openssl/sha.h>
+
+#include "base/text.h"
+#include "fixture.h"
+
+TestSuite(audit_log, .timeout = 60);
+
+Test(audit_log, a_waited_for_record_is_in_the_file)
+{
+    struct fixture fixture;
+    fixture_make(&fixture);
+    struct audit_log *log = fixture_open(&fixture, NULL);
+    uint64_t sequence = fixture_append(log);
+    cr_assert_eq(audit_wait(log, sequence, NULL), MIKEYD_OK);
+    cr_assert_geq(audit_durable(log), sequence);
+    cr_assert_eq(audit_outcome(log, sequence), AUDIT_ON_DISK);
+    char *text = fixture_read(fixture.path, NULL);
+    cr_assert_not_null(strstr(text, "\"event\":\"respond\""));
+    cr_assert_not_null(strstr(text, "\"csb_id\":\"0badcafe\""));
+    free(text);
+    audit_close(log);
+    fixture_drop(&fixture);
+}
+
+/* The definition in audit.h, done again by hand. */
+Test(audit_log, chain_is_what_the_header_defines)
+{
+    struct fixture fixture;
+    fixture_make(&fixture);
+    fixture_write(&fixture, 20);
+    char *text = fixture_read(fixture.path, NULL);
+    char prev[65];
+    memset(prev, '0', 64);
+    prev[64] = '\0';
+    char *save = NULL;
+    unsigned number = 0;
+    for (char *line = strtok_r(text, "\n", &save); line != NULL;
+         line = strtok_r(NULL, "\n", &save)) {
+        size_t len = strlen(line);
+        uint8_t digest[32];
+        char hex[65];
+        SHA256((const unsigned char *)line, len - 75, digest);
+        hex_encode(digest, sizeof digest, hex);
+        json_t *record = json_loads(line, JSON_REJECT_DUPLICATES, NULL);
+        cr_assert_not_null(record, "%s", line);
+        cr_assert_eq(json_integer_value(json_object_get(record, "seq")), ++number);
+        cr_assert_str_eq(json_string_value(json_object_get(record, "prev")), prev);
+        cr_assert_str_eq(json_string_value(json_object_get(record, "hash")), hex);
+        memcpy(prev, hex, sizeof prev);
+        json_decref(record);
+    }
+    cr_assert_geq(number, 20);
+    free(text);
+    fixture_drop(&fixture);
+}
+
+Test(audit_log, second_process_continues_the_chain)
+{
+    struct fixture fixture;
+    fixture_make(&fixture);
+    const struct audit_options unsigned_log = {0};
+    for (int i = 0; i < 3; i++) {
+        struct audit_log *log = fixture_open(&fixture, &unsigned_log);
+        cr_assert_eq(fixture_append(log), (uint64_t)(i + 1));
+        audit_close(log);
+    }
+    char *text = fixture_read(fixture.path, NULL);
+    cr_assert_eq(fixture_count_lines(text), 3);
+    free(text);
+    fixture_drop(&fixture);
+}
+
+Test(audit_log, two_writers_never_share_a_file)
+{
+    struct fixture fixture;
+    fixture_make(&fixture);
+    struct audit_log *first = fixture_open(&fixture, NULL), *second = NULL;
+    struct audit_options options = {.path = fixture.path};
+    struct error err = {0};
+    cr_assert_eq(audit_open(&options, &second, &err), MIKEYD_AUDIT_DOWN);
+    cr_assert_not_null(strstr(err.text, "another process"));
+    audit_close(first);
+    fixture_drop(&fixture);
+}
+
+Test(audit_log, hostile_text_stays_one_line_of_json)
+{
+    struct fixture fixture;
+    fixture_make(&fixture);
+    const struct audit_options options = {.synchronous = true};
+    struct audit_log *log = fixture_open(&fixture, &options);
+    static const uint8_t bytes[] = {'a', 0, '\n', '"', 0xff};
+    const struct audit_record record = {.event = AUDIT_REFUSED,
+                                        .status = MIKEYD_SYNTAX,
+                                        .client = "a\"b\\c\n\x01\x7f",
+                                        .from = {IDENTITY_BYTES, sizeof bytes, bytes},
+                                        .detail = "\xff\xfe not UTF-8 \xc3\xa9 <script>"};
+    uint64_t sequence;
+    cr_assert_eq(audit_append(log, &record, &sequence, NULL), MIKEYD_OK);
+    audit_close(log);
+    char *text = fixture_read(fixture.path, NULL);
+    cr_assert_eq(fixture_count_lines(text), 1);
+    json_t *json = json_loads(text, 0, NULL);
+    cr_assert_not_null(json);
+    cr_assert_str_eq(json_string_value(json_object_get(json, "client")), "a\"b\\c\n\x01\x7f");
+    cr_assert_str_eq(json_string_value(json_object_get(json, "from")), "hex:61000a22ff");
+    json_decref(json);
+    free(text);
+    fixture_drop(&fixture);
+}
+
+Test(audit_log, overlong_text_never_breaks_a_record)
+{
+    struct fixture fixture;
+    fixture_make(&fixture);
+    const struct audit_options options = {.synchronous = true};
+    struct audit_log *log = fixture_open(&fixture, &options);
+    char *endless = malloc(100001);
+    memset(endless, '\x01', 100000);
+    endless[100000] = '\0';
+    const struct audit_record record = {.event = AUDIT_REFUSED,
+                                        .client = endless,
+                                        .operation = endless,
+                                        .key = endless,
+                                        .method = endless,
+                                        .suites = endless,
+                                        .detail = endless,
+                                        .keys = 7};
+    uint64_t sequence;
+    cr_assert_eq(audit_append(log, &record, &sequence, NULL), MIKEYD_OK);
+    audit_close(log);
+    char *text = fixture_read(fixture.path, NULL);
+    json_t *json = json_loads(text, 0, NULL);
+    cr_assert_not_null(json);
+    cr_assert_eq(json_integer_value(json_object_get(json, "keys")), 7);
+    json_decref(json);
+    free(text);
+    free(endless);
+    fixture_drop(&fixture);
+}
+
+Test(audit_log, file_is_not_readable_by_others)
+{
+    struct fixture fixture;
+    fixture_make(&fixture);
+    fixture_write(&fixture, 1);
+    struct stat info;
+    cr_assert_eq(stat(fixture.path, &info), 0);
+    cr_assert_eq(info.st_mode & 07, 0);
+    fixture_drop(&fixture);
+}
+
+Test(audit_log, file_that_is_no_log_is_refused_and_left_alone)
+{
+    struct fixture fixture;
+    fixture_make(&fixture);
+    static const char other[] = "root:x:0:0:root:/root:/bin/bash\n";
+    fixture_replace(fixture.path, other, sizeof other - 1);
+    struct audit_log *log = NULL;
+    struct audit_options options = {.path = fixture.path};
+    cr_assert_eq(audit_open(&options, &log, NULL), MIKEYD_SYNTAX);
+    char *text = fixture_read(fixture.path, NULL);
+    cr_assert_str_eq(text, other);
+    free(text);
+    fixture_drop(&fixture);
+}
+
+static void count_commit(void *context)
+{
+    (*(unsigned *)context)++;
+}
+
+Test(audit_log, waiting_records_share_one_commit)
+{
+    struct fixture fixture;
+    fixture_make(&fixture);
+    unsigned calls = 0;
+    const struct audit_options options = {.committed = count_commit, .committed_context = &calls};
+    struct audit_log *log = fixture_open(&fixture, &options);
+    uint64_t last = 0;
+    for (int i = 0; i < 5000; i++)
+        last = fixture_append(log);
+    cr_assert_eq(audit_wait(log, last, NULL), MIKEYD_OK);
+    struct audit_stats stats;
+    audit_get_stats(log, &stats);
+    cr_assert_eq(stats.records, 5000);
+    cr_assert_lt(stats.syncs, 2500);
+    audit_close(log);
+    cr_assert_geq(calls, 1);
+    fixture_drop(&fixture);
+}
+
+Test(audit_log, refusals_beyond_a_few_are_counted)
+{
+    struct fixture fixture;
+    fixture_make(&fixture);
+    const struct audit_options options = {0};
+    struct audit_log *log = fixture_open(&fixture, &options);
+    const struct audit_record refusal = {.event = AUDIT_REFUSED,
+                                         .status = MIKEYD_POLICY,
+                                         .client = "sbc-x",
+                                         .operation = "initiate"};
+    const struct audit_record other = {
+        .event = AUDIT_REFUSED, .status = MIKEYD_REPLAY, .client = "sbc-x"};
+    for (int i = 0; i < 1000; i++)
+        audit_refusal(log, &refusal);
+    audit_refusal(log, &other);
+    audit_close(log);
+
+    char *text = fixture_read(fixture.path, NULL);
+    char *save = NULL;
+    uint64_t written = 0, counted = 0, replays = 0;
+    for (char *line = strtok_r(text, "\n", &save); line != NULL;
+         line = strtok_r(NULL, "\n", &save)) {
+        json_t *json = json_loads(line, 0, NULL);
+        const char *event = json_string_value(json_object_get(json, "event"));
+        const char *result = json_string_value(json_object_get(json, "result"));
+        if (strcmp(result, "REPLAY") == 0)
+            replays++;
+        else if (strcmp(event, "refused") == 0)
+            written++;
+        else if (strcmp(event, "suppressed") == 0)
+            counted += (uint64_t)json_integer_value(json_object_get(json, "count"));
+        json_decref(json);
+    }
+    cr_assert_eq(replays, 1);
+    cr_assert_leq(written, 15);
+    cr_assert_eq(written + counted, 1000);
+    free(text);
+    fixture_drop(&fixture);
+}
+
+Test(audit_log, failing_signer_stops_nothing_and_is_recorded)
+{
+    struct fixture fixture;
+    fixture_make(&fixture);
+    fixture.signer_fails = true;
+    struct audit_log *log = fixture_open(&fixture, NULL);
+    cr_assert_eq(audit_wait(log, fixture_append(log), NULL), MIKEYD_OK);
+    cr_assert_eq(audit_wait(log, fixture_append(log), NULL), MIKEYD_OK);
+    audit_close(log);
+    char *text = fixture_read(fixture.path, NULL);
+    cr_assert_not_null(strstr(text, "\"event\":\"unsigned\",\"result\":\"TOKEN_DOWN\""));
+    cr_assert_null(strstr(text, "\"event\":\"checkpoint\""));
+    free(text);
+    fixture_drop(&fixture);
+}
