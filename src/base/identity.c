@@ -16,14 +16,16 @@ bool identity_equal(const struct identity *a, const struct identity *b)
            (a->len == 0 || memcmp(a->data, b->data, a->len) == 0);
 }
 
-/* UTF-8 without blanks, C0 and C1 controls and DEL: what may stand in a log line or a table. */
+/*
+ * UTF-8 without blanks, C0 and C1 controls and DEL: what may stand in a log line or a table.
+ * UTF8_getc refuses overlong forms and surrogates itself.
+ */
 static bool identity_is_printable(const uint8_t *data, size_t len)
 {
     for (size_t at = 0; at < len;) {
         unsigned long point;
         int used = UTF8_getc(data + at, (int)(len - at), &point);
-        if (used <= 0 || point <= 0x20 || (point >= 0x7f && point < 0xa0) || point > 0x10ffff ||
-            (point >= 0xd800 && point <= 0xdfff))
+        if (used <= 0 || point <= 0x20 || (point >= 0x7f && point < 0xa0) || point > 0x10ffff)
             return false;
         at += (size_t)used;
     }

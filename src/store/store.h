@@ -13,8 +13,10 @@
 
 struct replay_store;
 
-/* A 16-byte digest names an entry; make them with store_digest() over a domain byte and the entry's
- * own fields. */
+/*
+ * A 16-byte digest names an entry: SHA-256, cut, over the domain and the entry's fields, each with
+ * its length, so that different fields never make the same input.
+ */
 #define STORE_DIGEST 16
 enum store_domain { STORE_MESSAGE = 1, STORE_TIMESTAMP = 2, STORE_TICKET = 3, STORE_CSB = 4 };
 void store_digest(enum store_domain domain, const void *data[], const size_t len[], size_t parts,
@@ -23,39 +25,45 @@ void store_digest(enum store_domain domain, const void *data[], const size_t len
 struct store_stats {
     uint64_t entries;
     uint64_t inserted, refused, expired;
-    int64_t
-        closed_until; /* Unix seconds: nothing is accepted before (track was lost); 0 when open */
+    int64_t closed_until; /* Unix seconds: nothing is accepted before (track was lost); 0: open */
 };
 
 /*
- * Opens or creates the database in directory path. window_s: how long an entry can matter (2 x
- * largest skew). When the database is new, damaged, or was not closed before the machine itself
- * restarted, replay track is lost and *closed_until tells until when messages must be refused (RFC
- * 3830 5.4), except for a brand-new empty directory.
+ * Opens or creates the database in directory path (mode 0700, one process at a time: STORE_DOWN
+ * when it is in use).
+ *
+ * window_s: how long an entry can matter: the largest of 2 x skew and every other lifetime that is
+ * passed to store_insert(). When the database is damaged or gone, or was not closed before the
+ * machine itself restarted, replay track is lost: the old files are moved aside and look-ups and
+ * inserts return STORE_DOWN until window_s has passed (RFC 3830 5.4), by the wall clock and by the
+ * monotonic one; closed_until in the statistics tells when. A directory that is empty is a first
+ * start and opens at once: who empties it answers for having waited for window_s.
  */
 enum mikeyd_status store_open(const char *path, unsigned window_s, struct replay_store **out,
                               struct error *err);
+/* Flushes and marks the store as closed in order. No other call may be running. NULL is allowed. */
 void store_close(struct replay_store *store);
 
 /* REPLAY when present, OK when not, STORE_DOWN when it cannot tell (also while closed_until lies
- * ahead). */
+ * ahead, and while the wall clock stands before a time whose entries were discarded already). */
 enum mikeyd_status store_lookup(struct replay_store *store, const uint8_t digest[STORE_DIGEST],
                                 struct error *err);
 /*
  * Inserts count digests in one transaction, all or none. REPLAY when one is already there. When it
- * returns OK the entries survive kill -9 of this process; store_sync() makes them survive power
- * loss.
+ * returns OK the entries survive kill -9 of this process; store_sync() writes them to the disk.
+ * Entries are discarded some time after expires_unix, in small numbers by later inserts; until then
+ * they count as present.
  */
 enum mikeyd_status store_insert(struct replay_store *store, const uint8_t digests[][STORE_DIGEST],
                                 size_t count, int64_t expires_unix, struct error *err);
-/* Flushes everything inserted so far to disk. Called by the release gate, one call for many
- * inserts. */
+/* Flushes everything inserted so far to disk, one call for many inserts. After a crash of the
+ * machine safety does not rest on it: the store then opens closed. */
 enum mikeyd_status store_sync(struct replay_store *store, struct error *err);
 
 /*
  * A 64-bit NTP-UTC timestamp that no earlier call ever returned, across restarts and clock steps
  * backwards (RFC 3830 5.2: unique per sender). Normally now. CLOCK_SKEW when the mark lies more
- * than max_ahead_ms in the future.
+ * than max_ahead_ms in the future, STORE_DOWN when the mark cannot be kept. Works while closed.
  */
 enum mikeyd_status store_unique_timestamp(struct replay_store *store, int64_t max_ahead_ms,
                                           uint64_t *out, struct error *err);

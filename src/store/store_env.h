@@ -1,0 +1,61 @@
+/*
+ * The LMDB environment under the replay store: three tables, a pool of read transactions, and
+ * write transactions that grow the map or reopen the environment when LMDB asks for it.
+ *
+ *   entries   digest (16)                     -> nothing
+ *   expiry    expires (8, big endian) digest  -> nothing      the order in which entries go
+ *   meta      name                            -> 8 bytes
+ *
+ * Commits are not flushed (MDB_NOSYNC): they live in the kernel's page cache, where the death of
+ * this process cannot reach them. Codes are LMDB's: 0, MDB_* or errno.
+ */
+#ifndef STORE_STORE_ENV_H
+#define STORE_STORE_ENV_H
+
+#include <pthread.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include <lmdb.h>
+
+/* More threads than this wait for one another for the length of a look-up. */
+#define STORE_READERS 16
+
+struct store_env {
+    char *path;
+    MDB_env *env;
+    MDB_dbi entries, expiry, meta;
+    pthread_mutex_t writer;
+    pthread_mutex_t readers_lock;
+    pthread_cond_t readers_changed;
+    MDB_txn *idle[STORE_READERS];
+    unsigned idle_count;
+    bool quiescing;
+};
+
+/* Opens or creates the files in directory path. env is usable only when the result is 0. */
+int store_env_open(struct store_env *env, const char *path);
+/* Flushes nothing. */
+void store_env_close(struct store_env *env);
+/* True for the codes that mean that the files themselves are damaged or not ours. */
+bool store_env_is_damage(int code);
+
+/* A read transaction of this moment; give it back after a few microseconds. */
+int store_env_read(struct store_env *env, MDB_txn **out);
+void store_env_read_end(struct store_env *env, MDB_txn *txn);
+
+/* Writes every commit so far to the disk. Writers and readers go on meanwhile. */
+int store_env_sync(struct store_env *env);
+
+/*
+ * Runs work in a write transaction: commits when it returns 0, else aborts and returns its code.
+ * work may run again from the start when the map had to grow, so it must not keep state of a run.
+ */
+typedef int store_env_work(struct store_env *env, MDB_txn *txn, void *arg);
+int store_env_write(struct store_env *env, store_env_work *work, void *arg);
+
+/* Numbers in the meta table. Reading: MDB_NOTFOUND when absent. */
+int store_env_get_number(struct store_env *env, MDB_txn *txn, const char *name, uint64_t *out);
+int store_env_put_number(struct store_env *env, MDB_txn *txn, const char *name, uint64_t value);
+
+#endif

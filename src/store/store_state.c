@@ -1,0 +1,151 @@
+#include "store/store_state.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#define STATE_FILE "state"
+#define STATE_TEMPORARY "state.new"
+#define STATE_HEAD "mikeyd replay store 1"
+#define STATE_TEXT_MAX 160
+
+static const char *const left_names[] = {
+    [STORE_LEFT_ABSENT] = "",   [STORE_LEFT_UNKNOWN] = "",      [STORE_LEFT_CLEAN] = "clean",
+    [STORE_LEFT_OPEN] = "open", [STORE_LEFT_CLOSED] = "closed",
+};
+
+/* Reads a small file whole; false when it is absent, empty or longer than cap - 1. */
+static bool state_read_text(int dir, const char *name, char *text, size_t cap)
+{
+    int fd = openat(dir, name, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+    if (fd < 0)
+        return false;
+    size_t len = 0;
+    ssize_t got = 1;
+    while (got > 0 && len < cap) {
+        got = read(fd, text + len, cap - len);
+        if (got > 0)
+            len += (size_t)got;
+    }
+    (void)close(fd);
+    if (got < 0 || len == 0 || len == cap)
+        return false;
+    text[len] = '\0';
+    return true;
+}
+
+enum mikeyd_status store_state_boot_id(char out[STORE_BOOT_ID], struct error *err)
+{
+    if (!state_read_text(AT_FDCWD, "/proc/sys/kernel/random/boot_id", out, STORE_BOOT_ID))
+        return error_set(err, MIKEYD_STORE_DOWN,
+                         "replay store: the kernel's boot id is unreadable");
+    out[strcspn(out, "\n")] = '\0';
+    return MIKEYD_OK;
+}
+
+enum mikeyd_status store_state_lock(const char *path, int *dir, int *lock, struct error *err)
+{
+    *dir = *lock = -1;
+    if (mkdir(path, 0700) != 0 && errno != EEXIST)
+        return error_set(err, MIKEYD_STORE_DOWN, "replay store %s: %s", path, strerror(errno));
+    int d = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (d < 0)
+        return error_set(err, MIKEYD_STORE_DOWN, "replay store %s: %s", path, strerror(errno));
+    struct stat stat;
+    int l = -1;
+    enum mikeyd_status status = MIKEYD_OK;
+    if (fstat(d, &stat) != 0)
+        status = error_set(err, MIKEYD_STORE_DOWN, "replay store %s: %s", path, strerror(errno));
+    else if (stat.st_uid != geteuid())
+        status =
+            error_set(err, MIKEYD_STORE_DOWN, "replay store %s: belongs to another user", path);
+    else if ((stat.st_mode & 0777) != 0700 && fchmod(d, 0700) != 0)
+        status = error_set(err, MIKEYD_STORE_DOWN, "replay store %s: mode 0700: %s", path,
+                           strerror(errno));
+    if (status == MIKEYD_OK) {
+        l = openat(d, "lock", O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
+        if (l < 0)
+            status = error_set(err, MIKEYD_STORE_DOWN, "replay store %s/lock: %s", path,
+                               strerror(errno));
+        else if (flock(l, LOCK_EX | LOCK_NB) != 0)
+            status = error_set(err, MIKEYD_STORE_DOWN, "replay store %s: in use by another process",
+                               path);
+    }
+    if (status != MIKEYD_OK) {
+        if (l >= 0)
+            (void)close(l);
+        (void)close(d);
+        return status;
+    }
+    *dir = d;
+    *lock = l;
+    return MIKEYD_OK;
+}
+
+void store_state_read(int dir, struct store_state *out)
+{
+    *out = (struct store_state){.left = STORE_LEFT_UNKNOWN};
+    char text[STATE_TEXT_MAX];
+    char word[8], boot_id[STORE_BOOT_ID], end;
+    if (faccessat(dir, STATE_FILE, F_OK, AT_SYMLINK_NOFOLLOW) != 0 && errno == ENOENT) {
+        out->left = STORE_LEFT_ABSENT;
+        return;
+    }
+    if (!state_read_text(dir, STATE_FILE, text, sizeof text) ||
+        sscanf(text, STATE_HEAD "\n%7s\nboot %39s%c", word, boot_id, &end) != 3 || end != '\n')
+        return;
+    for (int left = STORE_LEFT_CLEAN; left <= STORE_LEFT_CLOSED; left++) {
+        if (strcmp(word, left_names[left]) == 0)
+            out->left = (enum store_left)left;
+    }
+    memcpy(out->boot_id, boot_id, sizeof boot_id);
+}
+
+static bool state_write_file(int dir, const char *text, size_t len)
+{
+    int fd =
+        openat(dir, STATE_TEMPORARY, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0600);
+    if (fd < 0)
+        return false;
+    ssize_t done = write(fd, text, len);
+    bool written = done >= 0 && (size_t)done == len;
+    if (done >= 0 && !written)
+        errno = ENOSPC;
+    written = written && fsync(fd) == 0;
+    int saved = errno;
+    (void)close(fd);
+    errno = saved;
+    return written;
+}
+
+enum mikeyd_status store_state_write(int dir, enum store_left left, const char *boot_id,
+                                     struct error *err)
+{
+    char text[STATE_TEXT_MAX];
+    int len = snprintf(text, sizeof text, STATE_HEAD "\n%s\nboot %s\n", left_names[left], boot_id);
+    if (!state_write_file(dir, text, (size_t)len) ||
+        renameat(dir, STATE_TEMPORARY, dir, STATE_FILE) != 0 || fsync(dir) != 0)
+        return error_set(err, MIKEYD_STORE_DOWN, "replay store: writing its state: %s",
+                         strerror(errno));
+    return MIKEYD_OK;
+}
+
+bool store_state_has_database(int dir)
+{
+    return faccessat(dir, "data.mdb", F_OK, AT_SYMLINK_NOFOLLOW) == 0 || errno != ENOENT;
+}
+
+enum mikeyd_status store_state_move_aside(int dir, struct error *err)
+{
+    if (renameat(dir, "data.mdb", dir, "data.mdb.lost") != 0 && errno != ENOENT)
+        return error_set(err, MIKEYD_STORE_DOWN, "replay store: moving a lost database aside: %s",
+                         strerror(errno));
+    if (unlinkat(dir, "lock.mdb", 0) != 0 && errno != ENOENT)
+        return error_set(err, MIKEYD_STORE_DOWN, "replay store: removing lock.mdb: %s",
+                         strerror(errno));
+    return MIKEYD_OK;
+}
