@@ -1,0 +1,3 @@
+mikeyd_unit_test(test_importer
+    SOURCES importer/vectors.c importer/rules.c
+    LIBS mikeyd_importer PkgConfig::JANSSON)
