@@ -137,7 +137,7 @@ Test(importer, imported_identity_keeps_its_limits)
 
 Test(importer, without_room_nothing_is_called_done)
 {
-    uint8_t out[12];
+    uint8_t out[12] = {0};
     struct imported_identity id = {.external_identity = (const uint8_t *)"abcde",
                                    .external_identity_len = 5};
     struct byte_writer w = writer_of(out, sizeof out);
@@ -151,7 +151,7 @@ Test(importer, without_room_nothing_is_called_done)
 
 Test(importer, label_prefix_has_six_bytes)
 {
-    uint8_t out[IMPORTER_INFO_MAX];
+    uint8_t out[IMPORTER_INFO_MAX] = {0};
     struct byte_writer w = writer_of(out, sizeof out);
     cr_expect_eq(importer_write_info(IMPORTER_SHA256, "tls13", out, 1, 32, &w, NULL),
                  MIKEYD_INVALID_ARGUMENT);
@@ -160,6 +160,6 @@ Test(importer, label_prefix_has_six_bytes)
 
 Test(importer, empty_epsk_is_refused)
 {
-    uint8_t out[32];
+    uint8_t out[32] = {0};
     cr_expect_eq(importer_extract(IMPORTER_SHA256, out, 0, out, NULL), MIKEYD_INVALID_ARGUMENT);
 }
