@@ -33,7 +33,11 @@ struct mikey_init {
     bool sdp_ids; /* carry General Extension 1 "mikey" (RFC 4567 4.1.4) */
 };
 
-/* Seals an I_MESSAGE into out. keys is the worker's scratch; released before return, on every path.
+/*
+ * Seals an I_MESSAGE into out, which must be an empty writer. keys is the worker's scratch;
+ * released before return, on every path. On failure nothing is left in out. INVALID_ARGUMENT for
+ * what cannot be sent: no key in an initial message, IDr without IDi, one SSRC for two streams, no
+ * room.
  */
 enum mikeyd_status mikey_seal_init(const struct mikey_init *init, const struct mikey_psk *psk,
                                    struct mikey_message_keys *keys, struct byte_writer *out,
@@ -67,7 +71,9 @@ struct mikey_reply_rules {
 /*
  * Seals the R_MESSAGE for an authenticated I_MESSAGE: same CSB ID and T, the CS map with SSRCs
  * filled in, IDr when the I_MESSAGE carried one, V over message || IDi || IDr || T (RFC 3830 5.2).
- * cs has m->cs_count entries.
+ * cs has m->cs_count entries and obeys RFC 3830 6.1.1: SSRCs that were chosen stay, the others are
+ * filled in with distinct values (INVALID_ARGUMENT otherwise). out must be an empty writer. keys
+ * are those of mikey_authenticate_init; they stay.
  */
 enum mikeyd_status mikey_seal_reply(const struct mikey_message *m, const struct mikey_cs *cs,
                                     const struct mikey_psk *psk, struct mikey_message_keys *keys,
@@ -89,7 +95,10 @@ struct mikey_expected_reply {
 /*
  * Checks a parsed R_MESSAGE, or a type 6 message that carries V, without key first (type, CSB ID,
  * T, CS map: SSRCs that were chosen stay, zero ones are filled and distinct, IDr equal), then
- * verifies V. Keys are released before return.
+ * verifies V, which always covers the Initiator's own T. Keys are released before return. SYNTAX
+ * for an answer to something else, UNSUPPORTED for other algorithms, AUTH_FAILED for a wrong V.
+ * After OK r->type says whether it was an R_MESSAGE or an error message (then r->error is
+ * authentic).
  */
 enum mikeyd_status mikey_verify_reply(const struct mikey_message *r,
                                       const struct mikey_expected_reply *expected,

@@ -98,7 +98,7 @@ struct mikey_message {
     uint32_t csb_id;
     uint8_t map_type;
     struct mikey_cs cs[MIKEY_CS_MAX];
-    size_t cs_count;
+    size_t cs_count; /* 0 with the Empty map: its sessions are described elsewhere */
     struct mikey_timestamp t;
     const uint8_t *rand;
     size_t rand_len; /* 0: no RAND, an update */

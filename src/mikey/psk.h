@@ -37,8 +37,12 @@ struct mikey_hmac_ops {
 /* A PSK splits into 32-byte blocks (RFC 3830 4.1.2); each is a key of its own for the service. */
 #define MIKEY_PSK_BLOCKS_MAX 8
 
-/* What the message keys depend on. rand is the RAND as transported; of an update, the RAND of the
- * first message. */
+/*
+ * What the message keys depend on. rand is the RAND as transported; of an update, the RAND of the
+ * first message. Encr alg 0 means that no encryption and salting key is wanted: the engine asks so
+ * for an R_MESSAGE to verify and for an update without keys, where the authentication key is all it
+ * needs (2 HMACs instead of 6).
+ */
 struct mikey_derivation {
     enum mikey_prf prf;
     uint32_t csb_id;
@@ -51,7 +55,8 @@ struct mikey_derivation {
 /*
  * The message keys of one exchange. Lives in the secure heap; one per worker, wiped by ops->release
  * after each message. With strategy "derive" encr and auth stay in the token and only the handles
- * are set.
+ * are set. A strategy's derive sets `what` (the engine reads what.mac back) and drops what.rand,
+ * which is a view of a message that may go before the keys do.
  */
 struct mikey_message_keys {
     struct mikey_derivation what;
@@ -96,7 +101,8 @@ extern const struct mikey_psk_ops mikey_psk_by_hmac;
 
 /*
  * The HMAC service on OpenSSL, for unit tests, the engine bench and `mac: host`. A key is a keyed
- * context that is reset, not re-keyed, between jobs.
+ * context that is reset, not re-keyed, between jobs, for either hash. Several threads may use one
+ * key at a time (it locks for one HMAC), and one struct mikey_psk; free it when none does any more.
  */
 struct mikey_host_key;
 extern const struct mikey_hmac_ops

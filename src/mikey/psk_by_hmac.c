@@ -1,0 +1,182 @@
+/*
+ * The PRF as HMAC calls on a keyed service (RFC 3830 4.1.2, RFC 6043 6.1): strategy "sign".
+ *
+ *   A_0 = label, A_i = HMAC(s, A_(i-1)), P_i = HMAC(s, A_i || label), key = XOR over the blocks s
+ * of P_1 || P_2 ...
+ *
+ * All keys and blocks go together: round 1 is every A_1, round 2 every P_1 and every A_2 that is
+ * needed, and so on. Both algorithm sets need one P_i a key: 2 rounds and 6 HMACs for a PSK of one
+ * block.
+ */
+#include "base/bytes.h"
+#include "base/secret.h"
+#include "mikey/host_crypto.h"
+#include "mikey/label.h"
+#include "mikey/psk.h"
+
+#define KEYS 3
+#define P_MAX 2 /* 32 bytes by SHA-1, the longest output here */
+#define SLOTS (2 * P_MAX)
+
+struct wanted {
+    uint8_t *out;
+    size_t len;
+    uint8_t label[MIKEY_LABEL_MAX];
+    size_t label_len;
+};
+
+struct prf_run {
+    const struct mikey_psk *psk;
+    struct mikey_message_keys *keys;
+    enum hmac_hash hash;
+    struct wanted wanted[KEYS];
+    struct hmac_job jobs[MIKEY_PSK_BLOCKS_MAX * KEYS * 2];
+    size_t job_count;
+};
+
+/* Scratch of one block and key: A_1, A_2, P_1, P_2. */
+static uint8_t *slot(struct prf_run *run, size_t block, size_t key, size_t index)
+{
+    return run->keys->scratch[(block * KEYS + key) * SLOTS + index];
+}
+
+static uint8_t *slot_a(struct prf_run *run, size_t block, size_t key, size_t i)
+{
+    return slot(run, block, key, i - 1);
+}
+
+static uint8_t *slot_p(struct prf_run *run, size_t block, size_t key, size_t i)
+{
+    return slot(run, block, key, P_MAX + i - 1);
+}
+
+static struct hmac_job *add_job(struct prf_run *run, size_t block, uint8_t *tag)
+{
+    struct hmac_job *job = &run->jobs[run->job_count++];
+    *job = (struct hmac_job){.key = run->psk->blocks[block], .hash = run->hash, .tag = tag};
+    return job;
+}
+
+/* A_round, and P_(round - 1), of one block and key. */
+static void add_round(struct prf_run *run, size_t block, size_t key, size_t round)
+{
+    const struct wanted *wanted = &run->wanted[key];
+    size_t outputs = (wanted->len + hmac_tag_len(run->hash) - 1) / hmac_tag_len(run->hash);
+    if (round <= outputs) {
+        struct hmac_job *job = add_job(run, block, slot_a(run, block, key, round));
+        if (round == 1) {
+            job->data[0] = wanted->label;
+            job->len[0] = wanted->label_len;
+        } else {
+            job->data[0] = slot_a(run, block, key, round - 1);
+            job->len[0] = hmac_tag_len(run->hash);
+        }
+    }
+    if (round > 1 && round - 1 <= outputs) {
+        struct hmac_job *job = add_job(run, block, slot_p(run, block, key, round - 1));
+        job->data[0] = slot_a(run, block, key, round - 1);
+        job->len[0] = hmac_tag_len(run->hash);
+        job->data[1] = wanted->label;
+        job->len[1] = wanted->label_len;
+    }
+}
+
+static enum mikeyd_status run_rounds(struct prf_run *run, struct error *err)
+{
+    for (size_t round = 1; round <= P_MAX + 1; round++) {
+        run->job_count = 0;
+        for (size_t block = 0; block < run->psk->block_count; block++) {
+            for (size_t key = 0; key < KEYS; key++)
+                add_round(run, block, key, round);
+        }
+        if (run->job_count == 0)
+            continue;
+        enum mikeyd_status status =
+            run->psk->hmac->hmac_batch(run->psk->service, run->jobs, run->job_count, err);
+        if (status != MIKEYD_OK)
+            return status;
+    }
+    return MIKEYD_OK;
+}
+
+static void fold_blocks(struct prf_run *run)
+{
+    size_t tag_len = hmac_tag_len(run->hash);
+    for (size_t key = 0; key < KEYS; key++) {
+        const struct wanted *wanted = &run->wanted[key];
+        for (size_t i = 0; i < wanted->len; i++) {
+            uint8_t sum = 0;
+            for (size_t block = 0; block < run->psk->block_count; block++)
+                sum ^= slot_p(run, block, key, i / tag_len + 1)[i % tag_len];
+            wanted->out[i] = sum;
+        }
+    }
+}
+
+static void want(struct prf_run *run, size_t index, uint8_t *out, size_t len, uint32_t constant)
+{
+    const struct mikey_derivation *what = &run->keys->what;
+    struct wanted *wanted = &run->wanted[index];
+    wanted->out = out;
+    wanted->len = len;
+    wanted->label_len = mikey_label_write(wanted->label, constant, MIKEY_LABEL_PSK_CS_ID,
+                                          what->csb_id, what->rand, what->rand_len);
+}
+
+static void release(const struct mikey_psk *psk, struct mikey_message_keys *keys)
+{
+    (void)psk;
+    secret_wipe(keys, sizeof *keys);
+}
+
+static enum mikeyd_status derive(const struct mikey_psk *psk, const struct mikey_derivation *what,
+                                 struct mikey_message_keys *keys, struct error *err)
+{
+    struct mikey_key_sizes sizes;
+    if (!mikey_key_sizes(what, &sizes))
+        return error_set(err, MIKEYD_UNSUPPORTED, "no such message keys");
+    if (psk->block_count == 0 || psk->block_count > MIKEY_PSK_BLOCKS_MAX)
+        return error_set(err, MIKEYD_INVALID_ARGUMENT, "a PSK of %zu blocks", psk->block_count);
+    keys->what = *what;
+    keys->encr_len = (uint8_t)sizes.encr;
+    keys->salt_len = (uint8_t)sizes.salt;
+    keys->auth_len = (uint8_t)sizes.auth;
+    struct prf_run run;
+    run.psk = psk;
+    run.keys = keys;
+    run.hash = mikey_prf_hash(what->prf);
+    want(&run, 0, keys->encr, sizes.encr, MIKEY_LABEL_PSK_ENCR);
+    want(&run, 1, keys->salt, sizes.salt, MIKEY_LABEL_PSK_SALT);
+    want(&run, 2, keys->auth, sizes.auth, MIKEY_LABEL_PSK_AUTH);
+    enum mikeyd_status status = run_rounds(&run, err);
+    if (status != MIKEYD_OK) {
+        release(psk, keys);
+        return status;
+    }
+    fold_blocks(&run);
+    secret_wipe(keys->scratch, psk->block_count * KEYS * SLOTS * HMAC_TAG_MAX);
+    keys->what.rand = NULL; /* a view of the message, which may go before the keys do */
+    return MIKEYD_OK;
+}
+
+static enum mikeyd_status mac(const struct mikey_psk *psk, struct mikey_message_keys *keys,
+                              const uint8_t *const data[], const size_t len[], size_t parts,
+                              uint8_t *tag, struct error *err)
+{
+    if (keys->auth_len == 0)
+        return error_set(err, MIKEYD_UNSUPPORTED, "no authentication key");
+    return psk->hmac->hmac_message(psk->service, mikey_mac_hash(keys->what.mac), keys->auth,
+                                   keys->auth_len, data, len, parts, tag, err);
+}
+
+static enum mikeyd_status aes_cm(const struct mikey_psk *psk, struct mikey_message_keys *keys,
+                                 const uint8_t iv[16], uint8_t *data, size_t len, struct error *err)
+{
+    (void)psk;
+    if (keys->encr_len == 0)
+        return error_set(err, MIKEYD_UNSUPPORTED, "no encryption key");
+    return host_aes_ctr(keys->encr, keys->encr_len, iv, data, len, err);
+}
+
+const struct mikey_psk_ops mikey_psk_by_hmac = {
+    .name = "sign", .derive = derive, .mac = mac, .aes_cm = aes_cm, .release = release};

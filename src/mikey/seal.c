@@ -1,0 +1,210 @@
+/* An I_MESSAGE from its parts (RFC 3830 3.1, 4.2.3, 4.5, 5.2). */
+#include "base/secret.h"
+#include "mikey/exchange.h"
+#include "mikey/wire.h"
+
+/* Everything that enters the message, worked out before the first byte is written. */
+struct plan {
+    const struct mikey_init *init;
+    struct mikey_algorithm_numbers numbers;
+    struct mikey_timestamp t;
+    struct mikey_cs cs[MIKEY_CS_MAX];
+    enum srtp_suite policies[SRTP_SUITE_COUNT]; /* index: policy number */
+    uint8_t policy_count;
+};
+
+static enum mikeyd_status check_init(const struct mikey_init *init, struct error *err)
+{
+    if (init->rand_len < MIKEY_RAND_MIN || init->rand_len > MIKEY_RAND_MAX)
+        return error_set(err, MIKEYD_INVALID_ARGUMENT, "RAND of %zu bytes", init->rand_len);
+    if (init->stream_count > MIKEY_CS_MAX)
+        return error_set(err, MIKEYD_INVALID_ARGUMENT, "%zu streams", init->stream_count);
+    /* RFC 3830 6.2: only an update may come without a key. */
+    if (init->key_count == 0 && !init->update)
+        return error_set(err, MIKEYD_INVALID_ARGUMENT, "no key to send");
+    /* A lone ID is read as IDi, so IDr cannot stand alone (RFC 3830 6.7 has no role field). */
+    if (init->idi.len == 0 && init->idr.len != 0)
+        return error_set(err, MIKEYD_INVALID_ARGUMENT, "IDr without IDi");
+    return MIKEYD_OK;
+}
+
+static enum mikeyd_status plan_streams(struct plan *plan, struct error *err)
+{
+    const struct mikey_init *init = plan->init;
+    plan->policy_count = 0;
+    for (size_t i = 0; i < init->stream_count; i++) {
+        const struct mikey_stream *stream = &init->streams[i];
+        if (srtp_suite_info(stream->suite) == NULL)
+            return error_set(err, MIKEYD_INVALID_ARGUMENT, "stream %zu: no such suite", i + 1);
+        for (size_t j = 0; stream->ssrc != 0 && j < i; j++) {
+            if (init->streams[j].ssrc == stream->ssrc) {
+                return error_set(err, MIKEYD_INVALID_ARGUMENT, "streams %zu and %zu: same SSRC",
+                                 j + 1, i + 1);
+            }
+        }
+        uint8_t number = mikey_policy_number(init->streams, i);
+        plan->cs[i] = (struct mikey_cs){.policy = number, .ssrc = stream->ssrc, .roc = stream->roc};
+        plan->policies[number] = stream->suite;
+        if (number == plan->policy_count)
+            plan->policy_count++;
+    }
+    return MIKEYD_OK;
+}
+
+static void plan_timestamp(struct plan *plan)
+{
+    plan->t =
+        (struct mikey_timestamp){.type = MIKEY_TS_NTP_UTC, .raw_len = 8, .value = plan->init->t};
+    struct byte_writer w = writer_of(plan->t.raw, sizeof plan->t.raw);
+    writer_u64(&w, plan->t.value);
+}
+
+/* What follows the payload that is written, in the order of RFC 3830 figure 4.1. */
+static uint8_t first_from(const struct plan *plan, enum mikey_payload from)
+{
+    const struct mikey_init *init = plan->init;
+    switch (from) {
+    case MIKEY_PAYLOAD_RAND:
+        if (!init->update)
+            return MIKEY_PAYLOAD_RAND;
+        /* fall through */
+    case MIKEY_PAYLOAD_ID:
+        if (init->idi.len != 0)
+            return MIKEY_PAYLOAD_ID;
+        /* fall through */
+    case MIKEY_PAYLOAD_EXTENSION:
+        if (init->sdp_ids)
+            return MIKEY_PAYLOAD_EXTENSION;
+        /* fall through */
+    case MIKEY_PAYLOAD_SP:
+        if (plan->policy_count != 0)
+            return MIKEY_PAYLOAD_SP;
+        /* fall through */
+    default:
+        return MIKEY_PAYLOAD_KEMAC;
+    }
+}
+
+static void write_clear(const struct plan *plan, struct byte_writer *w)
+{
+    const struct mikey_init *init = plan->init;
+    const struct mikey_header header = {.type = MIKEY_TYPE_PSK_INIT,
+                                        .next = MIKEY_PAYLOAD_T,
+                                        .v = init->verify,
+                                        .prf = plan->numbers.prf,
+                                        .csb_id = init->csb_id,
+                                        .map_type = MIKEY_MAP_SRTP,
+                                        .cs_announced = (uint8_t)init->stream_count,
+                                        .cs = plan->cs};
+    mikey_header_write(w, &header);
+    mikey_timestamp_write(w, first_from(plan, MIKEY_PAYLOAD_RAND), &plan->t);
+    if (!init->update) {
+        writer_u8(w, first_from(plan, MIKEY_PAYLOAD_ID));
+        writer_u8(w, (uint8_t)init->rand_len);
+        writer_bytes(w, init->rand, init->rand_len);
+    }
+    uint8_t after_ids = first_from(plan, MIKEY_PAYLOAD_EXTENSION);
+    if (init->idi.len != 0)
+        mikey_identity_write(w, init->idr.len != 0 ? MIKEY_PAYLOAD_ID : after_ids, &init->idi);
+    if (init->idr.len != 0)
+        mikey_identity_write(w, after_ids, &init->idr);
+    if (init->sdp_ids) {
+        mikey_extension_write(w, first_from(plan, MIKEY_PAYLOAD_SP), MIKEY_EXTENSION_SDP_IDS,
+                              "mikey", 5);
+    }
+    for (uint8_t i = 0; i < plan->policy_count; i++) {
+        mikey_sp_write(w, i + 1 < plan->policy_count ? MIKEY_PAYLOAD_SP : MIKEY_PAYLOAD_KEMAC, i,
+                       plan->policies[i]);
+    }
+}
+
+/* KEMAC without its MAC. Key data is written in the clear and encrypted in its place at once. */
+static enum mikeyd_status write_kemac(const struct plan *plan, const struct mikey_psk *psk,
+                                      struct mikey_message_keys *keys, struct byte_writer *w,
+                                      struct error *err)
+{
+    const struct mikey_init *init = plan->init;
+    writer_u8(w, MIKEY_PAYLOAD_LAST);
+    writer_u8(w, plan->numbers.encryption);
+    size_t len_at = w->len;
+    writer_u16(w, 0);
+    size_t start = w->len;
+    enum mikeyd_status status = mikey_key_data_write(w, init->keys, init->key_count, err);
+    size_t len = w->len - start;
+    if (status == MIKEYD_OK && len > UINT16_MAX)
+        status = error_set(err, MIKEYD_INVALID_ARGUMENT, "%zu bytes of key data", len);
+    if (status == MIKEYD_OK)
+        status = mikey_writer_check(w, err);
+    if (status != MIKEYD_OK || len == 0)
+        return status;
+    writer_patch_u16(w, len_at, (uint16_t)len);
+    uint8_t iv[16];
+    mikey_kemac_iv(keys->salt, init->csb_id, plan->t.value, iv);
+    status = psk->ops->aes_cm(psk, keys, iv, &w->data[start], len, err);
+    secret_wipe(iv, sizeof iv); /* gives the salting key away */
+    return status;
+}
+
+/* RFC 3830 6.2: the MAC covers all from the version byte to Mac alg. */
+static enum mikeyd_status write_mac(const struct plan *plan, const struct mikey_psk *psk,
+                                    struct mikey_message_keys *keys, struct byte_writer *w,
+                                    struct error *err)
+{
+    writer_u8(w, plan->numbers.mac);
+    const uint8_t *covered = w->data;
+    size_t covered_len = w->len;
+    size_t mac_len = 0;
+    (void)mikey_mac_len(plan->numbers.mac, &mac_len);
+    uint8_t *tag = writer_room(w, mac_len);
+    enum mikeyd_status status = mikey_writer_check(w, err);
+    if (status != MIKEYD_OK)
+        return status;
+    return psk->ops->mac(psk, keys, &covered, &covered_len, 1, tag, err);
+}
+
+static enum mikeyd_status seal(const struct plan *plan, const struct mikey_psk *psk,
+                               struct mikey_message_keys *keys, struct byte_writer *out,
+                               struct error *err)
+{
+    write_clear(plan, out);
+    enum mikeyd_status status = write_kemac(plan, psk, keys, out, err);
+    if (status == MIKEYD_OK)
+        status = write_mac(plan, psk, keys, out, err);
+    return status;
+}
+
+enum mikeyd_status mikey_seal_init(const struct mikey_init *init, const struct mikey_psk *psk,
+                                   struct mikey_message_keys *keys, struct byte_writer *out,
+                                   struct error *err)
+{
+    struct plan plan;
+    plan.init = init;
+    plan.numbers = mikey_algorithm_numbers(init->algorithms);
+    enum mikeyd_status status = check_init(init, err);
+    if (status == MIKEYD_OK)
+        status = plan_streams(&plan, err);
+    if (status == MIKEYD_OK && (out->len != 0 || out->failed))
+        status = error_set(err, MIKEYD_INVALID_ARGUMENT, "the buffer is not empty");
+    if (status != MIKEYD_OK)
+        return status;
+    plan_timestamp(&plan);
+    const struct mikey_derivation what = {
+        .prf = (enum mikey_prf)plan.numbers.prf,
+        .csb_id = init->csb_id,
+        .rand = init->rand,
+        .rand_len = init->rand_len,
+        /* Nothing to encrypt: the authentication key is all that is needed. */
+        .encryption = init->key_count == 0 ? MIKEY_ENCR_NULL : plan.numbers.encryption,
+        .mac = plan.numbers.mac};
+    status = psk->ops->derive(psk, &what, keys, err);
+    if (status != MIKEYD_OK)
+        return status;
+    status = seal(&plan, psk, keys, out, err);
+    psk->ops->release(psk, keys);
+    if (status != MIKEYD_OK) {
+        secret_wipe(out->data, out->len); /* key data may stand there in the clear */
+        out->len = 0;
+        out->failed = true;
+    }
+    return status;
+}

@@ -1,0 +1,5 @@
+foreach(area kats)
+    mikeyd_unit_test(test_mikey_${area}
+                     SOURCES mikey/test_${area}.c mikey/support.c
+                     LIBS mikeyd_mikey PkgConfig::JANSSON)
+endforeach()
