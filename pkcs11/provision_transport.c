@@ -1,0 +1,364 @@
+/* Keys that arrive wrapped, and keys made for transport that leave wrapped. */
+#include <string.h>
+
+#include <openssl/rand.h>
+
+#include "pkcs11/provision_internal.h"
+
+/* ---- mechanisms ---- */
+
+struct wrap_mechanism {
+    CK_MECHANISM mechanism;
+    CK_RSA_PKCS_OAEP_PARAMS oaep;
+    bool rsa;
+};
+
+static void mechanism_fill(const struct token *token, const struct provision_wrapping *wrapping,
+                           struct wrap_mechanism *out)
+{
+    memset(out, 0, sizeof *out);
+    switch (wrapping->scheme) {
+    case PROVISION_AES_KWP:
+        out->mechanism.mechanism = token_has_mechanism(token, MIKEYD_CKM_AES_KEY_WRAP_KWP_300)
+                                       ? MIKEYD_CKM_AES_KEY_WRAP_KWP_300
+                                       : MIKEYD_CKM_AES_KEY_WRAP_KWP_240;
+        break;
+    case PROVISION_AES_KW:
+        out->mechanism.mechanism = CKM_AES_KEY_WRAP;
+        break;
+    case PROVISION_RSA_OAEP_SHA1:
+    case PROVISION_RSA_OAEP_SHA256: {
+        const bool sha1 = wrapping->scheme == PROVISION_RSA_OAEP_SHA1;
+        out->rsa = true;
+        out->oaep = (CK_RSA_PKCS_OAEP_PARAMS){
+            .hashAlg = sha1 ? CKM_SHA_1 : CKM_SHA256,
+            .mgf = sha1 ? CKG_MGF1_SHA1 : CKG_MGF1_SHA256,
+            .source = CKZ_DATA_SPECIFIED,
+        };
+        out->mechanism.mechanism = CKM_RSA_PKCS_OAEP;
+        out->mechanism.pParameter = &out->oaep;
+        out->mechanism.ulParameterLen = sizeof out->oaep;
+        break;
+    }
+    }
+    if (wrapping->mechanism != 0)
+        out->mechanism.mechanism = wrapping->mechanism;
+}
+
+CK_RV provision_probe_key(struct token_session *session, CK_OBJECT_HANDLE *out)
+{
+    CK_OBJECT_CLASS object_class = CKO_SECRET_KEY;
+    CK_KEY_TYPE type = CKK_AES;
+    CK_ULONG len = 32;
+    CK_BBOOL yes = CK_TRUE, no = CK_FALSE;
+    CK_ATTRIBUTE list[] = {
+        {CKA_CLASS, &object_class, sizeof object_class},
+        {CKA_KEY_TYPE, &type, sizeof type},
+        {CKA_VALUE_LEN, &len, sizeof len},
+        {CKA_TOKEN, &no, sizeof no},
+        {CKA_PRIVATE, &yes, sizeof yes},
+        {CKA_SENSITIVE, &yes, sizeof yes},
+        {CKA_EXTRACTABLE, &no, sizeof no},
+        {CKA_WRAP, &yes, sizeof yes},
+        {CKA_UNWRAP, &no, sizeof no},
+        {CKA_ENCRYPT, &no, sizeof no},
+        {CKA_DECRYPT, &no, sizeof no},
+    };
+    CK_MECHANISM mechanism = {CKM_AES_KEY_GEN, NULL, 0};
+    token_call_mark(session, "C_GenerateKey");
+    return session->token->f->C_GenerateKey(session->handle, &mechanism, list,
+                                            sizeof list / sizeof list[0], out);
+}
+
+/* ---- arrival ---- */
+
+struct arrival {
+    struct wrap_mechanism mechanism;
+    const struct provision_wrapping *wrapping;
+    uint8_t blob[PROVISION_WRAPPED_MAX];
+    size_t blob_len;
+    CK_OBJECT_HANDLE unwrapping_key;
+};
+
+static CK_RV make_by_unwrap(struct token_session *session, CK_ATTRIBUTE *list, CK_ULONG count,
+                            const struct provision_maker *maker, CK_OBJECT_HANDLE *out)
+{
+    struct arrival *arrival = maker->context;
+    return session->token->f->C_UnwrapKey(session->handle, &arrival->mechanism.mechanism,
+                                          arrival->unwrapping_key, arrival->blob,
+                                          (CK_ULONG)arrival->blob_len, list, count, out);
+}
+
+static enum mikeyd_status arrival_prepare(struct token_session *session,
+                                          const struct provision_wrapping *wrapping,
+                                          const struct provision_blob *blob, struct arrival *out,
+                                          struct error *err)
+{
+    if (blob->len == 0 || blob->len > sizeof out->blob)
+        return error_set(err, MIKEYD_INVALID_ARGUMENT, "a wrapped key has 1 to %zu bytes, not %zu",
+                         sizeof out->blob, blob->len);
+    mechanism_fill(session->token, wrapping, &out->mechanism);
+    out->wrapping = wrapping;
+    memcpy(out->blob, blob->data, blob->len);
+    out->blob_len = blob->len;
+    enum mikeyd_status status = token_call_begin(session, "C_FindObjects", err);
+    if (status != MIKEYD_OK)
+        return status;
+    status = provision_find_one(session, out->mechanism.rsa ? CKO_PRIVATE_KEY : CKO_SECRET_KEY,
+                                wrapping->key_label, &out->unwrapping_key, err);
+    if (status == MIKEYD_OK)
+        token_call_end(session);
+    return status;
+}
+
+static enum mikeyd_status arrival_unwrap(struct token_session *session, struct arrival *arrival,
+                                         const struct provision_object *object,
+                                         CK_OBJECT_HANDLE *handle, unsigned *omitted,
+                                         struct error *err)
+{
+    const struct provision_maker maker = {
+        .operation = "C_UnwrapKey", .make = make_by_unwrap, .context = arrival};
+    enum mikeyd_status status =
+        provision_object_make(session, object, &maker, handle, omitted, err);
+    if (status != MIKEYD_OK)
+        error_prefix(err, "unwrap of %zu bits under %s", 8 * object->value_len,
+                     arrival->wrapping->key_label);
+    return status;
+}
+
+/* A session object that exists only to be measured or extracted from; label and ID mean nothing. */
+static enum mikeyd_status temporary_object(struct provision_object *out, size_t value_len,
+                                           bool extractable, struct error *err)
+{
+    *out = (struct provision_object){
+        .kind = TOKEN_EPSK, .label = "arrival", .value_len = value_len, .extractable = extractable};
+    if (RAND_bytes(out->id, sizeof out->id) != 1)
+        return error_set(err, MIKEYD_INTERNAL, "no random bytes for CKA_ID");
+    return MIKEYD_OK;
+}
+
+/* Length of the wrapping of an object, 0 when this mechanism does not wrap it. In the bracket. */
+static size_t wrapped_len(struct token_session *session, CK_MECHANISM_TYPE type,
+                          CK_OBJECT_HANDLE probe, CK_OBJECT_HANDLE object)
+{
+    if (!token_has_mechanism(session->token, type))
+        return 0;
+    CK_MECHANISM mechanism = {type, NULL, 0};
+    uint8_t out[PROVISION_WRAPPED_MAX];
+    CK_ULONG len = sizeof out;
+    token_call_mark(session, "C_WrapKey");
+    CK_RV rv = session->token->f->C_WrapKey(session->handle, &mechanism, probe, object, out, &len);
+    secret_wipe(out, sizeof out);
+    return rv == CKR_OK ? len : 0;
+}
+
+/*
+ * RFC 3394: key wrap takes whole 64-bit words and adds one; RFC 5649: padding fills the last word.
+ * So whole words are measured exactly, and other lengths to the word. In the bracket.
+ */
+static bool length_by_wrapping(struct token_session *session, CK_OBJECT_HANDLE probe,
+                               CK_OBJECT_HANDLE object, size_t expected)
+{
+    const size_t exact = wrapped_len(session, CKM_AES_KEY_WRAP, probe, object);
+    if (expected % 8 == 0)
+        return exact == expected + 8;
+    const CK_MECHANISM_TYPE kwp =
+        token_has_mechanism(session->token, MIKEYD_CKM_AES_KEY_WRAP_KWP_300)
+            ? MIKEYD_CKM_AES_KEY_WRAP_KWP_300
+            : MIKEYD_CKM_AES_KEY_WRAP_KWP_240;
+    return exact == 0 && wrapped_len(session, kwp, probe, object) == (expected + 7) / 8 * 8 + 8;
+}
+
+/*
+ * Some tokens forget CKA_VALUE_LEN at an unwrap. The blob arrives a second time, as a session
+ * object that may be wrapped, and only the length of that wrapping is looked at. Whoever holds blob
+ * and login could do the same: nothing is shown that was hidden.
+ */
+static enum mikeyd_status measure_arrival(struct token_session *session, struct arrival *arrival,
+                                          size_t expected, struct error *err)
+{
+    struct provision_object object;
+    CK_OBJECT_HANDLE handle = 0, probe = 0;
+    unsigned omitted = 0;
+    enum mikeyd_status status = temporary_object(&object, expected, true, err);
+    if (status == MIKEYD_OK)
+        status = arrival_unwrap(session, arrival, &object, &handle, &omitted, err);
+    if (status == MIKEYD_OK)
+        status = token_call_begin(session, "C_GenerateKey", err);
+    if (status != MIKEYD_OK)
+        return status;
+    CK_RV rv = provision_probe_key(session, &probe);
+    if (rv != CKR_OK)
+        return token_call_failed(session, "C_GenerateKey", rv, err);
+    const bool right = length_by_wrapping(session, probe, handle, expected);
+    token_call_mark(session, "C_DestroyObject");
+    rv = session->token->f->C_DestroyObject(session->handle, probe);
+    if (rv == CKR_OK)
+        rv = session->token->f->C_DestroyObject(session->handle, handle);
+    if (rv != CKR_OK)
+        return token_call_failed(session, "C_DestroyObject", rv, err);
+    token_call_end(session);
+    if (!right)
+        return error_set(err, MIKEYD_INVALID_ARGUMENT,
+                         "the wrapped key does not have %zu bits, or token %s cannot tell",
+                         8 * expected, session->token->label);
+    return MIKEYD_OK;
+}
+
+static enum mikeyd_status length_check(struct token_session *session, struct arrival *arrival,
+                                       CK_OBJECT_HANDLE handle, size_t expected, struct error *err)
+{
+    enum mikeyd_status status = token_call_begin(session, "C_GetAttributeValue", err);
+    if (status != MIKEYD_OK)
+        return status;
+    CK_ULONG len = 0;
+    CK_ATTRIBUTE attribute = {CKA_VALUE_LEN, &len, sizeof len};
+    CK_RV rv = session->token->f->C_GetAttributeValue(session->handle, handle, &attribute, 1);
+    token_call_end(session);
+    if (rv == CKR_OK && len != 0) {
+        if (len == expected)
+            return MIKEYD_OK;
+        return error_set(err, MIKEYD_INVALID_ARGUMENT,
+                         "the wrapped key has %lu bits, not the %zu it was said to have", 8 * len,
+                         8 * expected);
+    }
+    return measure_arrival(session, arrival, expected, err);
+}
+
+/* An EPSK for a token that cannot import: it stands in the token, for this session, while its
+ * extract step runs; what is stored is epskx. */
+static enum mikeyd_status unwrap_epsk_as_epskx(struct token_session *session,
+                                               const struct provision_spec *spec,
+                                               const struct provision_wrapping *wrapping,
+                                               const struct provision_blob *blob, struct error *err)
+{
+    struct provision_spec stored = *spec;
+    stored.kind = TOKEN_EPSKX;
+    struct provision_plan plan;
+    struct provision_object object;
+    struct arrival arrival;
+    CK_OBJECT_HANDLE handle = 0, made = 0;
+    unsigned omitted = 0, ignored = 0;
+    struct secret SECRET_CLEANUP epskx = {0};
+    if (spec->bits < PROVISION_BITS_MIN || spec->bits > PROVISION_BITS_MAX || spec->bits % 8 != 0)
+        return error_set(err, MIKEYD_INVALID_ARGUMENT, "%u bits: an epsk has %u to %u", spec->bits,
+                         PROVISION_BITS_MIN, PROVISION_BITS_MAX);
+    if (!secret_make(&epskx, 32))
+        return error_set(err, MIKEYD_INTERNAL, "secure heap exhausted");
+    enum mikeyd_status status = provision_plan_make(session, &stored, 256, &plan, err);
+    if (status == MIKEYD_OK)
+        status = temporary_object(&object, spec->bits / 8, false, err);
+    if (status == MIKEYD_OK)
+        status = arrival_prepare(session, wrapping, blob, &arrival, err);
+    if (status == MIKEYD_OK)
+        status = arrival_unwrap(session, &arrival, &object, &handle, &ignored, err);
+    if (status != MIKEYD_OK)
+        return status;
+
+    status = length_check(session, &arrival, handle, object.value_len, err);
+    if (status == MIKEYD_OK)
+        status = provision_extract_in_token(session, handle, epskx.data, err);
+    if (status == MIKEYD_OK)
+        status =
+            provision_object_create(session, &plan.object[0], epskx.data, &made, &omitted, err);
+    enum mikeyd_status removed = provision_object_destroy(session, &object, err);
+    if (status == MIKEYD_OK && removed != MIKEYD_OK) {
+        provision_plan_undo(session, &plan, 1, err);
+        return removed;
+    }
+    if (status == MIKEYD_OK)
+        provision_plan_report(&stored, &plan, omitted);
+    return status;
+}
+
+enum mikeyd_status provision_unwrap(struct token_session *session,
+                                    const struct provision_spec *spec,
+                                    const struct provision_wrapping *wrapping,
+                                    const struct provision_blob *blobs, size_t count,
+                                    struct error *err)
+{
+    if (spec->for_transport)
+        return error_set(err, MIKEYD_INVALID_ARGUMENT,
+                         "a key is re-created non-extractable at its destination");
+    if (count == 0)
+        return error_set(err, MIKEYD_INVALID_ARGUMENT, "nothing to unwrap");
+    if (spec->kind == TOKEN_EPSK && !session->token->hkdf) {
+        if (count != 1)
+            return error_set(err, MIKEYD_INVALID_ARGUMENT, "an epsk is one wrapped object");
+        return unwrap_epsk_as_epskx(session, spec, wrapping, &blobs[0], err);
+    }
+    struct provision_plan plan;
+    enum mikeyd_status status = provision_plan_make(session, spec, spec->bits, &plan, err);
+    if (status != MIKEYD_OK)
+        return status;
+    if (count != plan.blocks)
+        return error_set(err, MIKEYD_INVALID_ARGUMENT,
+                         "%u bits are %zu objects of at most 32 bytes, and %zu came", spec->bits,
+                         plan.blocks, count);
+
+    unsigned omitted = 0;
+    size_t made = 0;
+    while (status == MIKEYD_OK && made < plan.blocks) {
+        const struct provision_object *object = &plan.object[made];
+        struct arrival arrival;
+        CK_OBJECT_HANDLE handle = 0;
+        status = arrival_prepare(session, wrapping, &blobs[made], &arrival, err);
+        if (status == MIKEYD_OK)
+            status = arrival_unwrap(session, &arrival, object, &handle, &omitted, err);
+        if (status != MIKEYD_OK)
+            break;
+        made++;
+        status = length_check(session, &arrival, handle, object->value_len, err);
+    }
+    if (status != MIKEYD_OK)
+        provision_plan_undo(session, &plan, made, err);
+    else
+        provision_plan_report(spec, &plan, omitted);
+    return status;
+}
+
+/* ---- departure ---- */
+
+enum mikeyd_status provision_wrap(struct token_session *session, const struct token_key *key,
+                                  size_t block, const struct provision_wrapping *wrapping,
+                                  uint8_t *out, size_t *len, struct error *err)
+{
+    if (block >= key->block_count)
+        return error_set(err, MIKEYD_INVALID_ARGUMENT, "%s has %zu blocks", key->name,
+                         key->block_count);
+    struct wrap_mechanism mechanism;
+    mechanism_fill(session->token, wrapping, &mechanism);
+    enum mikeyd_status status = token_call_begin(session, "C_FindObjects", err);
+    if (status != MIKEYD_OK)
+        return status;
+    CK_OBJECT_HANDLE wrapping_key = 0;
+    status = provision_find_one(session, mechanism.rsa ? CKO_PUBLIC_KEY : CKO_SECRET_KEY,
+                                wrapping->key_label, &wrapping_key, err);
+    if (status != MIKEYD_OK)
+        return status;
+    /* Any key with WRAP could carry the secret out: only one that the security officer vouched for.
+     */
+    if (!provision_flag_is_set(session, wrapping_key, CKA_TRUSTED)) {
+        token_call_end(session);
+        return error_set(err, MIKEYD_POLICY, "wrapping key %s has no CKA_TRUSTED in token %s",
+                         wrapping->key_label, session->token->label);
+    }
+    const struct token_object *object = &key->block[block];
+    const CK_OBJECT_HANDLE handle = object->is_copy ? object->original : object->handle;
+    if (object->generation != token_generation(session->token) ||
+        !provision_flag_is_set(session, handle, CKA_EXTRACTABLE) ||
+        !provision_flag_is_set(session, handle, CKA_WRAP_WITH_TRUSTED)) {
+        token_call_end(session);
+        return error_set(err, MIKEYD_POLICY, "%s/%u was not made for transport", key->name,
+                         key->generation);
+    }
+    CK_ULONG wrapped = (CK_ULONG)*len;
+    token_call_mark(session, "C_WrapKey");
+    CK_RV rv = session->token->f->C_WrapKey(session->handle, &mechanism.mechanism, wrapping_key,
+                                            handle, out, &wrapped);
+    if (rv != CKR_OK)
+        return token_call_failed(session, "C_WrapKey", rv, err);
+    token_call_end(session);
+    *len = wrapped;
+    return MIKEYD_OK;
+}
