@@ -94,6 +94,8 @@ const char *policy_sha256(const struct policy *policy);
 /* The widest clock skew of any pair, seconds: the replay store's window is twice that. */
 unsigned policy_max_skew_s(const struct policy *policy);
 enum policy_provisioning policy_get_provisioning(const struct policy *policy);
+/* defaults.session_copies: may hot keys be used as session-object copies? */
+bool policy_session_copies_allowed(const struct policy *policy);
 unsigned policy_min_psk_bits(const struct policy *policy);
 enum policy_prf policy_default_prf(const struct policy *policy);
 enum policy_mac policy_default_mac(const struct policy *policy);

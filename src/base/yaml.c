@@ -497,6 +497,14 @@ const struct yaml_node *yaml_map_get(const struct yaml_node *map, const char *fi
     return NULL;
 }
 
+const struct yaml_node *yaml_map_at(const struct yaml_node *map, size_t index, const char **field)
+{
+    if (map->kind != YAML_MAP || index >= map->count)
+        return NULL;
+    *field = map->children[index]->field;
+    return map->children[index];
+}
+
 enum mikeyd_status yaml_list_check(const struct yaml_node *list, struct error *err)
 {
     return need_kind(list, YAML_LIST, err);

@@ -40,6 +40,8 @@ enum mikeyd_status yaml_map_check(const struct yaml_node *map, const char *const
                                   struct error *err);
 /* NULL when absent. */
 const struct yaml_node *yaml_map_get(const struct yaml_node *map, const char *field);
+/* A map's fields in their order; NULL past the end. */
+const struct yaml_node *yaml_map_at(const struct yaml_node *map, size_t index, const char **field);
 /* Lists: SYNTAX when it is not one; count is 0 then. */
 enum mikeyd_status yaml_list_check(const struct yaml_node *list, struct error *err);
 size_t yaml_list_count(const struct yaml_node *list);
