@@ -24,7 +24,9 @@ struct exchange_service_config {
     struct replay_store *store;
     struct audit_log *audit;
     struct policy_budget *budget;
-    unsigned pair_cache; /* pair keys derived in the token kept at once; 0: default 4096 */
+    unsigned pair_cache;      /* pair keys derived in the token kept at once; 0: default 4096 */
+    unsigned ticket_s;        /* a ticket waits for its reply so long; 0: default 300 */
+    unsigned update_ticket_s; /* and serves updates so long; 0: default 86400, also the most */
 };
 
 /*
@@ -35,8 +37,11 @@ enum mikeyd_status exchange_service_open(const struct exchange_service_config *c
                                          struct policy *policy, struct exchange_service **out,
                                          struct error *err);
 void exchange_service_close(struct exchange_service *service);
-/* Puts another policy in force, atomically: all its keys are bound first; on failure the old one
- * stays. Takes a reference. */
+/*
+ * Puts another policy in force, atomically: the token is rescanned and all keys are bound first; on
+ * failure the old one stays. Takes a reference. Requests in flight end under the one they began
+ * with. One caller at a time.
+ */
 enum mikeyd_status exchange_service_set_policy(struct exchange_service *service,
                                                struct policy *policy, struct error *err);
 /* The policy in force, referenced for the caller. */
@@ -46,6 +51,8 @@ struct exchange_stats {
     uint64_t initiated, responded, confirmed, updated;
     uint64_t refused[MIKEYD_STATUS_COUNT];
     uint64_t keys_released;
+    uint64_t pair_hits, pair_misses, pair_evictions; /* cache of pair keys */
+    uint64_t pair_entries;
 };
 void exchange_service_stats(struct exchange_service *service, struct exchange_stats *out);
 
@@ -56,6 +63,12 @@ struct exchange_worker;
 enum mikeyd_status exchange_worker_open(struct exchange_service *service,
                                         struct exchange_worker **out, struct error *err);
 void exchange_worker_close(struct exchange_worker *worker);
+/*
+ * Fetches or derives pair keys before they are asked for, as many as the cache holds; pairs without
+ * an object are skipped. *warmed: pair keys ready.
+ */
+enum mikeyd_status exchange_worker_prewarm(struct exchange_worker *worker, size_t *warmed,
+                                           struct error *err);
 
 /* ---- one request
  * ------------------------------------------------------------------------------------------------

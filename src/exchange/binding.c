@@ -1,0 +1,229 @@
+#include "exchange/binding.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/clock.h"
+
+/* ---- index of pair objects */
+
+static size_t pair_hash(const char *name, unsigned generation)
+{
+    /* FNV-1a: names end in a hash already. */
+    uint64_t h = 0xcbf29ce484222325ULL ^ generation;
+    for (; *name != '\0'; name++)
+        h = (h ^ (uint8_t)*name) * 0x100000001b3ULL;
+    return (size_t)(h ^ (h >> 32));
+}
+
+static bool index_pairs(struct binding *b)
+{
+    size_t total = token_key_count(b->token), pairs = 0, size = 16;
+    for (size_t i = 0; i < total; i++)
+        pairs += token_key_at(b->token, i)->kind == TOKEN_PAIR;
+    while (size < 2 * pairs)
+        size *= 2;
+    b->pairs = calloc(size, sizeof *b->pairs);
+    if (b->pairs == NULL)
+        return false;
+    b->pair_mask = size - 1;
+    /* No more than were counted: keys may be added while this runs. */
+    for (size_t i = 0; i < total && pairs > 0; i++) {
+        const struct token_key *key = token_key_at(b->token, i);
+        if (key->kind != TOKEN_PAIR)
+            continue;
+        size_t at = pair_hash(key->name, key->generation) & b->pair_mask;
+        while (b->pairs[at] != NULL)
+            at = (at + 1) & b->pair_mask;
+        b->pairs[at] = key;
+        pairs--;
+    }
+    return true;
+}
+
+const struct token_key *binding_find_pair(const struct binding *binding, const char *object_name,
+                                          unsigned generation)
+{
+    size_t at = pair_hash(object_name, generation) & binding->pair_mask;
+    for (; binding->pairs[at] != NULL; at = (at + 1) & binding->pair_mask) {
+        const struct token_key *key = binding->pairs[at];
+        if (key->generation == generation && strcmp(key->name, object_name) == 0)
+            return key;
+    }
+    return NULL;
+}
+
+/* Is there any pair object made from that key? Their names are "<key>.<hash>". */
+static bool has_pairs_of(const struct binding *b, const char *key_name, unsigned generation)
+{
+    size_t len = strlen(key_name);
+    for (size_t i = 0; i <= b->pair_mask; i++) {
+        const struct token_key *key = b->pairs[i];
+        if (key != NULL && key->generation == generation &&
+            strncmp(key->name, key_name, len) == 0 && key->name[len] == '.')
+            return true;
+    }
+    return false;
+}
+
+/* ---- keys */
+
+static enum mikeyd_status bind_psk(const struct binding *b, const struct policy_key *key,
+                                   struct bound_generation *out, struct error *err)
+{
+    enum mikeyd_status status =
+        token_key_find(b->token, TOKEN_PSK, key->name, out->generation, &out->psk, err);
+    if (status == MIKEYD_TOKEN_DOWN) {
+        return error_set(err, MIKEYD_TOKEN_DOWN,
+                         "no object mikeyd/psk/%s/%u in token %s: make it with `mikeyctl key "
+                         "generate --name %s --kind psk`",
+                         key->name, out->generation, b->facts.label, key->name);
+    }
+    if (status != MIKEYD_OK)
+        return status;
+    out->bits = out->psk->bits;
+    if (policy_default_prf(b->policy) == POLICY_PRF_DERIVE && out->psk->block_count != 1) {
+        return error_set(err, MIKEYD_POLICY,
+                         "key %s/%u is longer than the 256 bits that `prf: derive` can use",
+                         key->name, out->generation);
+    }
+    return MIKEYD_OK;
+}
+
+static enum mikeyd_status bind_epsk(const struct binding *b, const struct policy_key *key,
+                                    struct bound_generation *out, struct error *err)
+{
+    bool pairs = has_pairs_of(b, key->name, out->generation);
+    enum mikeyd_status status = MIKEYD_TOKEN_DOWN;
+    if (b->facts.hkdf) {
+        struct error missing = {0};
+        status =
+            token_key_find(b->token, TOKEN_EPSK, key->name, out->generation, &out->epsk, &missing);
+        if (status == MIKEYD_OK)
+            out->bits = out->epsk->bits;
+        else if (status != MIKEYD_TOKEN_DOWN)
+            return error_set(err, status, "%s", missing.text);
+    }
+    if (status == MIKEYD_OK || pairs)
+        return MIKEYD_OK;
+    return error_set(err, MIKEYD_TOKEN_DOWN,
+                     "token %s has no pair key of %s/%u%s: make them with `mikeyctl key derive "
+                     "--name %s`",
+                     b->facts.label, key->name, out->generation,
+                     b->facts.hkdf ? " and no object of kind epsk to derive them from" : "",
+                     key->name);
+}
+
+static enum mikeyd_status bind_generation(const struct binding *b, const struct policy_key *key,
+                                          unsigned generation, struct bound_generation *out,
+                                          struct error *err)
+{
+    *out = (struct bound_generation){.generation = generation};
+    enum mikeyd_status status =
+        key->kind == POLICY_KEY_PSK ? bind_psk(b, key, out, err) : bind_epsk(b, key, out, err);
+    if (status != MIKEYD_OK)
+        return status;
+    /* A pair object's own length says nothing about its EPSK: that is the ceremony's to check. */
+    if (out->bits != 0 && out->bits < policy_min_psk_bits(b->policy)) {
+        return error_set(err, MIKEYD_POLICY,
+                         "key %s/%u has %u bits, the policy asks for %u (min_psk_bits)", key->name,
+                         generation, out->bits, policy_min_psk_bits(b->policy));
+    }
+    return MIKEYD_OK;
+}
+
+static enum mikeyd_status bind_keys(struct binding *b, struct error *err)
+{
+    size_t count = policy_key_count(b->policy);
+    int64_t now = clock_unix_now();
+    b->keys = calloc(count == 0 ? 1 : count, sizeof *b->keys);
+    if (b->keys == NULL)
+        return error_set(err, MIKEYD_INTERNAL, "out of memory");
+    for (size_t i = 0; i < count; i++) {
+        const struct policy_key *key = policy_key_at(b->policy, i);
+        struct bound_key *bound = &b->keys[key->index];
+        bound->key = key;
+        enum mikeyd_status status = bind_generation(b, key, key->generation, &bound->current, err);
+        /* A previous generation whose window has closed may be gone from the token. */
+        if (status == MIKEYD_OK && key->previous_generation != 0 && now <= key->previous_until) {
+            bound->has_previous = true;
+            status = bind_generation(b, key, key->previous_generation, &bound->previous, err);
+        }
+        if (status != MIKEYD_OK)
+            return status;
+    }
+    return MIKEYD_OK;
+}
+
+/* ---- clock skew across reloads */
+
+static void bind_skew(struct binding *b, const struct binding *older)
+{
+    if (older == NULL)
+        return;
+    int64_t old_ms = (int64_t)policy_max_skew_s(older->policy) * 1000;
+    int64_t new_ms = (int64_t)policy_max_skew_s(b->policy) * 1000;
+    uint64_t now = clock_ntp_now();
+    if (older->narrowed) {
+        b->narrowed = true;
+        b->narrow_until = older->narrow_until;
+        b->narrow_ms = older->narrow_ms;
+    }
+    if (new_ms <= old_ms)
+        return;
+    /* What was accepted before now has T of at most now + the old skew. */
+    b->narrow_until = now + ((uint64_t)(old_ms / 1000 + 1) << 32);
+    if (!b->narrowed || old_ms < b->narrow_ms)
+        b->narrow_ms = old_ms;
+    b->narrowed = true;
+}
+
+/* ---- life */
+
+enum mikeyd_status binding_make(struct token *token, struct policy *policy, uint64_t serial,
+                                const struct binding *older, struct binding **out,
+                                struct error *err)
+{
+    struct binding *b = calloc(1, sizeof *b);
+    if (b == NULL)
+        return error_set(err, MIKEYD_INTERNAL, "out of memory");
+    atomic_init(&b->references, 1);
+    b->serial = serial;
+    b->policy = policy_ref(policy);
+    b->token = token;
+    token_get_facts(token, &b->facts);
+    bind_skew(b, older);
+    enum mikeyd_status status = MIKEYD_OK;
+    if (policy_default_prf(policy) == POLICY_PRF_DERIVE && !b->facts.prf_derive) {
+        status = error_set(err, MIKEYD_POLICY,
+                           "the policy says `prf: derive`, but token %s cannot run MIKEY's PRF "
+                           "(CKM_SP800_108_DOUBLE_PIPELINE_KDF)",
+                           b->facts.label);
+    }
+    if (status == MIKEYD_OK && !index_pairs(b))
+        status = error_set(err, MIKEYD_INTERNAL, "out of memory");
+    if (status == MIKEYD_OK)
+        status = bind_keys(b, err);
+    if (status != MIKEYD_OK) {
+        binding_unref(b);
+        return status;
+    }
+    *out = b;
+    return MIKEYD_OK;
+}
+
+struct binding *binding_ref(struct binding *binding)
+{
+    atomic_fetch_add(&binding->references, 1);
+    return binding;
+}
+
+void binding_unref(struct binding *binding)
+{
+    if (binding == NULL || atomic_fetch_sub(&binding->references, 1) != 1)
+        return;
+    policy_unref(binding->policy);
+    free(binding->keys);
+    free(binding->pairs);
+    free(binding);
+}

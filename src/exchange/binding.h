@@ -1,0 +1,63 @@
+/*
+ * A policy bound to the token: for every key of the policy the token objects of its current and
+ * previous generation, and an index of the pair objects. Built as a whole before a policy comes
+ * into force; immutable and reference-counted, so a request ends under the binding it began with.
+ */
+#ifndef EXCHANGE_BINDING_H
+#define EXCHANGE_BINDING_H
+
+#include <stdatomic.h>
+
+#include "exchange/pair_cache.h"
+#include "mikey/psk.h"
+#include "pkcs11/token.h"
+#include "policy/policy.h"
+
+/* One generation of a policy key. */
+struct bound_generation {
+    unsigned generation;
+    const struct token_key *psk;  /* kind psk: used directly */
+    const struct token_key *epsk; /* kind epsk on a token with HKDF: pair keys come from it */
+    unsigned bits;                /* true length of what was provisioned */
+};
+
+struct bound_key {
+    const struct policy_key *key;
+    struct bound_generation current, previous;
+    bool has_previous;
+};
+
+struct binding {
+    atomic_uint references;
+    uint64_t serial;
+    struct policy *policy;
+    struct token *token;
+    struct token_facts facts;       /* as of binding: hkdf and prf_derive do not change */
+    struct bound_key *keys;         /* by policy_key.index */
+    const struct token_key **pairs; /* objects of kind pair, open addressing by name, generation */
+    size_t pair_mask;
+    /*
+     * After a reload that widened the clock skew: messages with T up to `narrow_until` may have
+     * been forgotten by the replay store already, so they pass only within the old skew.
+     */
+    bool narrowed;
+    uint64_t narrow_until; /* NTP */
+    int64_t narrow_ms;
+};
+
+/*
+ * Takes a reference on policy. TOKEN_DOWN naming the missing object and the command that makes it,
+ * POLICY when an object is weaker than the policy demands or the token cannot do `prf: derive`.
+ * older: the binding to be replaced, or NULL.
+ */
+enum mikeyd_status binding_make(struct token *token, struct policy *policy, uint64_t serial,
+                                const struct binding *older, struct binding **out,
+                                struct error *err);
+struct binding *binding_ref(struct binding *binding);
+void binding_unref(struct binding *binding);
+
+/* The pair object of that name, or NULL. */
+const struct token_key *binding_find_pair(const struct binding *binding, const char *object_name,
+                                          unsigned generation);
+
+#endif

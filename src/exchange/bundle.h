@@ -1,0 +1,80 @@
+/*
+ * A crypto session bundle (CSB) between two messages: what an end must remember of an exchange to
+ * check the reply or to run an update (RFC 3830 4.5). No process keeps it: it travels in a sealed
+ * ticket that the client holds.
+ */
+#ifndef EXCHANGE_BUNDLE_H
+#define EXCHANGE_BUNDLE_H
+
+#include "base/bytes.h"
+#include "base/identity.h"
+#include "mikey/exchange.h"
+#include "pkcs11/token.h"
+
+/* What the holder may do with a ticket. The numbers are part of the ticket format. */
+enum bundle_role {
+    BUNDLE_AWAITS_REPLY = 1, /* initiator: confirm one R_MESSAGE */
+    BUNDLE_INITIATOR = 2,    /* initiator: start an update */
+    BUNDLE_RESPONDER = 3     /* responder: answer an update */
+};
+
+#define BUNDLE_NAME_MAX 128 /* client names, with the terminator */
+#define BUNDLE_RAND_MAX 255
+#define BUNDLE_MKI_MAX 255
+#define BUNDLE_TGK_MAX 64  /* longest TGK or TEK accepted, bytes */
+#define BUNDLE_SALT_MAX 32 /* longest transported salt accepted, bytes */
+
+struct bundle_identity {
+    uint8_t type;
+    uint8_t len;
+    uint8_t data[IDENTITY_MAX];
+};
+
+/* Everything but the key: nothing here is secret. About 4 KB; a worker keeps one. */
+struct bundle {
+    enum bundle_role role;
+    char client[BUNDLE_NAME_MAX]; /* the policy's name of the client the ticket belongs to */
+    struct bundle_identity initiator, responder;
+    char key_name[TOKEN_NAME_MAX];
+    unsigned generation;
+    enum mikey_algorithms algorithms;
+    uint32_t csb_id;
+    struct mikey_timestamp t; /* of the bundle's latest I_MESSAGE */
+    uint8_t rand[BUNDLE_RAND_MAX];
+    size_t rand_len;
+    uint32_t updates; /* I_MESSAGEs after the first */
+    uint8_t mki[BUNDLE_MKI_MAX];
+    size_t mki_len; /* 0: no MKI */
+    struct mikey_stream streams[MIKEY_CS_MAX];
+    size_t stream_count;
+};
+
+/* The bundle's one key (TGK or TEK) and transported salt. Lives in the secure heap. */
+struct bundle_key {
+    uint8_t type; /* enum mikey_key_type */
+    uint8_t key[BUNDLE_TGK_MAX];
+    size_t key_len;
+    uint8_t salt[BUNDLE_SALT_MAX];
+    size_t salt_len;
+};
+
+/* Longest serialised form of both, bytes. */
+#define BUNDLE_BYTES_MAX 4608
+
+/* One fixed format; every field is written, in one order. */
+void bundle_write(const struct bundle *bundle, const struct bundle_key *key,
+                  struct byte_writer *out);
+/*
+ * Reads it strictly: every length and number in range, nothing left over. False otherwise; the
+ * outputs are then not to be used.
+ */
+bool bundle_read(struct byte_reader *in, struct bundle *bundle, struct bundle_key *key);
+
+/* False when longer than IDENTITY_MAX. */
+bool bundle_set_identity(struct bundle_identity *to, const struct identity *from);
+/* A view into the bundle. */
+struct identity bundle_identity_view(const struct bundle_identity *identity);
+/* The key as the engine takes it, with the MKI as SPI: views into both. */
+struct mikey_key_data bundle_key_view(const struct bundle *bundle, const struct bundle_key *key);
+
+#endif

@@ -1,0 +1,165 @@
+/*
+ * EXCHANGE_CONFIRM: the initiator checks the R_MESSAGE to the I_MESSAGE its ticket stands for and
+ * gets the session keys, once (RFC 3830 5.4: initiators refuse what does not answer their own
+ * message).
+ */
+#include "exchange/service.h"
+
+#include <string.h>
+
+#define MIKEY_ERROR_AUTH 0
+
+/* ---- the ticket */
+
+static enum mikeyd_status name_ticket(const struct exchange_worker *w,
+                                      uint8_t digest[1][STORE_DIGEST], struct error *err)
+{
+    const void *data[] = {w->request->ticket};
+    store_digest(STORE_TICKET, data, &w->request->ticket_len, 1, digest[0]);
+    enum mikeyd_status status = store_lookup(w->service->config.store, digest[0], err);
+    if (status == MIKEYD_REPLAY)
+        return error_set(err, MIKEYD_REPLAY, "the ticket has been used");
+    return status;
+}
+
+/* The generation the I_MESSAGE was sealed with, while the policy still has it. */
+static const struct bound_generation *ticket_generation(const struct exchange_worker *w)
+{
+    const struct bound_key *key = request_key(w);
+    if (w->bundle.generation == key->current.generation)
+        return &key->current;
+    if (key->has_previous && w->bundle.generation == key->previous.generation &&
+        w->now <= key->key->previous_until)
+        return &key->previous;
+    return NULL;
+}
+
+/* Does the policy of today still allow what the ticket began? */
+static enum mikeyd_status check_policy(struct exchange_worker *w,
+                                       const struct bound_generation **generation,
+                                       struct error *err)
+{
+    const struct bundle *b = &w->bundle;
+    w->from = bundle_identity_view(&b->initiator);
+    w->to = bundle_identity_view(&b->responder);
+    enum mikeyd_status status = request_decide(w, POLICY_INITIATE, err);
+    if (status != MIKEYD_OK)
+        return status;
+    if (strcmp(w->decision.key->name, b->key_name) != 0 ||
+        (*generation = ticket_generation(w)) == NULL)
+        return error_set(err, MIKEYD_POLICY, "key %s/%u is no longer in force for this pair",
+                         b->key_name, b->generation);
+    if (w->decision.algorithms != b->algorithms)
+        return error_set(err, MIKEYD_POLICY, "the policy's algorithms for this pair have changed");
+    for (size_t i = 0; i < b->stream_count && status == MIKEYD_OK; i++)
+        status = request_check_suite(w, b->streams[i].suite, keyring_bits(*generation), err);
+    return status;
+}
+
+/* ---- the reply */
+
+static const char *mikey_error_name(uint8_t number)
+{
+    static const char *const names[] = {
+        "authentication failure",
+        "invalid timestamp",
+        "invalid PRF",
+        "invalid MAC algorithm",
+        "invalid encryption algorithm",
+        "invalid hash function",
+        "invalid Diffie-Hellman group",
+        "invalid ID",
+        "invalid certificate",
+        "invalid security policy",
+        "invalid policy parameters",
+        "invalid data type",
+        "unspecified error",
+        "unsupported message type",
+    };
+    return number < sizeof names / sizeof names[0] ? names[number] : "unknown error";
+}
+
+/*
+ * RFC 3830 5.1.2: an error message is a hint for people, whoever sent it. Nothing is torn down: the
+ * ticket still waits for the true reply.
+ */
+static enum mikeyd_status report_error(const struct exchange_worker *w, struct error *err)
+{
+    const struct mikey_message *m = &w->message;
+    if (m->csb_id != w->bundle.csb_id)
+        return error_set(err, MIKEYD_AUTH_FAILED, "an error message for another exchange");
+    uint8_t number = m->error_count == 0 ? 12 : m->error[0];
+    return error_set(err, number == MIKEY_ERROR_AUTH ? MIKEYD_AUTH_FAILED : MIKEYD_UNSUPPORTED,
+                     "the peer answered with an error (not proven to be its own): %u, %s", number,
+                     mikey_error_name(number));
+}
+
+static enum mikeyd_status parse(struct exchange_worker *w, struct error *err)
+{
+    const struct exchange_request *request = w->request;
+    if (request->message == NULL || request->message_len == 0)
+        return error_set(err, MIKEYD_INVALID_ARGUMENT, "reply: an R_MESSAGE is needed");
+    enum mikeyd_status status =
+        mikey_parse(request->message, request->message_len, &w->message, NULL, err);
+    if (status == MIKEYD_OK && w->message.type == MIKEY_TYPE_ERROR)
+        status = report_error(w, err);
+    /* Our own I_MESSAGE sent back to us: the key is symmetric (RFC 9257 4.1). */
+    else if (status == MIKEYD_OK && w->message.type != MIKEY_TYPE_PSK_RESP)
+        status = error_set(err, MIKEYD_AUTH_FAILED, "reflected: the reply is an I_MESSAGE");
+    return status;
+}
+
+static enum mikeyd_status verify(struct exchange_worker *w,
+                                 const struct bound_generation *generation, struct error *err)
+{
+    struct bundle *b = &w->bundle;
+    const struct mikey_expected_reply expected = {
+        .algorithms = b->algorithms,
+        .csb_id = b->csb_id,
+        .t = b->t,
+        .rand = b->rand,
+        .rand_len = b->rand_len,
+        .idi = w->from,
+        .idr = w->to,
+        .streams = b->streams,
+        .stream_count = b->stream_count,
+        .rules = {.v_covers_t_only = w->decision.interop.v_covers_t_only,
+                  .any_timestamp = w->decision.interop.reply_timestamp_any},
+    };
+    struct mikey_psk psk;
+    enum mikeyd_status status = keyring_take(w, &w->decision, generation, &psk, err);
+    if (status == MIKEYD_OK)
+        status = mikey_verify_reply(&w->message, &expected, &psk, &w->secrets->message_keys, err);
+    if (status != MIKEYD_OK)
+        return status;
+    /* RFC 3830 6.1.1: the responder's choice for the SSRCs left open. */
+    for (size_t i = 0; i < b->stream_count; i++) {
+        if (b->streams[i].ssrc == 0)
+            b->streams[i].ssrc = w->message.cs[i].ssrc;
+    }
+    return MIKEYD_OK;
+}
+
+enum mikeyd_status exchange_confirm(struct exchange_worker *w, struct exchange_result *result,
+                                    struct error *err)
+{
+    int64_t expires;
+    uint8_t digest[1][STORE_DIGEST];
+    const struct bound_generation *generation = NULL;
+    enum mikeyd_status status = request_open_ticket(w, BUNDLE_AWAITS_REPLY, &expires, err);
+    if (status == MIKEYD_OK)
+        status = check_policy(w, &generation, err);
+    if (status == MIKEYD_OK)
+        status = name_ticket(w, digest, err);
+    if (status == MIKEYD_OK)
+        status = parse(w, err);
+    if (status == MIKEYD_OK)
+        status = verify(w, generation, err);
+    /* Used up only by a reply that verified: a forged one cannot spoil the ticket. */
+    if (status == MIKEYD_OK)
+        status = store_insert(w->service->config.store, digest, 1, expires + 1, err);
+    if (status != MIKEYD_OK)
+        return status;
+    w->bundle.role = BUNDLE_INITIATOR;
+    return request_finish(w, AUDIT_CONFIRM, true, result, err);
+}

@@ -1,0 +1,110 @@
+/* What every successful operation ends with. */
+#include "exchange/service.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "base/secret.h"
+
+static enum mikeyd_status derive_session_keys(struct exchange_worker *w, struct error *err)
+{
+    const struct bundle *b = &w->bundle;
+    enum mikey_prf prf =
+        b->algorithms == MIKEY_ALGORITHMS_256 ? MIKEY_PRF_HMAC_SHA256 : MIKEY_PRF_1;
+    const struct mikey_key_data key = bundle_key_view(b, &w->secrets->key);
+    for (size_t i = 0; i < b->stream_count; i++) {
+        struct exchange_key *out = &w->secrets->released[i];
+        w->released_count = i + 1; /* to be wiped, also when the next line fails */
+        *out = (struct exchange_key){
+            .cs = (uint8_t)(i + 1), /* RFC 3830 6.1.1: counted from 1 */
+            .ssrc = b->streams[i].ssrc,
+            .roc = b->streams[i].roc,
+            .suite = b->streams[i].suite,
+            .mki = b->mki_len == 0 ? NULL : b->mki,
+            .mki_len = b->mki_len,
+        };
+        enum mikeyd_status status = mikey_session_key(prf, &key, out->cs, b->csb_id, b->rand,
+                                                      b->rand_len, out->suite, &out->value, err);
+        if (status != MIKEYD_OK)
+            return status;
+    }
+    return MIKEYD_OK;
+}
+
+/* The distinct suites in order of first use, comma separated. */
+static const char *suites_text(struct exchange_worker *w)
+{
+    uint32_t seen = 0;
+    size_t at = 0;
+    w->suites_text[0] = '\0';
+    for (size_t i = 0; i < w->bundle.stream_count; i++) {
+        enum srtp_suite suite = w->bundle.streams[i].suite;
+        if ((seen & 1u << suite) != 0)
+            continue;
+        seen |= 1u << suite;
+        int n = snprintf(w->suites_text + at, sizeof w->suites_text - at, "%s%s",
+                         at == 0 ? "" : ",", srtp_suite_info(suite)->name);
+        if (n < 0 || (size_t)n >= sizeof w->suites_text - at)
+            break;
+        at += (size_t)n;
+    }
+    return w->suites_text;
+}
+
+static enum mikeyd_status append_record(struct exchange_worker *w, enum audit_event event,
+                                        uint64_t *sequence, struct error *err)
+{
+    const struct bundle *b = &w->bundle;
+    (void)snprintf(w->key_text, sizeof w->key_text, "%s/%u", b->key_name, b->generation);
+    const struct audit_record record = {
+        .event = event,
+        .status = MIKEYD_OK,
+        .client = w->client->name,
+        .from = w->from,
+        .to = w->to,
+        .has_csb_id = true,
+        .csb_id = b->csb_id,
+        .key = w->key_text,
+        .method = "psk",
+        .algorithms = mikey_algorithms_name(b->algorithms),
+        .suites = suites_text(w),
+        .prf = w->prf,
+        .keys = (unsigned)w->released_count,
+        .policy_sha256 = policy_sha256(w->binding->policy),
+        .detail = b->updates != 0 && event == AUDIT_RESPOND ? "update of the bundle" : NULL,
+    };
+    return audit_append(w->service->config.audit, &record, sequence, err);
+}
+
+enum mikeyd_status request_finish(struct exchange_worker *w, enum audit_event event, bool release,
+                                  struct exchange_result *result, struct error *err)
+{
+    enum mikeyd_status status = release ? derive_session_keys(w, err) : MIKEYD_OK;
+    if (status != MIKEYD_OK)
+        return status;
+    const struct exchange_service_config *config = &w->service->config;
+    unsigned lifetime =
+        w->bundle.role == BUNDLE_AWAITS_REPLY ? config->ticket_s : config->update_ticket_s;
+    struct byte_writer ticket = writer_of(w->ticket, sizeof w->ticket);
+    status = ticket_seal(w->cipher, w->service->ticket_keys, w->now, w->now + lifetime, &w->bundle,
+                         &w->secrets->key, &w->secrets->scratch.ticket, &ticket, err);
+    if (status != MIKEYD_OK)
+        return status;
+    uint64_t sequence = 0;
+    status = append_record(w, event, &sequence, err);
+    if (status != MIKEYD_OK)
+        return status;
+    *result = (struct exchange_result){
+        .message = w->out_len == 0 ? NULL : w->out,
+        .message_len = w->out_len,
+        .ticket = w->ticket,
+        .ticket_len = ticket.len,
+        .keys = w->released_count == 0 ? NULL : w->secrets->released,
+        .key_count = w->released_count,
+        .from = bundle_identity_view(&w->bundle.initiator),
+        .to = bundle_identity_view(&w->bundle.responder),
+        .csb_id = w->bundle.csb_id,
+        .audit_sequence = sequence,
+    };
+    return MIKEYD_OK;
+}

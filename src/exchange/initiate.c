@@ -1,0 +1,84 @@
+/* EXCHANGE_INITIATE: the first I_MESSAGE of a new crypto session bundle (RFC 3830 3.1, 5.2). */
+#include "exchange/service.h"
+
+#include <openssl/rand.h>
+
+#define RAND_LEN 16 /* RFC 3830 6.11: at least 128 bits */
+#define CSB_ATTEMPTS 4
+
+/*
+ * RFC 3830 4.5: the CSB ID is random and not one this initiator still has with that responder. It
+ * counts as taken for as long as a ticket could continue the bundle.
+ */
+static enum mikeyd_status choose_csb_id(struct exchange_worker *w, struct error *err)
+{
+    struct bundle *b = &w->bundle;
+    const int64_t until = w->now + TICKET_DAY_SECONDS;
+    for (int i = 0; i < CSB_ATTEMPTS; i++) {
+        uint8_t id[4];
+        if (RAND_bytes(id, sizeof id) != 1)
+            return error_set(err, MIKEYD_INTERNAL, "no random bytes");
+        struct byte_reader r = reader_of(id, sizeof id);
+        b->csb_id = reader_u32(&r);
+        if (b->csb_id == 0)
+            continue; /* some implementations read 0 as "unset" */
+        const uint8_t head[2][2] = {{b->initiator.type, b->initiator.len},
+                                    {b->responder.type, b->responder.len}};
+        const void *data[] = {head, b->initiator.data, b->responder.data, id};
+        const size_t len[] = {sizeof head, b->initiator.len, b->responder.len, sizeof id};
+        uint8_t digest[1][STORE_DIGEST];
+        store_digest(STORE_CSB, data, len, 4, digest[0]);
+        enum mikeyd_status status = store_insert(w->service->config.store, digest, 1, until, err);
+        if (status != MIKEYD_REPLAY)
+            return status;
+    }
+    return error_set(err, MIKEYD_INTERNAL, "no free CSB ID found");
+}
+
+static enum mikeyd_status check_request(struct exchange_worker *w, struct error *err)
+{
+    const struct exchange_request *request = w->request;
+    enum mikeyd_status status =
+        request_identity("from", request->from, w->identity_store[0], &w->from, err);
+    if (status == MIKEYD_OK)
+        status = request_identity("to", request->to, w->identity_store[1], &w->to, err);
+    if (status == MIKEYD_OK)
+        status = request_decide(w, POLICY_INITIATE, err);
+    if (status == MIKEYD_OK && w->decision.verification_required && !request->verify)
+        status = error_set(err, MIKEYD_POLICY,
+                           "the policy requires a verification message for this pair");
+    if (status == MIKEYD_OK && request->stream_count == 0)
+        status = error_set(err, MIKEYD_INVALID_ARGUMENT, "at least one stream is needed");
+    return status;
+}
+
+enum mikeyd_status exchange_initiate(struct exchange_worker *w, struct exchange_result *result,
+                                     struct error *err)
+{
+    enum mikeyd_status status = check_request(w, err);
+    if (status != MIKEYD_OK)
+        return status;
+    const struct bound_generation *generation = &request_key(w)->current;
+    const unsigned key_bits = keyring_bits(generation);
+    struct bundle *b = &w->bundle;
+    b->stream_count = 0;
+    b->updates = 0;
+    b->mki_len = 0;
+    status = request_fill_bundle(w, generation, err);
+    if (status == MIKEYD_OK)
+        status = offer_add_streams(w, key_bits, err);
+    if (status == MIKEYD_OK)
+        status = policy_budget_exchange(w->service->config.budget, &w->decision,
+                                        generation->generation, err);
+    if (status == MIKEYD_OK)
+        status = choose_csb_id(w, err);
+    if (status != MIKEYD_OK)
+        return status;
+    b->rand_len = RAND_LEN;
+    if (RAND_bytes(b->rand, RAND_LEN) != 1)
+        return error_set(err, MIKEYD_INTERNAL, "no random bytes");
+    status = offer_make_key(w, key_bits, err);
+    if (status != MIKEYD_OK)
+        return status;
+    return offer_send(w, false, generation, AUDIT_INITIATE, result, err);
+}

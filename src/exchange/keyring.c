@@ -1,0 +1,138 @@
+/*
+ * From a key of the policy to one the engine can compute with. Keys of kind psk are used directly;
+ * an EPSK never is: each directed pair has its own key, as a token object made in the ceremony or
+ * derived in the token on first use.
+ */
+#include "exchange/service.h"
+
+#include "importer/importer.h"
+
+unsigned keyring_bits(const struct bound_generation *generation)
+{
+    /* Pair keys have 256 bits; a weaker EPSK bounds them. */
+    return generation->bits == 0 || generation->bits > 256 ? 256 : generation->bits;
+}
+
+/* RFC 3830 4.1.2 splits a PSK into blocks of 32 bytes: each is an object. */
+static enum mikeyd_status take_psk(const struct token_key *key, struct mikey_psk *psk,
+                                   struct error *err)
+{
+    if (key->block_count == 0 || key->block_count > MIKEY_PSK_BLOCKS_MAX)
+        return error_set(err, MIKEYD_INTERNAL, "key %s has %zu blocks", key->name,
+                         key->block_count);
+    for (size_t i = 0; i < key->block_count; i++)
+        psk->blocks[i] = &key->block[i];
+    psk->block_count = key->block_count;
+    return MIKEYD_OK;
+}
+
+static enum mikeyd_status pair_missing(const struct exchange_worker *w,
+                                       const struct policy_decision *decision,
+                                       const struct bound_generation *generation, struct error *err)
+{
+    return error_set(err, MIKEYD_TOKEN_DOWN,
+                     "token %s has no pair key of %s/%u for %.60s -> %.60s: make it with `mikeyctl "
+                     "key derive --name %s`",
+                     w->binding->facts.label, decision->key->name, generation->generation,
+                     decision->initiator->text, decision->responder->text, decision->key->name);
+}
+
+/* Makes the pair key's entry on first use: the object of the ceremony if there is one, else a
+ * derivation in the token. */
+static enum mikeyd_status make_pair(struct exchange_worker *w,
+                                    const struct policy_decision *decision,
+                                    const struct bound_generation *generation,
+                                    const struct pair_name *name, struct pair_entry **out,
+                                    struct error *err)
+{
+    struct importer_pair pair;
+    enum mikeyd_status status =
+        importer_pair(decision->key->name, generation->generation, &decision->initiator->identity,
+                      &decision->responder->identity, decision->algorithms, &pair, err);
+    if (status != MIKEYD_OK)
+        return status;
+    struct pair_cache *cache = w->service->pairs;
+    const struct token_key *object =
+        binding_find_pair(w->binding, pair.object_name, generation->generation);
+    if (object != NULL) {
+        /* Refuses one whose attributes would let it out. */
+        status = token_key_find(w->binding->token, TOKEN_PAIR, pair.object_name,
+                                generation->generation, &object, err);
+        if (status != MIKEYD_OK)
+            return status;
+        *out = pair_cache_put_object(cache, name, &object->block[0], w->session);
+    } else if (generation->epsk != NULL) {
+        struct token_object derived;
+        status =
+            token_hkdf_pair(w->session, generation->epsk, pair.info, pair.info_len, &derived, err);
+        if (status != MIKEYD_OK)
+            return status;
+        *out = pair_cache_put_derived(cache, name, &derived, w->session);
+    } else {
+        return pair_missing(w, decision, generation, err);
+    }
+    if (*out == NULL)
+        return error_set(err, MIKEYD_OVERLOADED, "all pair keys of the cache are in use");
+    return MIKEYD_OK;
+}
+
+static enum mikeyd_status take_pair(struct exchange_worker *w,
+                                    const struct policy_decision *decision,
+                                    const struct bound_generation *generation,
+                                    struct mikey_psk *psk, struct error *err)
+{
+    const struct pair_name name = {.binding = w->binding->serial,
+                                   .pair_id = decision->pair_id,
+                                   .generation = generation->generation,
+                                   .algorithms = decision->algorithms};
+    w->pair = pair_cache_get(w->service->pairs, &name);
+    enum mikeyd_status status = MIKEYD_OK;
+    if (w->pair == NULL)
+        status = make_pair(w, decision, generation, &name, &w->pair, err);
+    if (status == MIKEYD_OK) {
+        psk->blocks[0] = w->pair->object;
+        psk->block_count = 1;
+    }
+    return status;
+}
+
+static enum mikeyd_status choose_strategy(struct exchange_worker *w,
+                                          const struct policy_decision *decision,
+                                          struct mikey_psk *psk, struct error *err)
+{
+    bool can_derive = w->binding->facts.prf_derive && psk->block_count == 1;
+    if (decision->prf == POLICY_PRF_DERIVE && !can_derive) {
+        return error_set(err, MIKEYD_POLICY,
+                         "the policy says `prf: derive`, which key %s on token %s cannot do",
+                         decision->key->name, w->binding->facts.label);
+    }
+    psk->ops = can_derive ? &exchange_psk_derive : &mikey_psk_by_hmac;
+    psk->hmac =
+        decision->mac == POLICY_MAC_HOST ? &exchange_hmac_mac_on_host : &exchange_hmac_token;
+    w->prf = psk->ops->name;
+    return MIKEYD_OK;
+}
+
+enum mikeyd_status keyring_take(struct exchange_worker *w, const struct policy_decision *decision,
+                                const struct bound_generation *generation, struct mikey_psk *psk,
+                                struct error *err)
+{
+    keyring_release(w);
+    *psk = (struct mikey_psk){.service = w->session};
+    w->generation = generation;
+    enum mikeyd_status status = decision->key->kind == POLICY_KEY_PSK
+                                    ? take_psk(generation->psk, psk, err)
+                                    : take_pair(w, decision, generation, psk, err);
+    if (status == MIKEYD_OK)
+        status = choose_strategy(w, decision, psk, err);
+    if (status != MIKEYD_OK)
+        keyring_release(w);
+    return status;
+}
+
+void keyring_release(struct exchange_worker *w)
+{
+    if (w->pair != NULL)
+        pair_cache_release(w->service->pairs, w->pair, w->session);
+    w->pair = NULL;
+}

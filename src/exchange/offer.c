@@ -1,0 +1,135 @@
+/* Building and sending an I_MESSAGE: what initiate and update share. */
+#include "exchange/service.h"
+
+#include <string.h>
+
+#include <openssl/rand.h>
+
+#include "base/secret.h"
+
+static enum mikeyd_status stream_suite(const struct exchange_worker *w,
+                                       const struct exchange_stream *stream, enum srtp_suite *out,
+                                       struct error *err)
+{
+    *out = w->decision.first_suite;
+    if (stream->suite == NULL || *stream->suite == '\0' || srtp_suite_by_name(stream->suite, out))
+        return MIKEYD_OK;
+    return error_set(err, MIKEYD_UNSUPPORTED, "suite %.60s is not known", stream->suite);
+}
+
+enum mikeyd_status offer_add_streams(struct exchange_worker *w, unsigned key_bits,
+                                     struct error *err)
+{
+    const struct exchange_request *request = w->request;
+    struct bundle *b = &w->bundle;
+    if (request->stream_count > MIKEY_CS_MAX - b->stream_count)
+        return error_set(err, MIKEYD_INVALID_ARGUMENT, "a bundle has at most %d streams",
+                         MIKEY_CS_MAX);
+    for (size_t i = 0; i < request->stream_count; i++) {
+        struct mikey_stream *stream = &b->streams[b->stream_count];
+        *stream = (struct mikey_stream){.ssrc = request->streams[i].ssrc};
+        /* Without a reply the initiator would never learn the SSRC the responder chose. */
+        if (stream->ssrc == 0 && !request->verify) {
+            return error_set(err, MIKEYD_INVALID_ARGUMENT,
+                             "stream %zu leaves its SSRC to the responder: that needs a "
+                             "verification message",
+                             i + 1);
+        }
+        enum mikeyd_status status = stream_suite(w, &request->streams[i], &stream->suite, err);
+        if (status == MIKEYD_OK)
+            status = request_check_suite(w, stream->suite, key_bits, err);
+        if (status != MIKEYD_OK)
+            return status;
+        b->stream_count++;
+    }
+    return MIKEYD_OK;
+}
+
+static enum mikeyd_status make_mki(struct bundle *b, size_t len, struct error *err)
+{
+    uint8_t fresh[BUNDLE_MKI_MAX];
+    do {
+        if (RAND_bytes(fresh, (int)len) != 1)
+            return error_set(err, MIKEYD_INTERNAL, "no random bytes");
+        /* RFC 3830 A.1: a distinct MKI for each TGK, or a switch of keys cannot be seen. */
+    } while (len != 0 && len == b->mki_len && memcmp(fresh, b->mki, len) == 0);
+    memcpy(b->mki, fresh, len);
+    b->mki_len = len;
+    return MIKEYD_OK;
+}
+
+enum mikeyd_status offer_make_key(struct exchange_worker *w, unsigned key_bits, struct error *err)
+{
+    struct bundle *b = &w->bundle;
+    struct bundle_key *key = &w->secrets->key;
+    secret_wipe(key, sizeof *key);
+    key->type = MIKEY_KEY_TGK;
+    /* RFC 3830 9.1: no TGK stronger than the key that transports it. */
+    key->key_len = b->algorithms == MIKEY_ALGORITHMS_256 && key_bits >= 256 ? 32 : 16;
+    if (RAND_priv_bytes(key->key, (int)key->key_len) != 1)
+        return error_set(err, MIKEYD_INTERNAL, "no random bytes");
+    /* RFC 3711 3.2.1: presence and length of the MKI are fixed for the life of an SRTP context, so
+     * an update keeps the length that the bundle began with. */
+    return make_mki(b, b->updates == 0 ? w->decision.mki_bytes : b->mki_len, err);
+}
+
+/* RFC 3830 5.2: unique for every message of this sender; under AES-CM a repeated T in a bundle
+ * would repeat the key stream. */
+static enum mikeyd_status stamp(struct exchange_worker *w, struct error *err)
+{
+    struct mikey_timestamp *t = &w->bundle.t;
+    enum mikeyd_status status =
+        store_unique_timestamp(w->service->config.store, w->decision.clock_skew_ms, &t->value, err);
+    if (status != MIKEYD_OK)
+        return status;
+    t->type = MIKEY_TS_NTP_UTC;
+    t->raw_len = sizeof t->raw;
+    struct byte_writer raw = writer_of(t->raw, sizeof t->raw);
+    writer_u64(&raw, t->value);
+    return MIKEYD_OK;
+}
+
+static enum mikeyd_status seal(struct exchange_worker *w, bool update,
+                               const struct bound_generation *generation, struct error *err)
+{
+    const struct bundle *b = &w->bundle;
+    const struct mikey_key_data key = bundle_key_view(b, &w->secrets->key);
+    const struct mikey_init init = {
+        .algorithms = b->algorithms,
+        .verify = w->request->verify,
+        .update = update,
+        .csb_id = b->csb_id,
+        .t = b->t.value,
+        .rand = b->rand,
+        .rand_len = b->rand_len,
+        .idi = bundle_identity_view(&b->initiator),
+        .idr = bundle_identity_view(&b->responder),
+        .streams = b->streams,
+        .stream_count = b->stream_count,
+        .keys = &key,
+        .key_count = 1,
+        .sdp_ids = w->request->sdp,
+    };
+    struct mikey_psk psk;
+    enum mikeyd_status status = keyring_take(w, &w->decision, generation, &psk, err);
+    if (status != MIKEYD_OK)
+        return status;
+    struct byte_writer out = writer_of(w->out, sizeof w->out);
+    status = mikey_seal_init(&init, &psk, &w->secrets->message_keys, &out, err);
+    w->out_len = status == MIKEYD_OK ? out.len : 0;
+    return status;
+}
+
+enum mikeyd_status offer_send(struct exchange_worker *w, bool update,
+                              const struct bound_generation *generation, enum audit_event event,
+                              struct exchange_result *result, struct error *err)
+{
+    enum mikeyd_status status = stamp(w, err);
+    if (status == MIKEYD_OK)
+        status = seal(w, update, generation, err);
+    if (status != MIKEYD_OK)
+        return status;
+    /* Keys before the verification message would be keys the peer may never have accepted. */
+    w->bundle.role = w->request->verify ? BUNDLE_AWAITS_REPLY : BUNDLE_INITIATOR;
+    return request_finish(w, event, !w->request->verify, result, err);
+}

@@ -1,0 +1,110 @@
+/* Steps that the operations share. */
+#include "exchange/service.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include <openssl/rand.h>
+
+enum mikeyd_status request_identity(const char *field, const char *text,
+                                    uint8_t store[IDENTITY_MAX], struct identity *out,
+                                    struct error *err)
+{
+    if (text == NULL || *text == '\0')
+        return error_set(err, MIKEYD_INVALID_ARGUMENT, "%s: an identity is needed", field);
+    struct error why = {0};
+    if (identity_parse(text, store, out, &why) != MIKEYD_OK)
+        return error_set(err, MIKEYD_INVALID_ARGUMENT, "%s: %s", field, why.text);
+    return MIKEYD_OK;
+}
+
+enum mikeyd_status request_decide(struct exchange_worker *w, enum policy_role role,
+                                  struct error *err)
+{
+    const struct policy_request request = {
+        .client = w->client,
+        .role = role,
+        .initiator = w->from,
+        .responder = w->to,
+        .method = w->request->method,
+    };
+    enum mikeyd_status status =
+        policy_decide(w->binding->policy, &request, w->now, &w->decision, err);
+    if (status == MIKEYD_OK && w->decision.tgk == POLICY_TGK_DERIVED) {
+        status = error_set(err, MIKEYD_UNSUPPORTED,
+                           "the policy says `tgk: derived` for this pair, which this version does "
+                           "not do: say `tgk: transported`");
+    }
+    return status;
+}
+
+const struct bound_key *request_key(const struct exchange_worker *w)
+{
+    return &w->binding->keys[w->decision.key->index];
+}
+
+enum mikeyd_status request_check_suite(const struct exchange_worker *w, enum srtp_suite suite,
+                                       unsigned key_bits, struct error *err)
+{
+    const struct srtp_suite_info *info = srtp_suite_info(suite);
+    if (info == NULL)
+        return error_set(err, MIKEYD_UNSUPPORTED, "no such suite");
+    if ((w->decision.suites & 1u << suite) == 0)
+        return error_set(err, MIKEYD_POLICY, "suite %s is not allowed for this pair", info->name);
+    if (!mikey_algorithms_carry(w->decision.algorithms, suite)) {
+        return error_set(err, MIKEYD_POLICY, "suite %s is too long a key for %s (RFC 6043 12.1)",
+                         info->name, mikey_algorithms_name(w->decision.algorithms));
+    }
+    /* RFC 3830 9.1: what transports a key must be at least as strong as it. */
+    if (key_bits < 8u * info->key_len) {
+        return error_set(err, MIKEYD_POLICY,
+                         "suite %s needs a pre-shared key of %u bits, %s has %u (RFC 3830 9.1)",
+                         info->name, 8u * info->key_len, w->decision.key->name, key_bits);
+    }
+    return MIKEYD_OK;
+}
+
+enum mikeyd_status request_open_ticket(struct exchange_worker *w, enum bundle_role role,
+                                       int64_t *expires, struct error *err)
+{
+    return ticket_open(w->cipher, w->service->ticket_keys, w->now, w->request->ticket,
+                       w->request->ticket_len, w->client->name, role, &w->bundle, &w->secrets->key,
+                       expires, &w->secrets->scratch.ticket, err);
+}
+
+enum mikeyd_status request_fill_bundle(struct exchange_worker *w,
+                                       const struct bound_generation *generation, struct error *err)
+{
+    struct bundle *b = &w->bundle;
+    const struct policy_decision *d = &w->decision;
+    int client = snprintf(b->client, sizeof b->client, "%s", w->client->name);
+    int key = snprintf(b->key_name, sizeof b->key_name, "%s", d->key->name);
+    if (client < 0 || (size_t)client >= sizeof b->client || key < 0 ||
+        (size_t)key >= sizeof b->key_name)
+        return error_set(err, MIKEYD_INTERNAL, "name of client or key too long for a ticket");
+    if (!bundle_set_identity(&b->initiator, &w->from) ||
+        !bundle_set_identity(&b->responder, &w->to))
+        return error_set(err, MIKEYD_INTERNAL, "identity too long for a ticket");
+    b->generation = generation->generation;
+    b->algorithms = d->algorithms;
+    return MIKEYD_OK;
+}
+
+static bool ssrc_taken(const struct bundle *bundle, uint32_t ssrc)
+{
+    for (size_t i = 0; i < bundle->stream_count; i++) {
+        if (bundle->streams[i].ssrc == ssrc)
+            return true;
+    }
+    return false;
+}
+
+enum mikeyd_status request_random_ssrc(const struct bundle *bundle, uint32_t *out,
+                                       struct error *err)
+{
+    do {
+        if (RAND_bytes((uint8_t *)out, sizeof *out) != 1)
+            return error_set(err, MIKEYD_INTERNAL, "no random bytes");
+    } while (*out == 0 || ssrc_taken(bundle, *out));
+    return MIKEYD_OK;
+}

@@ -1,0 +1,94 @@
+/*
+ * EXCHANGE_RESPOND: answers an I_MESSAGE in the order of RFC 3830 5.3. Checks without a key, then
+ * the MAC, then the replay store, and only then what the message says.
+ */
+#include "exchange/respond.h"
+
+/*
+ * Entries must outlast every moment at which their T could still pass: T may lie one skew ahead of
+ * the receipt and is accepted until one skew after.
+ */
+static enum mikeyd_status remember(struct exchange_worker *w,
+                                   const uint8_t digests[2][STORE_DIGEST], struct error *err)
+{
+    int64_t window = 2 * (int64_t)policy_max_skew_s(w->binding->policy) + 2;
+    return store_insert(w->service->config.store, digests, 2, w->now + window, err);
+}
+
+/* Verifies the MAC under one generation. On OK the message keys wait in the worker's secrets. */
+static enum mikeyd_status try_generation(struct exchange_worker *w,
+                                         const struct bound_generation *generation,
+                                         struct mikey_psk *psk, struct error *err)
+{
+    enum mikeyd_status status = keyring_take(w, &w->decision, generation, psk, err);
+    if (status != MIKEYD_OK)
+        return status;
+    return mikey_authenticate_init(&w->message, w->bundle.rand, w->bundle.rand_len, psk,
+                                   &w->secrets->message_keys, err);
+}
+
+/*
+ * The current generation, then, within its window, the previous one: two trials at most, whatever
+ * is sent.
+ */
+static enum mikeyd_status authenticate(struct exchange_worker *w, struct mikey_psk *psk,
+                                       struct error *err)
+{
+    const struct bound_key *key = request_key(w);
+    enum mikeyd_status status = try_generation(w, &key->current, psk, err);
+    if (status == MIKEYD_OK || !key->has_previous || w->now > key->key->previous_until)
+        return status;
+    /* Also when the current pair key is still missing in the token: a rotation is no outage. */
+    if (status != MIKEYD_AUTH_FAILED && status != MIKEYD_TOKEN_DOWN)
+        return status;
+    struct error second = {0};
+    enum mikeyd_status previous = try_generation(w, &key->previous, psk, &second);
+    return previous == MIKEYD_OK ? MIKEYD_OK : status;
+}
+
+static enum mikeyd_status seal_reply(struct exchange_worker *w, const struct mikey_psk *psk,
+                                     struct error *err)
+{
+    struct mikey_message *m = &w->message;
+    for (size_t i = 0; i < m->cs_count; i++)
+        m->cs[i].ssrc = w->bundle.streams[i].ssrc;
+    struct byte_writer out = writer_of(w->out, sizeof w->out);
+    enum mikeyd_status status =
+        mikey_seal_reply(m, m->cs, psk, &w->secrets->message_keys, &out, err);
+    w->out_len = status == MIKEYD_OK ? out.len : 0;
+    return status;
+}
+
+/* The message is authentic: no reading of it can now be undone by sending it again. */
+static enum mikeyd_status answer(struct exchange_worker *w, const struct mikey_psk *psk,
+                                 const uint8_t digests[2][STORE_DIGEST], struct error *err)
+{
+    enum mikeyd_status status = remember(w, digests, err);
+    if (status == MIKEYD_OK)
+        status = policy_budget_exchange(w->service->config.budget, &w->decision,
+                                        w->generation->generation, err);
+    if (status == MIKEYD_OK)
+        status = request_fill_bundle(w, w->generation, err);
+    if (status == MIKEYD_OK)
+        status = respond_accept(w, psk, keyring_bits(w->generation), err);
+    if (status == MIKEYD_OK && w->message.v)
+        status = seal_reply(w, psk, err);
+    return status;
+}
+
+enum mikeyd_status exchange_respond(struct exchange_worker *w, struct exchange_result *result,
+                                    struct error *err)
+{
+    uint8_t digests[2][STORE_DIGEST];
+    struct mikey_psk psk;
+    enum mikeyd_status status = respond_check(w, digests, err);
+    if (status == MIKEYD_OK)
+        status = authenticate(w, &psk, err);
+    if (status != MIKEYD_OK)
+        return status;
+    status = answer(w, &psk, digests, err);
+    psk.ops->release(&psk, &w->secrets->message_keys);
+    if (status != MIKEYD_OK)
+        return status;
+    return request_finish(w, AUDIT_RESPOND, true, result, err);
+}

@@ -1,0 +1,23 @@
+/* Inside exchange/: the two halves of answering an I_MESSAGE. */
+#ifndef EXCHANGE_RESPOND_H
+#define EXCHANGE_RESPOND_H
+
+#include "exchange/service.h"
+
+/*
+ * Everything that needs no key: syntax, who to whom, entitlement, clock, replay look-up,
+ * algorithms, the ticket of an update, SSRCs. Nothing of the message is believed yet and nothing is
+ * stored. On OK w->bundle holds the streams as they will be (suites not yet known), and digests
+ * name the message in the replay store.
+ */
+enum mikeyd_status respond_check(struct exchange_worker *w, uint8_t digests[2][STORE_DIGEST],
+                                 struct error *err);
+
+/*
+ * Reads what an authenticated message asks for: decrypts the key data, takes the key and the
+ * streams' suites into the bundle, holds them against the policy.
+ */
+enum mikeyd_status respond_accept(struct exchange_worker *w, const struct mikey_psk *psk,
+                                  unsigned key_bits, struct error *err);
+
+#endif

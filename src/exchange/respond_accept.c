@@ -1,0 +1,184 @@
+/* The second half of RFC 3830 5.3: what an authenticated I_MESSAGE asks for, held against policy.
+ */
+#include "exchange/respond.h"
+
+#include <string.h>
+
+#include "base/secret.h"
+
+#define EXTENSION_SDP_IDS 1
+#define TGK_MIN 16 /* RFC 3830 9.1: 128 bits */
+
+/* ---- streams */
+
+/* The suite of stream i. In an update an absent SP leaves the stream's policy as it was. */
+static enum mikeyd_status stream_suite(struct exchange_worker *w, size_t i, struct error *err)
+{
+    const struct mikey_message *m = &w->message;
+    enum srtp_suite *suite = &w->bundle.streams[i].suite;
+    const struct mikey_sp *sp = mikey_find_sp(m, m->cs[i].policy);
+    if (sp != NULL)
+        return mikey_sp_suite(sp, suite, err);
+    if (mikey_is_update(m) && *suite != SRTP_SUITE_COUNT)
+        return MIKEYD_OK;
+    return error_set(err, MIKEYD_UNSUPPORTED,
+                     "stream %zu names security policy %u, which is absent", i + 1,
+                     m->cs[i].policy);
+}
+
+static enum mikeyd_status accept_streams(struct exchange_worker *w, unsigned key_bits,
+                                         struct error *err)
+{
+    enum mikeyd_status status = MIKEYD_OK;
+    for (size_t i = 0; i < w->bundle.stream_count && status == MIKEYD_OK; i++) {
+        status = stream_suite(w, i, err);
+        if (status == MIKEYD_OK)
+            status = request_check_suite(w, w->bundle.streams[i].suite, key_bits, err);
+    }
+    return status;
+}
+
+/* ---- key data */
+
+static bool same_ssrcs(const struct bundle *b)
+{
+    for (size_t i = 0; i < b->stream_count; i++) {
+        for (size_t j = i + 1; j < b->stream_count; j++) {
+            if (b->streams[i].ssrc == b->streams[j].ssrc)
+                return true;
+        }
+    }
+    return false;
+}
+
+/* One length policy for both ends: a TGK as strong as the longest session key made from it; a TEK
+ * is the session key of every stream. */
+static enum mikeyd_status check_key_length(const struct bundle *b, const struct mikey_key_data *key,
+                                           struct error *err)
+{
+    bool tek = key->type == MIKEY_KEY_TEK || key->type == MIKEY_KEY_TEK_SALT;
+    for (size_t i = 0; i < b->stream_count; i++) {
+        size_t needed = srtp_suite_info(b->streams[i].suite)->key_len;
+        if (!tek && needed < TGK_MIN)
+            needed = TGK_MIN;
+        if (tek ? key->key_len != needed : key->key_len < needed) {
+            return error_set(err, MIKEYD_UNSUPPORTED, "a %s of %zu bytes does not fit suite %s",
+                             tek ? "TEK" : "TGK", key->key_len,
+                             srtp_suite_info(b->streams[i].suite)->name);
+        }
+    }
+    /* RFC 3711 9.1: one master key for several streams only while their SSRCs differ, or their key
+     * streams are the same. */
+    if (tek && same_ssrcs(b))
+        return error_set(err, MIKEYD_UNSUPPORTED, "one TEK for two streams of the same SSRC");
+    return MIKEYD_OK;
+}
+
+static enum mikeyd_status check_key_form(const struct exchange_worker *w,
+                                         const struct mikey_key_data *key, struct error *err)
+{
+    const struct bundle *b = &w->bundle;
+    if (key->type > MIKEY_KEY_TEK_SALT)
+        return error_set(err, MIKEYD_UNSUPPORTED, "key data type %u is not for pre-shared keys",
+                         key->type);
+    if (key->kv == MIKEY_KV_INTERVAL)
+        return error_set(err, MIKEYD_UNSUPPORTED,
+                         "keys bound to an index interval are not offered here");
+    if (key->key_len > BUNDLE_TGK_MAX || key->salt_len > BUNDLE_SALT_MAX ||
+        key->spi_len > BUNDLE_MKI_MAX)
+        return error_set(err, MIKEYD_UNSUPPORTED, "key data longer than accepted here");
+    /* RFC 3711 3.2.1: presence and length of the MKI are fixed for the life of a context. */
+    size_t mki = key->kv == MIKEY_KV_SPI ? key->spi_len : 0;
+    if (b->updates != 0 && mki != b->mki_len)
+        return error_set(err, MIKEYD_UNSUPPORTED, "the update changes the MKI's length");
+    return MIKEYD_OK;
+}
+
+static void take_key(struct exchange_worker *w, const struct mikey_key_data *from)
+{
+    struct bundle_key *key = &w->secrets->key;
+    struct bundle *b = &w->bundle;
+    secret_wipe(key, sizeof *key);
+    key->type = from->type;
+    key->key_len = from->key_len;
+    memcpy(key->key, from->key, from->key_len);
+    key->salt_len = from->salt_len;
+    if (from->salt_len != 0)
+        memcpy(key->salt, from->salt, from->salt_len);
+    b->mki_len = from->kv == MIKEY_KV_SPI ? from->spi_len : 0;
+    if (b->mki_len != 0)
+        memcpy(b->mki, from->spi, b->mki_len);
+}
+
+static enum mikeyd_status accept_key(struct exchange_worker *w, const struct mikey_psk *psk,
+                                     struct error *err)
+{
+    const struct mikey_message *m = &w->message;
+    struct mikey_key_data keys[MIKEY_KEY_DATA_MAX];
+    size_t count = 0;
+    if (m->encrypted_len > WORKER_ENCRYPTED_MAX)
+        return error_set(err, MIKEYD_UNSUPPORTED, "more than %d bytes of key data",
+                         WORKER_ENCRYPTED_MAX);
+    enum mikeyd_status status =
+        mikey_open_init(m, psk, &w->secrets->message_keys, w->secrets->scratch.encrypted,
+                        sizeof w->secrets->scratch.encrypted, keys, &count, err);
+    if (status != MIKEYD_OK)
+        return status;
+    /* An update without a key keeps the one of the ticket and changes the rest (RFC 3830 4.5). */
+    if (count == 0 && mikey_is_update(m)) {
+        const struct mikey_key_data kept = bundle_key_view(&w->bundle, &w->secrets->key);
+        return check_key_length(&w->bundle, &kept, err);
+    }
+    if (count != 1)
+        return error_set(err, MIKEYD_UNSUPPORTED, "%zu keys in one message, one is offered here",
+                         count);
+    status = check_key_form(w, &keys[0], err);
+    if (status == MIKEYD_OK)
+        status = check_key_length(&w->bundle, &keys[0], err);
+    if (status == MIKEYD_OK)
+        take_key(w, &keys[0]);
+    return status;
+}
+
+/* ---- bidding down */
+
+/*
+ * RFC 4567 4.1.4: the offer's list of key management protocols, under the MAC. This service is
+ * asked only for offers whose one protocol is mikey.
+ */
+static enum mikeyd_status check_sdp_ids(const struct exchange_worker *w, struct error *err)
+{
+    static const char offered[] = "mikey";
+    const struct mikey_message *m = &w->message;
+    if (!w->request->sdp)
+        return MIKEYD_OK;
+    for (size_t i = 0; i < m->extension_count; i++) {
+        const struct mikey_extension *extension = &m->extension[i];
+        if (extension->type != EXTENSION_SDP_IDS)
+            continue;
+        if (extension->len != sizeof offered - 1 ||
+            memcmp(extension->data, offered, sizeof offered - 1) != 0)
+            return error_set(err, MIKEYD_POLICY,
+                             "the protocols in SDP differ from those the initiator offered (RFC "
+                             "4567 4.1.4)");
+        return MIKEYD_OK;
+    }
+    if (w->decision.interop.sdp_ids_optional)
+        return MIKEYD_OK;
+    return error_set(err, MIKEYD_POLICY,
+                     "the message does not name the protocols of the SDP offer (RFC 4567 4.1.4)");
+}
+
+enum mikeyd_status respond_accept(struct exchange_worker *w, const struct mikey_psk *psk,
+                                  unsigned key_bits, struct error *err)
+{
+    enum mikeyd_status status = accept_streams(w, key_bits, err);
+    if (status == MIKEYD_OK)
+        status = accept_key(w, psk, err);
+    if (status == MIKEYD_OK && w->decision.verification_required && !w->message.v)
+        status = error_set(err, MIKEYD_POLICY,
+                           "the policy requires a verification message, the initiator wants none");
+    if (status == MIKEYD_OK)
+        status = check_sdp_ids(w, err);
+    return status;
+}

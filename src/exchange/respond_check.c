@@ -1,0 +1,244 @@
+/* The first half of RFC 3830 5.3: what is checked before any key is touched. */
+#include "exchange/respond.h"
+
+#include <string.h>
+
+#include "base/clock.h"
+
+#define RAND_MIN 16 /* RFC 3830 4.1.1: at least 128 bits */
+
+static enum mikeyd_status parse(struct exchange_worker *w, struct error *err)
+{
+    const struct exchange_request *request = w->request;
+    if (request->message == NULL || request->message_len == 0)
+        return error_set(err, MIKEYD_INVALID_ARGUMENT, "message: an I_MESSAGE is needed");
+    enum mikeyd_status status =
+        mikey_parse(request->message, request->message_len, &w->message, NULL, err);
+    if (status != MIKEYD_OK)
+        return status;
+    w->bundle.csb_id = w->message.csb_id; /* for the audit record of a refusal */
+    if (w->message.type != MIKEY_TYPE_PSK_INIT)
+        status = error_set(err, MIKEYD_UNSUPPORTED,
+                           "data type %u is no pre-shared key I_MESSAGE and gets no answer",
+                           w->message.type);
+    if (status == MIKEYD_OK && w->message.map_type != MIKEY_MAP_SRTP)
+        status = error_set(err, MIKEYD_UNSUPPORTED, "CS ID map type %u is not SRTP",
+                           w->message.map_type);
+    if (status == MIKEYD_OK && w->message.cs_count == 0)
+        status = error_set(err, MIKEYD_UNSUPPORTED, "the message has no crypto session");
+    return status;
+}
+
+/*
+ * Who says it to whom. A pre-shared key is symmetric: without IDr, or with our own name as IDi, a
+ * message of ours would verify when it is sent back to us (Selfie; RFC 9257 4.1, RFC 3830 9.5).
+ */
+static enum mikeyd_status check_identities(struct exchange_worker *w, struct error *err)
+{
+    struct identity as;
+    const struct mikey_message *m = &w->message;
+    enum mikeyd_status status =
+        request_identity("as", w->request->as, w->identity_store[0], &as, err);
+    if (status != MIKEYD_OK)
+        return status;
+    w->to = as;
+    if (m->id_count != 2) {
+        return error_set(err, MIKEYD_UNSUPPORTED,
+                         "the message must name initiator and responder: it carries %zu of 2 IDs",
+                         m->id_count);
+    }
+    if (m->id[0].len > IDENTITY_MAX || m->id[1].len > IDENTITY_MAX)
+        return error_set(err, MIKEYD_UNSUPPORTED, "an ID is longer than %d bytes", IDENTITY_MAX);
+    w->from = m->id[0];
+    if (identity_equal(&m->id[0], &as) || identity_equal(&m->id[0], &m->id[1]))
+        return error_set(err, MIKEYD_AUTH_FAILED,
+                         "reflected: the message's initiator is the responder itself");
+    if (!identity_equal(&m->id[1], &as))
+        return error_set(err, MIKEYD_AUTH_FAILED, "the message is addressed to another responder");
+    return MIKEYD_OK;
+}
+
+/* RFC 3830 5.3 step 1, 5.4. Differences are signed modulo 2^64: right across the wrap of 2036. */
+static enum mikeyd_status check_clock(const struct exchange_worker *w, struct error *err)
+{
+    const struct mikey_timestamp *t = &w->message.t;
+    if (t->type == MIKEY_TS_COUNTER)
+        return error_set(err, MIKEYD_UNSUPPORTED,
+                         "COUNTER timestamps are not accepted: they give no freshness");
+    int64_t allowed = w->decision.clock_skew_ms;
+    const struct binding *b = w->binding;
+    if (b->narrowed && (int64_t)(t->value - b->narrow_until) <= 0 && b->narrow_ms < allowed)
+        allowed = b->narrow_ms;
+    int64_t ahead = clock_ntp_difference_ms(t->value, clock_ntp_now());
+    if (ahead > allowed || ahead < -allowed) {
+        return error_set(err, MIKEYD_CLOCK_SKEW,
+                         "the message's clock is %lld ms %s ours, %lld ms are allowed",
+                         (long long)(ahead < 0 ? -ahead : ahead), ahead < 0 ? "behind" : "ahead of",
+                         (long long)allowed);
+    }
+    return MIKEYD_OK;
+}
+
+/*
+ * RFC 3830 5.4 by both its ways: the hash of the whole message, and (key, IDi, CSB ID, T). Each
+ * message of an initiator has its own T, so a second one with the same T is refused whatever else
+ * it says.
+ */
+static void name_message(const struct exchange_worker *w, uint8_t digests[2][STORE_DIGEST])
+{
+    const struct mikey_message *m = &w->message;
+    const void *whole[] = {m->bytes};
+    store_digest(STORE_MESSAGE, whole, &m->len, 1, digests[0]);
+
+    uint8_t numbers[14];
+    struct byte_writer n = writer_of(numbers, sizeof numbers);
+    writer_u8(&n, m->id[0].type);
+    writer_u8(&n, (uint8_t)m->id[0].len);
+    writer_u32(&n, m->csb_id);
+    writer_u64(&n, m->t.value);
+    const char *key = w->decision.key->name;
+    const void *data[] = {numbers, m->id[0].data, key};
+    const size_t len[] = {sizeof numbers, m->id[0].len, strlen(key)};
+    store_digest(STORE_TIMESTAMP, data, len, 3, digests[1]);
+}
+
+static enum mikeyd_status check_algorithms(const struct exchange_worker *w, struct error *err)
+{
+    enum mikey_algorithms algorithms;
+    if (!mikey_message_algorithms(&w->message, &algorithms))
+        return error_set(err, MIKEYD_UNSUPPORTED,
+                         "PRF, encryption and MAC are not one set (RFC 6043 12.1)");
+    if (algorithms != w->decision.algorithms) {
+        return error_set(err, MIKEYD_UNSUPPORTED, "the message uses %s, this pair %s",
+                         mikey_algorithms_name(algorithms),
+                         mikey_algorithms_name(w->decision.algorithms));
+    }
+    return MIKEYD_OK;
+}
+
+/* ---- the bundle the message starts or continues */
+
+static enum mikeyd_status begin_bundle(struct exchange_worker *w, struct error *err)
+{
+    const struct mikey_message *m = &w->message;
+    struct bundle *b = &w->bundle;
+    if (w->request->ticket_len != 0)
+        return error_set(err, MIKEYD_INVALID_ARGUMENT,
+                         "a ticket serves updates; this message starts a new bundle");
+    if (m->rand_len < RAND_MIN)
+        return error_set(err, MIKEYD_UNSUPPORTED, "RAND has %zu bytes, at least %d are needed",
+                         m->rand_len, RAND_MIN);
+    memcpy(b->rand, m->rand, m->rand_len);
+    b->rand_len = m->rand_len;
+    b->updates = 0;
+    b->mki_len = 0;
+    b->stream_count = 0;
+    return MIKEYD_OK;
+}
+
+static enum mikeyd_status continue_bundle(struct exchange_worker *w, struct error *err)
+{
+    const struct mikey_message *m = &w->message;
+    struct bundle *b = &w->bundle;
+    if (w->request->ticket_len == 0) {
+        return error_set(
+            err, MIKEYD_TICKET_INVALID,
+            "the message updates an earlier exchange (it has no RAND): give the ticket "
+            "of that one");
+    }
+    int64_t expires;
+    enum mikeyd_status status = request_open_ticket(w, BUNDLE_RESPONDER, &expires, err);
+    if (status != MIKEYD_OK)
+        return status;
+    const struct identity initiator = bundle_identity_view(&b->initiator);
+    const struct identity responder = bundle_identity_view(&b->responder);
+    if (b->csb_id != m->csb_id || !identity_equal(&initiator, &w->from) ||
+        !identity_equal(&responder, &w->to) || b->algorithms != w->decision.algorithms)
+        return error_set(err, MIKEYD_TICKET_INVALID, "the ticket is of another exchange");
+    /* The key stream of an update is separated from earlier ones by T alone. */
+    if ((int64_t)(m->t.value - b->t.value) <= 0)
+        return error_set(err, MIKEYD_REPLAY,
+                         "the update is not newer than the exchange it updates");
+    if (m->cs_count < b->stream_count || b->updates == UINT32_MAX)
+        return error_set(err, MIKEYD_UNSUPPORTED, "the update leaves out streams of the bundle");
+    for (size_t i = 0; i < b->stream_count; i++) {
+        if (m->cs[i].ssrc != b->streams[i].ssrc)
+            return error_set(err, MIKEYD_UNSUPPORTED, "the update renumbers stream %zu", i + 1);
+    }
+    b->updates++;
+    return MIKEYD_OK;
+}
+
+/*
+ * SSRCs the initiator left open: the client's in order, then random ones. Done before
+ * authentication, so that a mistake in the client's list does not cost it the message.
+ */
+static enum mikeyd_status fill_ssrcs(struct exchange_worker *w, struct error *err)
+{
+    const struct mikey_message *m = &w->message;
+    const struct exchange_request *request = w->request;
+    struct bundle *b = &w->bundle;
+    const size_t known = b->stream_count;
+    for (size_t i = 0; i < m->cs_count; i++) {
+        b->streams[i].ssrc = m->cs[i].ssrc;
+        b->streams[i].roc = m->cs[i].roc;
+        if (i >= known)
+            b->streams[i].suite = SRTP_SUITE_COUNT;
+    }
+    b->stream_count = m->cs_count;
+    size_t given = 0;
+    for (size_t i = 0; i < m->cs_count; i++) {
+        if (b->streams[i].ssrc != 0)
+            continue;
+        uint32_t ssrc = given < request->ssrc_count ? request->ssrcs[given++] : 0;
+        for (size_t j = 0; ssrc != 0 && j < m->cs_count; j++) {
+            if (b->streams[j].ssrc == ssrc)
+                return error_set(err, MIKEYD_INVALID_ARGUMENT, "SSRC %08x is given twice", ssrc);
+        }
+        if (ssrc == 0) {
+            enum mikeyd_status status = request_random_ssrc(b, &ssrc, err);
+            if (status != MIKEYD_OK)
+                return status;
+        }
+        b->streams[i].ssrc = ssrc;
+    }
+    if (given < request->ssrc_count)
+        return error_set(err, MIKEYD_INVALID_ARGUMENT,
+                         "%zu SSRCs given, the message leaves %zu to choose", request->ssrc_count,
+                         given);
+    return MIKEYD_OK;
+}
+
+static enum mikeyd_status take_bundle(struct exchange_worker *w, struct error *err)
+{
+    enum mikeyd_status status =
+        mikey_is_update(&w->message) ? continue_bundle(w, err) : begin_bundle(w, err);
+    if (status == MIKEYD_OK)
+        status = fill_ssrcs(w, err);
+    w->bundle.role = BUNDLE_RESPONDER;
+    w->bundle.csb_id = w->message.csb_id;
+    w->bundle.t = w->message.t;
+    return status;
+}
+
+enum mikeyd_status respond_check(struct exchange_worker *w, uint8_t digests[2][STORE_DIGEST],
+                                 struct error *err)
+{
+    enum mikeyd_status status = parse(w, err);
+    if (status == MIKEYD_OK)
+        status = check_identities(w, err);
+    if (status == MIKEYD_OK)
+        status = request_decide(w, POLICY_RESPOND, err);
+    if (status == MIKEYD_OK)
+        status = check_clock(w, err);
+    if (status != MIKEYD_OK)
+        return status;
+    name_message(w, digests);
+    for (size_t i = 0; i < 2 && status == MIKEYD_OK; i++)
+        status = store_lookup(w->service->config.store, digests[i], err);
+    if (status == MIKEYD_OK)
+        status = check_algorithms(w, err);
+    if (status == MIKEYD_OK)
+        status = take_bundle(w, err);
+    return status;
+}

@@ -1,0 +1,148 @@
+/*
+ * Inside exchange/: what all workers share, and one worker with the request it is serving.
+ */
+#ifndef EXCHANGE_SERVICE_H
+#define EXCHANGE_SERVICE_H
+
+#include <pthread.h>
+#include <stdatomic.h>
+
+#include "exchange/binding.h"
+#include "exchange/exchange.h"
+#include "exchange/strategy.h"
+#include "exchange/ticket.h"
+
+struct exchange_service {
+    struct exchange_service_config config; /* defaults filled in */
+    pthread_rwlock_t lock;                 /* of `binding` */
+    struct binding *binding;
+    uint64_t next_serial;
+    struct pair_cache *pairs;
+    struct ticket_keys *ticket_keys;
+    struct {
+        atomic_uint_fast64_t operation[4]; /* by enum exchange_operation */
+        atomic_uint_fast64_t refused[MIKEYD_STATUS_COUNT];
+        atomic_uint_fast64_t keys_released;
+    } stats;
+};
+
+/* The binding in force, referenced. */
+struct binding *service_binding(struct exchange_service *service);
+
+/* ---- a worker */
+
+#define WORKER_MESSAGE_MAX 8192   /* the longest message sent: 255 streams, longest identities */
+#define WORKER_ENCRYPTED_MAX 2048 /* longest Encr data accepted, bytes */
+#define WORKER_SUITES_MAX 192
+
+/* The worker's part of the secure heap: one block of at most 32 KiB. */
+struct worker_secrets {
+    struct mikey_message_keys message_keys;
+    struct bundle_key key;
+    union {
+        struct ticket_scratch ticket;
+        uint8_t encrypted[WORKER_ENCRYPTED_MAX]; /* Encr data of a message, decrypted in place */
+    } scratch;
+    struct exchange_key released[MIKEY_CS_MAX];
+};
+_Static_assert(sizeof(struct worker_secrets) <= 32768, "the secure heap deals in powers of two");
+
+struct exchange_worker {
+    struct exchange_service *service;
+    struct token_session *session;
+    struct ticket_cipher *cipher;
+    struct worker_secrets *secrets;
+    size_t released_count; /* of secrets->released, to be wiped */
+
+    /* The request being served. */
+    const struct exchange_request *request;
+    struct binding *binding;
+    const struct policy_client *client;
+    int64_t now; /* Unix seconds */
+    struct policy_decision decision;
+    const struct bound_generation *generation; /* of the key in use */
+    struct pair_entry *pair;                   /* held while the request computes with it */
+    const char *prf;                           /* "sign" or "derive" */
+    struct mikey_message message;              /* parsed; views into the request */
+    struct identity from, to;                  /* views; len 0: not known yet */
+    struct bundle bundle;
+    uint8_t out[WORKER_MESSAGE_MAX];
+    size_t out_len;
+    uint8_t ticket[TICKET_MAX];
+    uint8_t identity_store[2][IDENTITY_MAX];
+    char key_text[TOKEN_NAME_MAX + 16]; /* "core/1" */
+    char suites_text[WORKER_SUITES_MAX];
+};
+
+/* ---- keyring.c: from a bound key to one the engine can compute with */
+
+/*
+ * Makes *psk for this directed pair under that generation; a pair key stays held until
+ * keyring_release(). POLICY when `prf: derive` cannot be kept, TOKEN_DOWN naming the command when
+ * the pair key is missing.
+ */
+enum mikeyd_status keyring_take(struct exchange_worker *w, const struct policy_decision *decision,
+                                const struct bound_generation *generation, struct mikey_psk *psk,
+                                struct error *err);
+void keyring_release(struct exchange_worker *w);
+/* Strength of the key in bits, as far as RFC 3830 9.1 asks: capped at 256. */
+unsigned keyring_bits(const struct bound_generation *generation);
+
+/* ---- request.c: steps that operations share; the worker is the context */
+
+/* Reads an identity of the request's text form; INVALID_ARGUMENT naming the field. */
+enum mikeyd_status request_identity(const char *field, const char *text,
+                                    uint8_t store[IDENTITY_MAX], struct identity *out,
+                                    struct error *err);
+/* policy_decide() for w->from and w->to in that role, then what exchange/ itself demands. */
+enum mikeyd_status request_decide(struct exchange_worker *w, enum policy_role role,
+                                  struct error *err);
+/* Is that suite allowed to this pair, its algorithms and its key? */
+enum mikeyd_status request_check_suite(const struct exchange_worker *w, enum srtp_suite suite,
+                                       unsigned key_bits, struct error *err);
+/* The policy and key as bound of w->decision.key. */
+const struct bound_key *request_key(const struct exchange_worker *w);
+/* Opens request->ticket into w->bundle and w->secrets->key for that use. */
+enum mikeyd_status request_open_ticket(struct exchange_worker *w, enum bundle_role role,
+                                       int64_t *expires, struct error *err);
+/* Bundle fields that every new bundle has: client, pair, key, algorithms. */
+enum mikeyd_status request_fill_bundle(struct exchange_worker *w,
+                                       const struct bound_generation *generation,
+                                       struct error *err);
+/* Random, not zero, and not among the bundle's SSRCs. */
+enum mikeyd_status request_random_ssrc(const struct bundle *bundle, uint32_t *out,
+                                       struct error *err);
+
+/* ---- finish.c */
+
+/*
+ * The end of every operation that succeeds: session keys when `release`, the ticket, the audit
+ * record, then the result. Nothing is in *result before the record is queued.
+ */
+enum mikeyd_status request_finish(struct exchange_worker *w, enum audit_event event, bool release,
+                                  struct exchange_result *result, struct error *err);
+
+/* ---- offer.c: what initiate and update share */
+
+/* Adds the request's streams to the bundle, each allowed to the pair and its key. */
+enum mikeyd_status offer_add_streams(struct exchange_worker *w, unsigned key_bits,
+                                     struct error *err);
+/* A fresh TGK, and an MKI other than the bundle's present one when the policy wants MKIs. */
+enum mikeyd_status offer_make_key(struct exchange_worker *w, unsigned key_bits, struct error *err);
+/* Stamps the bundle with a unique T, seals its I_MESSAGE and finishes. */
+enum mikeyd_status offer_send(struct exchange_worker *w, bool update,
+                              const struct bound_generation *generation, enum audit_event event,
+                              struct exchange_result *result, struct error *err);
+
+/* ---- the operations */
+
+enum mikeyd_status exchange_initiate(struct exchange_worker *w, struct exchange_result *result,
+                                     struct error *err);
+enum mikeyd_status exchange_update(struct exchange_worker *w, struct exchange_result *result,
+                                   struct error *err);
+enum mikeyd_status exchange_respond(struct exchange_worker *w, struct exchange_result *result,
+                                    struct error *err);
+enum mikeyd_status exchange_confirm(struct exchange_worker *w, struct exchange_result *result,
+                                    struct error *err);
+
+#endif

@@ -1,0 +1,196 @@
+#include "exchange/ticket_key.h"
+
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/bytes.h"
+#include "base/log.h"
+#include "base/secret.h"
+
+#define DAYS 3
+#define GENERATIONS 2
+#define LABEL "mikeyd ticket"
+#define RETRY_SECONDS 5
+
+struct ticket_slot {
+    struct ticket_key_id id;
+    uint8_t key[TICKET_KEY_LEN];
+};
+
+/* In the secure heap. Slots are ordered: newest generation first, yesterday before today. */
+struct ticket_table {
+    struct ticket_slot slot[GENERATIONS * DAYS];
+    size_t count;
+};
+
+struct ticket_keys {
+    struct token *token;
+    pthread_rwlock_t lock; /* of *table */
+    struct ticket_table *table;
+    pthread_mutex_t refreshing;
+    _Atomic uint32_t day;        /* today, as of the table; 0: derive again */
+    _Atomic int64_t retry_after; /* Unix seconds: no token call before, after a failure */
+};
+
+static uint32_t day_of(int64_t now)
+{
+    return (uint32_t)(now / TICKET_DAY_SECONDS);
+}
+
+/* The newest key of kind ticket, and the newest before it under the same name. */
+static size_t find_token_keys(const struct token *token, const struct token_key *found[GENERATIONS])
+{
+    found[0] = found[1] = NULL;
+    for (size_t i = 0; i < token_key_count(token); i++) {
+        const struct token_key *key = token_key_at(token, i);
+        if (key->kind != TOKEN_TICKET || (key->findings & TOKEN_FINDING_FATAL) != 0)
+            continue;
+        if (found[0] == NULL || key->generation > found[0]->generation ||
+            (key->generation == found[0]->generation && strcmp(key->name, found[0]->name) < 0))
+            found[0] = key;
+    }
+    if (found[0] == NULL)
+        return 0;
+    for (size_t i = 0; i < token_key_count(token); i++) {
+        const struct token_key *key = token_key_at(token, i);
+        if (key->kind == TOKEN_TICKET && (key->findings & TOKEN_FINDING_FATAL) == 0 &&
+            strcmp(key->name, found[0]->name) == 0 && key->generation < found[0]->generation &&
+            (found[1] == NULL || key->generation > found[1]->generation))
+            found[1] = key;
+    }
+    return found[1] == NULL ? 1 : 2;
+}
+
+static enum mikeyd_status derive_table(struct ticket_keys *keys, struct token_session *session,
+                                       uint32_t today, struct ticket_table *table,
+                                       struct error *err)
+{
+    const struct token_key *found[GENERATIONS];
+    size_t generations = find_token_keys(keys->token, found);
+    if (generations == 0) {
+        return error_set(err, MIKEYD_TOKEN_DOWN,
+                         "no key of kind ticket in the token: make one with `mikeyctl key generate "
+                         "--kind ticket --name tickets`");
+    }
+    struct hmac_job jobs[GENERATIONS * DAYS];
+    uint8_t days[GENERATIONS * DAYS][4];
+    size_t count = 0;
+    for (size_t g = 0; g < generations; g++) {
+        for (uint32_t d = 0; d < DAYS; d++, count++) {
+            struct ticket_slot *slot = &table->slot[count];
+            slot->id = (struct ticket_key_id){found[g]->generation, today + d - 1};
+            struct byte_writer w = writer_of(days[count], sizeof days[count]);
+            writer_u32(&w, slot->id.day);
+            jobs[count] = (struct hmac_job){.key = &found[g]->block[0],
+                                            .hash = HMAC_SHA256,
+                                            .data = {(const uint8_t *)LABEL, days[count]},
+                                            .len = {sizeof LABEL - 1, sizeof days[count]},
+                                            .tag = slot->key};
+        }
+    }
+    table->count = count;
+    return token_hmac_batch(session, jobs, count, err);
+}
+
+static enum mikeyd_status install_table(struct ticket_keys *keys, struct token_session *session,
+                                        int64_t now, struct error *err)
+{
+    struct ticket_table *fresh = secret_alloc(sizeof *fresh);
+    if (fresh == NULL)
+        return error_set(err, MIKEYD_INTERNAL, "secure heap exhausted (ticket keys)");
+    uint32_t today = day_of(now);
+    enum mikeyd_status status = derive_table(keys, session, today, fresh, err);
+    if (status == MIKEYD_OK) {
+        pthread_rwlock_wrlock(&keys->lock);
+        struct ticket_table *old = keys->table;
+        keys->table = fresh;
+        fresh = old;
+        pthread_rwlock_unlock(&keys->lock);
+        atomic_store(&keys->day, today);
+    }
+    secret_release(fresh, sizeof *fresh);
+    return status;
+}
+
+enum mikeyd_status ticket_keys_open(struct token *token, struct token_session *session, int64_t now,
+                                    struct ticket_keys **out, struct error *err)
+{
+    struct ticket_keys *keys = calloc(1, sizeof *keys);
+    if (keys == NULL)
+        return error_set(err, MIKEYD_INTERNAL, "out of memory");
+    keys->token = token;
+    pthread_rwlock_init(&keys->lock, NULL);
+    pthread_mutex_init(&keys->refreshing, NULL);
+    enum mikeyd_status status = install_table(keys, session, now, err);
+    if (status != MIKEYD_OK) {
+        ticket_keys_close(keys);
+        return status;
+    }
+    *out = keys;
+    return MIKEYD_OK;
+}
+
+void ticket_keys_close(struct ticket_keys *keys)
+{
+    if (keys == NULL)
+        return;
+    secret_release(keys->table, sizeof *keys->table);
+    pthread_mutex_destroy(&keys->refreshing);
+    pthread_rwlock_destroy(&keys->lock);
+    free(keys);
+}
+
+void ticket_keys_expire(struct ticket_keys *keys)
+{
+    atomic_store(&keys->day, 0);
+}
+
+void ticket_keys_refresh(struct ticket_keys *keys, struct token_session *session, int64_t now)
+{
+    if (atomic_load_explicit(&keys->day, memory_order_relaxed) == day_of(now) ||
+        now < atomic_load_explicit(&keys->retry_after, memory_order_relaxed))
+        return;
+    if (pthread_mutex_trylock(&keys->refreshing) != 0)
+        return;
+    if (atomic_load(&keys->day) != day_of(now)) {
+        struct error err = {0};
+        if (install_table(keys, session, now, &err) != MIKEYD_OK) {
+            /* Not again with every request: the table still has today's key. */
+            log_warning("ticket keys not derived, next try in %d s: %s", RETRY_SECONDS, err.text);
+            atomic_store(&keys->retry_after, now + RETRY_SECONDS);
+        }
+    }
+    pthread_mutex_unlock(&keys->refreshing);
+}
+
+static bool find_slot(struct ticket_keys *keys, const uint32_t *generation, uint32_t day,
+                      struct ticket_key_id *id, uint8_t out[TICKET_KEY_LEN])
+{
+    bool found = false;
+    pthread_rwlock_rdlock(&keys->lock);
+    for (size_t i = 0; i < keys->table->count && !found; i++) {
+        const struct ticket_slot *slot = &keys->table->slot[i];
+        if (slot->id.day == day && (generation == NULL || slot->id.generation == *generation)) {
+            *id = slot->id;
+            memcpy(out, slot->key, TICKET_KEY_LEN);
+            found = true;
+        }
+    }
+    pthread_rwlock_unlock(&keys->lock);
+    return found;
+}
+
+bool ticket_keys_current(struct ticket_keys *keys, int64_t now, struct ticket_key_id *id,
+                         uint8_t out[TICKET_KEY_LEN])
+{
+    return find_slot(keys, NULL, day_of(now), id, out);
+}
+
+bool ticket_keys_find(struct ticket_keys *keys, const struct ticket_key_id *id,
+                      uint8_t out[TICKET_KEY_LEN])
+{
+    struct ticket_key_id ignored;
+    return find_slot(keys, &id->generation, id->day, &ignored, out);
+}

@@ -1,0 +1,61 @@
+/*
+ * EXCHANGE_UPDATE: the initiator gives a bundle a new TGK and, if asked, more streams (RFC 3830
+ * 4.5): same CSB ID, new T, no RAND payload, all streams listed again in their order, new ones at
+ * the end. The RAND of the first message keeps feeding the keys, so it is the TGK that makes them
+ * fresh.
+ */
+#include "exchange/service.h"
+
+static enum mikeyd_status check_request(struct exchange_worker *w, struct error *err)
+{
+    if (w->request->ticket_len == 0)
+        return error_set(err, MIKEYD_TICKET_INVALID,
+                         "an update needs the ticket of the exchange it continues");
+    int64_t expires;
+    enum mikeyd_status status = request_open_ticket(w, BUNDLE_INITIATOR, &expires, err);
+    if (status != MIKEYD_OK)
+        return status;
+    struct bundle *b = &w->bundle;
+    w->from = bundle_identity_view(&b->initiator);
+    w->to = bundle_identity_view(&b->responder);
+    status = request_decide(w, POLICY_INITIATE, err);
+    if (status == MIKEYD_OK && w->decision.verification_required && !w->request->verify)
+        status = error_set(err, MIKEYD_POLICY,
+                           "the policy requires a verification message for this pair");
+    /* Mixing sets within a bundle would mix the strengths of its keys (RFC 6043 12.1). */
+    if (status == MIKEYD_OK && w->decision.algorithms != b->algorithms)
+        status =
+            error_set(err, MIKEYD_POLICY,
+                      "the policy's algorithms for this pair have changed: start a new bundle");
+    if (status == MIKEYD_OK && b->updates == UINT32_MAX)
+        status = error_set(err, MIKEYD_POLICY, "too many updates: start a new bundle");
+    return status;
+}
+
+enum mikeyd_status exchange_update(struct exchange_worker *w, struct exchange_result *result,
+                                   struct error *err)
+{
+    enum mikeyd_status status = check_request(w, err);
+    if (status != MIKEYD_OK)
+        return status;
+    /* The key in force today, also when the bundle began under the generation before. */
+    const struct bound_generation *generation = &request_key(w)->current;
+    const unsigned key_bits = keyring_bits(generation);
+    struct bundle *b = &w->bundle;
+    for (size_t i = 0; i < b->stream_count && status == MIKEYD_OK; i++)
+        status = request_check_suite(w, b->streams[i].suite, key_bits, err);
+    if (status == MIKEYD_OK)
+        status = request_fill_bundle(w, generation, err);
+    if (status == MIKEYD_OK)
+        status = offer_add_streams(w, key_bits, err);
+    if (status == MIKEYD_OK)
+        status = policy_budget_exchange(w->service->config.budget, &w->decision,
+                                        generation->generation, err);
+    if (status != MIKEYD_OK)
+        return status;
+    b->updates++;
+    status = offer_make_key(w, key_bits, err);
+    if (status != MIKEYD_OK)
+        return status;
+    return offer_send(w, true, generation, AUDIT_UPDATE, result, err);
+}

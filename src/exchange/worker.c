@@ -1,0 +1,241 @@
+/* A worker's life, and the frame around every request: who asks, what is counted, what is wiped. */
+#include "exchange/service.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/clock.h"
+#include "base/secret.h"
+
+#define SESSION_WAIT_MS 5000
+
+enum mikeyd_status exchange_worker_open(struct exchange_service *service,
+                                        struct exchange_worker **out, struct error *err)
+{
+    struct exchange_worker *w = calloc(1, sizeof *w);
+    if (w == NULL)
+        return error_set(err, MIKEYD_INTERNAL, "out of memory");
+    w->service = service;
+    w->secrets = secret_alloc(sizeof *w->secrets);
+    enum mikeyd_status status = MIKEYD_OK;
+    if (w->secrets == NULL)
+        status = error_set(err, MIKEYD_INTERNAL, "secure heap exhausted: a worker needs 32 KiB");
+    if (status == MIKEYD_OK)
+        status = ticket_cipher_make(&w->cipher, err);
+    if (status == MIKEYD_OK)
+        status = token_session_acquire(service->config.token, SESSION_WAIT_MS, &w->session, err);
+    if (status != MIKEYD_OK) {
+        exchange_worker_close(w);
+        return status;
+    }
+    *out = w;
+    return MIKEYD_OK;
+}
+
+void exchange_worker_close(struct exchange_worker *worker)
+{
+    if (worker == NULL)
+        return;
+    if (worker->session != NULL)
+        token_session_release(worker->session);
+    ticket_cipher_free(worker->cipher);
+    secret_release(worker->secrets, sizeof *worker->secrets);
+    free(worker);
+}
+
+void exchange_result_wipe(struct exchange_worker *worker)
+{
+    secret_wipe(worker->secrets->released,
+                worker->released_count * sizeof worker->secrets->released[0]);
+    worker->released_count = 0;
+    worker->out_len = 0;
+}
+
+static const char *operation_name(enum exchange_operation operation)
+{
+    static const char *const names[] = {"initiate", "respond", "confirm", "update"};
+    return (unsigned)operation < 4 ? names[operation] : "unknown";
+}
+
+/* ---- the frame of a request */
+
+static void request_begin(struct exchange_worker *w, const struct exchange_request *request)
+{
+    exchange_result_wipe(w);
+    w->request = request;
+    w->now = clock_unix_now();
+    w->client = NULL;
+    w->generation = NULL;
+    w->prf = NULL;
+    w->from = w->to = (struct identity){0};
+    w->message.bytes = NULL;
+    w->bundle.csb_id = 0;
+    w->binding = service_binding(w->service);
+    ticket_keys_refresh(w->service->ticket_keys, w->session, w->now);
+}
+
+static void request_end(struct exchange_worker *w)
+{
+    keyring_release(w);
+    binding_unref(w->binding);
+    w->binding = NULL;
+    w->request = NULL;
+    secret_wipe(&w->secrets->key, sizeof w->secrets->key);
+    secret_wipe(&w->secrets->scratch, sizeof w->secrets->scratch);
+}
+
+/* Known by exactly one thing: the name the gate verified, else the user of the socket's peer. */
+static enum mikeyd_status find_client(struct exchange_worker *w, struct error *err)
+{
+    const struct exchange_caller *caller = &w->request->caller;
+    if (caller->san != NULL)
+        w->client = policy_client_by_san(w->binding->policy, caller->san);
+    else if (caller->has_uid)
+        w->client = policy_client_by_uid(w->binding->policy, caller->uid);
+    if (w->client != NULL)
+        return MIKEYD_OK;
+    if (caller->san != NULL)
+        return error_set(err, MIKEYD_NOT_ENTITLED, "%.100s is no client of the policy",
+                         caller->san);
+    if (caller->has_uid)
+        return error_set(err, MIKEYD_NOT_ENTITLED, "user %u is no client of the policy",
+                         (unsigned)caller->uid);
+    return error_set(err, MIKEYD_NOT_ENTITLED, "the client is not known");
+}
+
+static enum mikeyd_status serve(struct exchange_worker *w, struct exchange_result *result,
+                                struct error *err)
+{
+    enum mikeyd_status status = find_client(w, err);
+    if (status == MIKEYD_OK)
+        status =
+            policy_budget_request(w->service->config.budget, w->client, clock_monotonic_ms(), err);
+    if (status == MIKEYD_OK && w->request->method != POLICY_METHOD_PSK)
+        status = error_set(err, MIKEYD_UNSUPPORTED, "method dhhmac is not offered here");
+    if (status != MIKEYD_OK)
+        return status;
+    switch (w->request->operation) {
+    case EXCHANGE_INITIATE:
+        return exchange_initiate(w, result, err);
+    case EXCHANGE_RESPOND:
+        return exchange_respond(w, result, err);
+    case EXCHANGE_CONFIRM:
+        return exchange_confirm(w, result, err);
+    case EXCHANGE_UPDATE:
+        return exchange_update(w, result, err);
+    }
+    return error_set(err, MIKEYD_INVALID_ARGUMENT, "no such operation");
+}
+
+static void refuse(struct exchange_worker *w, enum mikeyd_status status, const struct error *why)
+{
+    if ((unsigned)status < MIKEYD_STATUS_COUNT)
+        atomic_fetch_add(&w->service->stats.refused[status], 1);
+    /* A derived pair key that failed is derived anew for the next request. */
+    if (status == MIKEYD_TOKEN_DOWN && w->pair != NULL)
+        pair_cache_drop(w->service->pairs, w->pair);
+    struct audit_record record = {
+        .event = AUDIT_REFUSED,
+        .status = status,
+        .client = w->client == NULL ? w->request->caller.san : w->client->name,
+        .operation = operation_name(w->request->operation),
+        .from = w->from,
+        .to = w->to,
+        .has_csb_id = w->bundle.csb_id != 0,
+        .csb_id = w->bundle.csb_id,
+        .prf = w->prf,
+        .policy_sha256 = policy_sha256(w->binding->policy),
+        .detail = why->text,
+    };
+    audit_refusal(w->service->config.audit, &record);
+}
+
+enum mikeyd_status exchange_serve(struct exchange_worker *worker,
+                                  const struct exchange_request *request,
+                                  struct exchange_result *result, struct error *err)
+{
+    struct error why = {0};
+    *result = (struct exchange_result){0};
+    request_begin(worker, request);
+    enum mikeyd_status status = serve(worker, result, &why);
+    if (status == MIKEYD_OK) {
+        atomic_fetch_add(&worker->service->stats.operation[request->operation], 1);
+        atomic_fetch_add(&worker->service->stats.keys_released, result->key_count);
+    } else {
+        refuse(worker, status, &why);
+        exchange_result_wipe(worker);
+        *result = (struct exchange_result){0};
+        (void)error_set(err, status, "%s", why.text);
+    }
+    request_end(worker);
+    return status;
+}
+
+/* ---- prewarming */
+
+struct prewarm {
+    struct exchange_worker *w;
+    const struct bound_key *key;
+    size_t warmed, most;
+    enum mikeyd_status status;
+    struct error *err;
+};
+
+/* What the policy says of the pair to the first client that may use it; false when none may. */
+static bool decide_for_any(struct exchange_worker *w, const struct policy_node *initiator,
+                           const struct policy_node *responder)
+{
+    const struct policy *policy = w->binding->policy;
+    for (size_t i = 0; i < policy_client_count(policy); i++) {
+        struct policy_request request = {.client = policy_client_at(policy, i),
+                                         .initiator = initiator->identity,
+                                         .responder = responder->identity,
+                                         .method = POLICY_METHOD_PSK};
+        request.role =
+            policy_client_acts_as(request.client, initiator) ? POLICY_INITIATE : POLICY_RESPOND;
+        if (policy_decide(policy, &request, w->now, &w->decision, NULL) == MIKEYD_OK)
+            return true;
+    }
+    return false;
+}
+
+static bool prewarm_pair(void *context, const struct policy_node *initiator,
+                         const struct policy_node *responder)
+{
+    struct prewarm *p = context;
+    struct exchange_worker *w = p->w;
+    if (!decide_for_any(w, initiator, responder) || w->decision.key != p->key->key)
+        return true;
+    struct mikey_psk psk;
+    struct error why = {0};
+    enum mikeyd_status status = keyring_take(w, &w->decision, &p->key->current, &psk, &why);
+    keyring_release(w);
+    if (status == MIKEYD_OK) {
+        p->warmed++;
+    } else if (status != MIKEYD_TOKEN_DOWN || p->key->current.epsk != NULL) {
+        p->status = error_set(p->err, status, "%s", why.text);
+        return false;
+    }
+    return p->warmed < p->most;
+}
+
+enum mikeyd_status exchange_worker_prewarm(struct exchange_worker *worker, size_t *warmed,
+                                           struct error *err)
+{
+    struct prewarm p = {
+        .w = worker, .most = worker->service->config.pair_cache, .status = MIKEYD_OK, .err = err};
+    worker->binding = service_binding(worker->service);
+    worker->now = clock_unix_now();
+    for (size_t i = 0; i < policy_key_count(worker->binding->policy); i++) {
+        p.key = &worker->binding->keys[i];
+        if (p.key->key->kind != POLICY_KEY_EPSK || p.warmed >= p.most)
+            continue;
+        policy_each_pair(worker->binding->policy, p.key->key, prewarm_pair, &p);
+        if (p.status != MIKEYD_OK)
+            break;
+    }
+    binding_unref(worker->binding);
+    worker->binding = NULL;
+    *warmed = p.warmed;
+    return p.status;
+}
