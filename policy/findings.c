@@ -26,20 +26,29 @@ const char *policy_severity_name(enum policy_severity severity)
 
 /* ---- for rules ------------------------------------------------------------------------------- */
 
-static struct policy_finding *findings_add(struct rule_run *run)
+/* Room for one more, zeroed; NULL when memory runs out. */
+static struct policy_finding *findings_grow(struct policy_findings *findings)
 {
-    struct policy_findings *findings = run->out;
     struct policy_finding *list =
         realloc(findings->list, (findings->count + 1) * sizeof *findings->list);
-    if (list == NULL) {
-        run->failed = true;
+    if (list == NULL)
         return NULL;
-    }
     findings->list = list;
     struct policy_finding *finding = &list[findings->count++];
     memset(finding, 0, sizeof *finding);
+    return finding;
+}
+
+static struct policy_finding *findings_add(struct rule_run *run)
+{
+    struct policy_finding *finding = findings_grow(run->out);
+    if (finding == NULL) {
+        run->failed = true;
+        return NULL;
+    }
     finding->rule = run->rule->id;
     finding->severity = run->rule->severity;
+    finding->about_token = run->rule->needs == RULE_NEEDS_TOKEN;
     return finding;
 }
 
@@ -177,6 +186,24 @@ enum mikeyd_status policy_check(const struct policy *policy,
             run_rule(&run, rule);
     }
     return finish(&run);
+}
+
+enum mikeyd_status policy_findings_add_token(struct policy_findings *findings, const char *prefix,
+                                             const struct policy_findings *from)
+{
+    for (size_t i = 0; i < from->count; i++) {
+        const struct policy_finding *source = &from->list[i];
+        if (!source->about_token)
+            continue;
+        struct policy_finding *finding = findings_grow(findings);
+        if (finding == NULL)
+            return MIKEYD_INTERNAL;
+        *finding = *source;
+        if (prefix != NULL)
+            (void)snprintf(finding->text, sizeof finding->text, "%.80s: %.230s", prefix,
+                           source->text);
+    }
+    return MIKEYD_OK;
 }
 
 void policy_findings_free(struct policy_findings *findings)

@@ -16,7 +16,8 @@ const char *policy_severity_name(enum policy_severity severity); /* "note", "war
 struct policy_finding {
     const char *rule; /* "RFC9257-6-2" */
     enum policy_severity severity;
-    char where[160]; /* "policy.yaml:14 keys[0].generation" */
+    bool about_token; /* found by comparing with the token's objects */
+    char where[160];  /* "policy.yaml:14 keys[0].generation" */
     char text[320];
 };
 
@@ -52,6 +53,10 @@ enum mikeyd_status policy_check_errors(const struct policy *policy, struct polic
 enum mikeyd_status policy_check(const struct policy *policy,
                                 const struct policy_token_key *token_keys, size_t token_key_count,
                                 int64_t now, struct policy_findings *out);
+/* Adds copies of those of `from` that are about a token, with "prefix: " before their text when it
+ * is given: for the second and later tokens of a failover group. */
+enum mikeyd_status policy_findings_add_token(struct policy_findings *findings, const char *prefix,
+                                             const struct policy_findings *from);
 void policy_findings_free(struct policy_findings *findings);
 bool policy_findings_have_error(const struct policy_findings *findings);
 /* {"policy":file,"sha256":..., "findings":[{rule,severity,where,text}], "rules":[{id, status:

@@ -1,0 +1,234 @@
+/* mikeyctl policy check: a policy file against the rules, and against the tokens on demand. */
+#include <getopt.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/clock.h"
+#include "mikeyctl/ctl.h"
+#include "mikeyd/config.h"
+#include "pkcs11/token.h"
+#include "policy/findings.h"
+
+#define SYNOPSIS "mikeyctl [--config FILE] [--json] policy check FILE [--token] [--report]"
+#define EXIT_POLICY 3
+
+/* ---- what the tokens hold
+ * ------------------------------------------------------------------------ */
+
+/* The objects of one token as the rules want them. Owned; the token stays open for their names. */
+struct inventory {
+    struct token *token;
+    struct policy_token_key *keys;
+    char (*texts)[240]; /* attribute findings */
+    size_t count;
+};
+
+static void inventory_clear(struct inventory *inventory)
+{
+    free(inventory->keys);
+    free(inventory->texts);
+    token_close(inventory->token);
+    *inventory = (struct inventory){0};
+}
+
+/* The texts of all bits, separated by "; ". Dates have a rule of their own. */
+static void describe_findings(uint32_t findings, char *out, size_t size)
+{
+    out[0] = '\0';
+    for (unsigned bit = 0; bit < 32; bit++) {
+        uint32_t one = findings & ~TOKEN_FINDING_DATES & (uint32_t)1 << bit;
+        size_t used = strlen(out);
+        if (one != 0)
+            (void)snprintf(out + used, size - used, "%s%s", used == 0 ? "" : "; ",
+                           token_finding_text(one));
+    }
+}
+
+static void describe_key(const struct token_key *key, struct policy_token_key *out, char *text,
+                         size_t text_size)
+{
+    describe_findings(key->findings, text, text_size);
+    *out = (struct policy_token_key){
+        .kind = token_kind_name(key->kind),
+        .name = key->name,
+        .generation = key->generation,
+        .bits = key->bits,
+        .end_date = key->end_date,
+        .attribute_findings = text,
+        .fatal = (key->findings & TOKEN_FINDING_FATAL) != 0,
+    };
+}
+
+static enum mikeyd_status inventory_open(const struct token_config *config,
+                                         struct inventory *inventory, struct error *err)
+{
+    struct token_config ceremony = *config;
+    ceremony.provisioning = true; /* report keys with findings rather than refuse the token */
+    enum mikeyd_status status = token_open(&ceremony, &inventory->token, err);
+    if (status != MIKEYD_OK)
+        return status;
+    inventory->count = token_key_count(inventory->token);
+    inventory->keys = calloc(inventory->count + 1, sizeof *inventory->keys);
+    inventory->texts = calloc(inventory->count + 1, sizeof *inventory->texts);
+    if (inventory->keys == NULL || inventory->texts == NULL) {
+        inventory_clear(inventory);
+        return error_set(err, MIKEYD_INTERNAL, "out of memory");
+    }
+    for (size_t i = 0; i < inventory->count; i++)
+        describe_key(token_key_at(inventory->token, i), &inventory->keys[i], inventory->texts[i],
+                     sizeof inventory->texts[i]);
+    return MIKEYD_OK;
+}
+
+/* ---- output ------------------------------------------------------------------------------------
+ */
+
+static void print_findings(const struct policy *policy, const struct policy_findings *findings)
+{
+    size_t count[POLICY_ERROR + 1] = {0};
+    for (size_t i = 0; i < findings->count; i++) {
+        const struct policy_finding *finding = &findings->list[i];
+        count[finding->severity]++;
+        (void)printf("%-7s  %s  [%s]\n         %s\n", policy_severity_name(finding->severity),
+                     finding->where, finding->rule, finding->text);
+    }
+    (void)printf("%zu errors, %zu warnings, %zu notes; sha256 %s\n", count[POLICY_ERROR],
+                 count[POLICY_WARNING], count[POLICY_NOTE], policy_sha256(policy));
+}
+
+static void print_coverage(void)
+{
+    const struct policy_coverage *row;
+    (void)printf("\nRequirements of RFC 9257 and RFC 3830\n");
+    for (size_t i = 0; (row = policy_coverage_at(i)) != NULL; i++) {
+        (void)printf("%-14s  %s  (%s, %s)\n                %s\n                %s\n",
+                     policy_coverage_status_name(row->status), row->id, row->section, row->strength,
+                     row->requirement, row->reason);
+        if (row->rules[0] != '\0')
+            (void)printf("                rules: %s\n", row->rules);
+    }
+}
+
+static int print_json(const struct policy *policy, const struct policy_findings *findings)
+{
+    json_t *object = policy_findings_json(policy, findings);
+    if (object != NULL)
+        return ctl_print(object);
+    struct error err;
+    (void)error_set(&err, MIKEYD_INTERNAL, "out of memory");
+    return ctl_fail(true, &err);
+}
+
+/* ---- the command
+ * --------------------------------------------------------------------------------- */
+
+struct check {
+    const char *file;
+    bool token;
+    bool report;
+    bool json;
+};
+
+/* Adds what the rules find in one token. */
+static enum mikeyd_status check_token(const struct policy *policy,
+                                      const struct token_config *config, const char *prefix,
+                                      struct policy_findings *findings, struct error *err)
+{
+    struct inventory inventory = {0};
+    enum mikeyd_status status = inventory_open(config, &inventory, err);
+    if (status != MIKEYD_OK)
+        return status;
+    struct policy_findings all;
+    status = policy_check(policy, inventory.keys, inventory.count, clock_unix_now(), &all);
+    if (status == MIKEYD_OK) {
+        status = policy_findings_add_token(findings, prefix, &all);
+        policy_findings_free(&all);
+    }
+    inventory_clear(&inventory);
+    return status == MIKEYD_OK ? MIKEYD_OK : error_set(err, status, "out of memory");
+}
+
+/* Each token of the configuration in turn: members of a failover group hold the same keys. */
+static enum mikeyd_status check_tokens(const struct ctl *ctl, const struct policy *policy,
+                                       struct policy_findings *findings, struct error *err)
+{
+    struct config *config;
+    enum mikeyd_status status = config_load(ctl->config, &config, err);
+    if (status != MIKEYD_OK)
+        return status;
+    for (size_t i = 0; i < config->token_count && status == MIKEYD_OK; i++) {
+        const struct token_config *token = &config->tokens[i];
+        status =
+            check_token(policy, token, config->token_count > 1 ? token->uri : NULL, findings, err);
+    }
+    config_free(config);
+    return status;
+}
+
+static int print_result(const struct check *check, const struct policy *policy,
+                        const struct policy_findings *findings)
+{
+    if (check->json) {
+        int printed = print_json(policy, findings);
+        if (printed != 0)
+            return printed;
+    } else {
+        print_findings(policy, findings);
+        if (check->report)
+            print_coverage();
+    }
+    return policy_findings_have_error(findings) ? EXIT_POLICY : 0;
+}
+
+static int run_check(const struct ctl *ctl, const struct check *check)
+{
+    struct error err;
+    struct policy *policy;
+    enum mikeyd_status status = policy_load_to_check(check->file, &policy, &err);
+    if (status != MIKEYD_OK)
+        return ctl_fail(check->json, &err);
+    struct policy_findings findings;
+    status = policy_check(policy, NULL, 0, clock_unix_now(), &findings);
+    if (status != MIKEYD_OK)
+        (void)error_set(&err, status, "out of memory");
+    else if (check->token)
+        status = check_tokens(ctl, policy, &findings, &err);
+    int result =
+        status == MIKEYD_OK ? print_result(check, policy, &findings) : ctl_fail(check->json, &err);
+    policy_findings_free(&findings);
+    policy_unref(policy);
+    return result;
+}
+
+int ctl_policy(struct ctl *ctl, int argc, char **argv)
+{
+    enum { OPTION_TOKEN = 1000, OPTION_REPORT, OPTION_JSON };
+    static const struct option options[] = {
+        {"token", no_argument, NULL, OPTION_TOKEN},
+        {"report", no_argument, NULL, OPTION_REPORT},
+        {"json", no_argument, NULL, OPTION_JSON},
+        {NULL, 0, NULL, 0},
+    };
+    struct check check = {.json = ctl->json};
+    int option;
+    while ((option = getopt_long(argc, argv, "", options, NULL)) != -1) {
+        switch (option) {
+        case OPTION_TOKEN:
+            check.token = true;
+            break;
+        case OPTION_REPORT:
+            check.report = true;
+            break;
+        case OPTION_JSON:
+            check.json = true;
+            break;
+        default:
+            return ctl_usage(SYNOPSIS, "bad option");
+        }
+    }
+    if (argc - optind != 2 || strcmp(argv[optind], "check") != 0)
+        return ctl_usage(SYNOPSIS, "expected: check FILE");
+    check.file = argv[optind + 1];
+    return run_check(ctl, &check);
+}
