@@ -1,1 +1,3 @@
-mikeyd_unit_test(test_audit_log SOURCES audit/test_log.c audit/fixture.c LIBS mikeyd_audit)
+foreach(area log verify rotate failure)
+    mikeyd_unit_test(test_audit_${area} SOURCES audit/test_${area}.c audit/fixture.c LIBS mikeyd_audit)
+endforeach()

@@ -1,0 +1,243 @@
+#include "audit/verify.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <libgen.h>
+#include <limits.h>
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "audit/tail.h"
+#include "audit/verify_files.h"
+#include "audit/verify_internal.h"
+
+/* A daemon that is writing finishes its line within this. */
+#define WRITER_WAIT_US 200000
+
+const char *audit_problem_name(enum audit_problem_kind kind)
+{
+    static const char *const names[] = {
+        [AUDIT_MALFORMED] = "malformed", [AUDIT_CHANGED] = "changed",
+        [AUDIT_DROPPED] = "dropped",     [AUDIT_REORDERED] = "reordered",
+        [AUDIT_SPLICED] = "spliced",     [AUDIT_FORKED] = "forked",
+        [AUDIT_TRUNCATED] = "truncated", [AUDIT_SIGNATURE] = "signature",
+        [AUDIT_UNCOVERED] = "unsigned",  [AUDIT_MISSING] = "missing",
+    };
+    return (size_t)kind < sizeof names / sizeof names[0] ? names[kind] : "unknown";
+}
+
+void audit_problem_add(struct audit_verifier *v, enum audit_problem_kind kind, bool warning,
+                       uint64_t line, uint64_t sequence, const char *format, ...)
+{
+    struct audit_verdict *verdict = v->verdict;
+    if (warning)
+        verdict->warnings++;
+    else
+        verdict->failures++;
+    if (verdict->problem_count == AUDIT_PROBLEMS_MAX)
+        return;
+    struct audit_problem *problem = &verdict->problems[verdict->problem_count++];
+    problem->kind = kind;
+    problem->warning = warning;
+    problem->line = line;
+    problem->sequence = sequence;
+    (void)snprintf(problem->file, sizeof problem->file, "%s", v->file == NULL ? "" : v->file);
+    va_list args;
+    va_start(args, format);
+    (void)vsnprintf(problem->text, sizeof problem->text, format, args);
+    va_end(args);
+}
+
+static bool has_writer(int fd)
+{
+    if (flock(fd, LOCK_SH | LOCK_NB) == 0) {
+        (void)flock(fd, LOCK_UN);
+        return false;
+    }
+    return errno == EWOULDBLOCK;
+}
+
+/* A writer at work may be in the middle of the last line: looked at once more. */
+static enum audit_line_kind next_line(struct audit_line_reader *reader)
+{
+    off_t before = ftello(reader->stream);
+    enum audit_line_kind kind = audit_line_next(reader);
+    if (kind != AUDIT_LINE_UNFINISHED || before < 0 || fileno(reader->stream) < 0 ||
+        !has_writer(fileno(reader->stream)))
+        return kind;
+    (void)usleep(WRITER_WAIT_US);
+    clearerr(reader->stream);
+    if (fseeko(reader->stream, before, SEEK_SET) != 0)
+        return kind;
+    reader->number--;
+    return audit_line_next(reader);
+}
+
+static void read_stream(struct audit_verifier *v, FILE *stream)
+{
+    v->reader->stream = stream;
+    v->reader->number = 0;
+    for (;;) {
+        enum audit_line_kind kind = next_line(v->reader);
+        if (kind == AUDIT_LINE_END)
+            return;
+        const uint64_t want = v->begun ? v->chain.sequence + 1 : 0;
+        if (kind == AUDIT_LINE_UNFINISHED) {
+            audit_problem_add(v, AUDIT_TRUNCATED, false, v->reader->number, want,
+                              "the last line is cut off after %zu bytes (record %" PRIu64
+                              "): a crash, or a truncation; starting the writer cuts and records "
+                              "it",
+                              v->reader->len, want);
+            return;
+        }
+        if (kind == AUDIT_LINE_OVERLONG) {
+            audit_problem_add(v, AUDIT_MALFORMED, false, v->reader->number, want,
+                              "this line is longer than any record");
+            v->chain.sequence += v->begun ? 1 : 0;
+            v->loose = true;
+            continue;
+        }
+        audit_follow_line(v);
+    }
+}
+
+static void check_anchors(struct audit_verifier *v)
+{
+    const struct audit_verify_options *options = v->options;
+    if (options->expect_sequence > v->chain.sequence)
+        audit_problem_add(v, AUDIT_TRUNCATED, false, 0, v->chain.sequence,
+                          "the log ends with record %" PRIu64 ", but reached %" PRIu64 " before",
+                          v->chain.sequence, options->expect_sequence);
+    if (options->anchor != NULL && !v->anchor_seen)
+        audit_problem_add(v, AUDIT_TRUNCATED, false, 0, 0,
+                          "no record has the hash %.64s: the log was cut or rewritten before it",
+                          options->anchor);
+}
+
+/* What follows the last signed record could be replaced by whoever can write the file. */
+static void check_covered_end(struct audit_verifier *v, bool written_now)
+{
+    const uint64_t last = v->chain.sequence, covered = v->verdict->covered_sequence;
+    if (!written_now && !v->last_is_final)
+        audit_problem_add(v, AUDIT_UNCOVERED, true, 0, last,
+                          "not closed: the writer was killed, or the end was cut off after record "
+                          "%" PRIu64 "; the last signature covers record %" PRIu64,
+                          last, covered);
+    else if (written_now && last > covered + 1)
+        audit_problem_add(v, AUDIT_UNCOVERED, true, 0, last,
+                          "being written: records %" PRIu64 " to %" PRIu64
+                          " are not yet covered by a signature",
+                          covered + 1, last);
+}
+
+static void check_end(struct audit_verifier *v, bool written_now)
+{
+    struct audit_verdict *verdict = v->verdict;
+    if (verdict->records == 0) {
+        audit_problem_add(v, AUDIT_TRUNCATED, false, 0, 0, "there is no record");
+        return;
+    }
+    check_anchors(v);
+    if (verdict->signatures_checked && verdict->checkpoints == 0)
+        audit_problem_add(v, AUDIT_UNCOVERED, false, 0, verdict->first_sequence,
+                          "no checkpoint: nothing from record %" PRIu64 " on is signed",
+                          verdict->first_sequence);
+    else if (verdict->checkpoints > 0)
+        check_covered_end(v, written_now);
+    verdict->last_sequence = v->chain.sequence;
+    verdict->closed = v->last_is_final;
+}
+
+static enum mikeyd_status conclude(struct audit_verifier *v, struct error *err)
+{
+    struct audit_verdict *verdict = v->verdict;
+    for (size_t i = 0; i < AUDIT_HASH_LEN; i++)
+        (void)snprintf(verdict->last_hash + 2 * i, 3, "%02x", v->chain.hash[i]);
+    verdict->good = verdict->failures == 0 && (!v->options->strict || verdict->warnings == 0);
+    if (verdict->good)
+        return MIKEYD_OK;
+    for (size_t i = 0; i < verdict->problem_count; i++) {
+        const struct audit_problem *problem = &verdict->problems[i];
+        if (!problem->warning || v->options->strict)
+            return error_set(err, MIKEYD_SYNTAX, "%s:%" PRIu64 ": %s: %s", problem->file,
+                             problem->line, audit_problem_name(problem->kind), problem->text);
+    }
+    return error_set(err, MIKEYD_SYNTAX, "the log does not verify");
+}
+
+static enum mikeyd_status prepare(struct audit_verifier *v, struct error *err)
+{
+    memset(v->verdict, 0, sizeof *v->verdict);
+    v->hasher = audit_hasher_make();
+    v->history = calloc(AUDIT_HISTORY, sizeof *v->history);
+    v->reader = calloc(1, sizeof *v->reader);
+    if (v->hasher == NULL || v->history == NULL || v->reader == NULL)
+        return error_set(err, MIKEYD_INTERNAL, "out of memory");
+    return audit_keys_load(v, err);
+}
+
+static void finish(struct audit_verifier *v)
+{
+    audit_keys_free(v);
+    audit_hasher_free(v->hasher);
+    free(v->history);
+    free(v->reader);
+}
+
+static enum mikeyd_status read_file(struct audit_verifier *v, const char *path, bool *written_now,
+                                    struct error *err)
+{
+    FILE *stream = fopen(path, "re");
+    if (stream == NULL)
+        return error_set(err, MIKEYD_INVALID_ARGUMENT, "%s: %s", path, strerror(errno));
+    const char *slash = strrchr(path, '/');
+    v->file = slash == NULL ? path : slash + 1;
+    read_stream(v, stream);
+    bool failed = ferror(stream) != 0;
+    *written_now = has_writer(fileno(stream));
+    (void)fclose(stream);
+    if (failed)
+        return error_set(err, MIKEYD_INVALID_ARGUMENT, "%s: cannot be read", path);
+    v->verdict->file_count++;
+    return MIKEYD_OK;
+}
+
+enum mikeyd_status audit_verify(const struct audit_verify_options *options,
+                                struct audit_verdict *verdict, struct error *err)
+{
+    struct audit_verifier v = {.options = options, .verdict = verdict};
+    struct audit_files files = {0};
+    bool written_now = false;
+    enum mikeyd_status status = prepare(&v, err);
+    if (status == MIKEYD_OK)
+        status = audit_files_find(options->files, options->file_count, v.hasher, &files, err);
+    for (size_t i = 0; i < files.count && status == MIKEYD_OK; i++)
+        status = read_file(&v, files.paths[i], &written_now, err);
+    if (status == MIKEYD_OK) {
+        check_end(&v, written_now);
+        status = conclude(&v, err);
+    }
+    audit_files_free(&files);
+    finish(&v);
+    return status;
+}
+
+enum mikeyd_status audit_verify_stream(FILE *stream, struct audit_verdict *verdict,
+                                       struct error *err)
+{
+    static const struct audit_verify_options options = {0};
+    struct audit_verifier v = {.options = &options, .verdict = verdict, .file = "(stream)"};
+    enum mikeyd_status status = prepare(&v, err);
+    if (status == MIKEYD_OK) {
+        read_stream(&v, stream);
+        check_end(&v, false);
+        status = conclude(&v, err);
+    }
+    finish(&v);
+    return status;
+}

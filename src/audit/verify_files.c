@@ -1,0 +1,165 @@
+#include "audit/verify_files.h"
+
+#include <errno.h>
+#include <libgen.h>
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include <jansson.h>
+
+#include "audit/lines.h"
+#include "audit/tail.h"
+
+struct entry {
+    char *path;
+    uint64_t first;              /* number of its first record; UINT64_MAX: an empty file */
+    char previous[NAME_MAX + 1]; /* "" : none named */
+    dev_t device;
+    ino_t inode;
+};
+
+struct set {
+    struct entry *entries;
+    size_t count, cap;
+};
+
+static void read_first(struct entry *entry, FILE *stream)
+{
+    struct audit_line_reader *reader = calloc(1, sizeof *reader);
+    entry->first = UINT64_MAX;
+    if (reader == NULL)
+        return;
+    reader->stream = stream;
+    if (audit_line_next(reader) == AUDIT_LINE) {
+        json_t *record = json_loadb(reader->text, reader->len, 0, NULL);
+        json_int_t first = json_integer_value(json_object_get(record, "seq"));
+        const char *previous = json_string_value(json_object_get(record, "previous_file"));
+        entry->first = first > 0 ? (uint64_t)first : 0;
+        /* A name in the same folder, never a path: the file is not to be trusted yet. */
+        if (previous != NULL && strchr(previous, '/') == NULL && strlen(previous) <= NAME_MAX)
+            (void)snprintf(entry->previous, sizeof entry->previous, "%s", previous);
+        json_decref(record);
+    }
+    free(reader);
+}
+
+static bool has_file(const struct set *set, const struct stat *info)
+{
+    for (size_t i = 0; i < set->count; i++) {
+        if (set->entries[i].device == info->st_dev && set->entries[i].inode == info->st_ino)
+            return true;
+    }
+    return false;
+}
+
+static bool make_room(struct set *set)
+{
+    if (set->count < set->cap)
+        return true;
+    size_t cap = set->cap == 0 ? 16 : 2 * set->cap;
+    struct entry *entries = reallocarray(set->entries, cap, sizeof *entries);
+    if (entries == NULL)
+        return false;
+    set->entries = entries;
+    set->cap = cap;
+    return true;
+}
+
+/* INVALID_ARGUMENT when it cannot be read; OK and nothing added when it is in the set already. */
+static enum mikeyd_status add(struct set *set, const char *path, struct error *err)
+{
+    struct stat info;
+    FILE *stream = fopen(path, "re");
+    if (stream == NULL || fstat(fileno(stream), &info) != 0 || !S_ISREG(info.st_mode)) {
+        int reason = stream == NULL ? errno : EINVAL;
+        if (stream != NULL)
+            (void)fclose(stream);
+        return error_set(err, MIKEYD_INVALID_ARGUMENT, "%s: %s", path, strerror(reason));
+    }
+    enum mikeyd_status status = MIKEYD_OK;
+    struct entry entry = {.device = info.st_dev, .inode = info.st_ino};
+    if (!has_file(set, &info)) {
+        read_first(&entry, stream);
+        entry.path = strdup(path);
+        if (entry.path == NULL || !make_room(set) || set->count >= AUDIT_FILES_MAX) {
+            free(entry.path);
+            status = error_set(err, MIKEYD_INTERNAL, "too many files");
+        } else {
+            set->entries[set->count++] = entry;
+        }
+    }
+    (void)fclose(stream);
+    return status;
+}
+
+static bool join(const char *path, const char *name, char out[PATH_MAX])
+{
+    char copy[PATH_MAX];
+    if (snprintf(copy, sizeof copy, "%s", path) >= (int)sizeof copy)
+        return false;
+    return snprintf(out, PATH_MAX, "%s/%s", dirname(copy), name) < PATH_MAX;
+}
+
+/* Goes back from file to file. An empty newest file (a crash while rotating) names nobody: the
+ * rotated file that goes furthest is the one it would continue. */
+static enum mikeyd_status add_older(struct set *set, struct audit_hasher *hasher, struct error *err)
+{
+    for (size_t i = 0; i < set->count; i++) {
+        char name[NAME_MAX + 1], path[PATH_MAX];
+        struct audit_chain ignored = {0};
+        (void)snprintf(name, sizeof name, "%s", set->entries[i].previous);
+        if (set->entries[i].first == UINT64_MAX)
+            audit_tail_find_previous(set->entries[i].path, hasher, name, &ignored);
+        if (name[0] == '\0' || !join(set->entries[i].path, name, path))
+            continue;
+        struct stat info;
+        if (stat(path, &info) != 0)
+            continue; /* archived elsewhere: the chain tells */
+        enum mikeyd_status status = add(set, path, err);
+        if (status != MIKEYD_OK)
+            return status;
+    }
+    return MIKEYD_OK;
+}
+
+static int by_first(const void *a, const void *b)
+{
+    const struct entry *left = a, *right = b;
+    return left->first < right->first ? -1 : left->first > right->first;
+}
+
+enum mikeyd_status audit_files_find(const char *const *given, size_t given_count,
+                                    struct audit_hasher *hasher, struct audit_files *out,
+                                    struct error *err)
+{
+    struct set set = {0};
+    enum mikeyd_status status = MIKEYD_OK;
+    for (size_t i = 0; i < given_count && status == MIKEYD_OK; i++)
+        status = add(&set, given[i], err);
+    if (status == MIKEYD_OK)
+        status = add_older(&set, hasher, err);
+    if (set.count > 1)
+        qsort(set.entries, set.count, sizeof *set.entries, by_first);
+    out->paths = calloc(set.count + 1, sizeof *out->paths);
+    if (out->paths == NULL)
+        status = error_set(err, MIKEYD_INTERNAL, "out of memory");
+    for (size_t i = 0; i < set.count; i++) {
+        if (out->paths != NULL)
+            out->paths[out->count++] = set.entries[i].path;
+        else
+            free(set.entries[i].path);
+    }
+    free(set.entries);
+    return status;
+}
+
+void audit_files_free(struct audit_files *files)
+{
+    for (size_t i = 0; i < files->count; i++)
+        free(files->paths[i]);
+    free(files->paths);
+    *files = (struct audit_files){0};
+}

@@ -1,0 +1,61 @@
+/* Inside of verification: verify.c (files and verdict), follow.c (the chain), verify_signature.c.
+ */
+#ifndef AUDIT_VERIFY_INTERNAL_H
+#define AUDIT_VERIFY_INTERNAL_H
+
+#include <openssl/evp.h>
+
+#include "audit/chain.h"
+#include "audit/lines.h"
+#include "audit/verify.h"
+
+/* How far back a checkpoint or a fork may point: more records than a writer can have queued. */
+#define AUDIT_HISTORY 65536
+/* Records that stand too early, kept until their place comes. */
+#define AUDIT_EARLY_MAX 64
+#define AUDIT_KEYS_MAX 8
+
+struct audit_history {
+    uint64_t sequence;
+    uint8_t hash[AUDIT_HASH_LEN];
+};
+
+struct audit_verifier {
+    const struct audit_verify_options *options;
+    struct audit_verdict *verdict;
+    struct audit_hasher *hasher;
+    EVP_PKEY *keys[AUDIT_KEYS_MAX];
+    size_t key_count;
+
+    const char *file; /* base name of the one being read */
+    struct audit_line_reader *reader;
+    bool begun;
+    struct audit_chain chain; /* of the record accepted last */
+    bool loose;               /* that one was wrong by itself: whatever says it follows is let be */
+    struct audit_chain
+        branch; /* a stray record, so that its followers are not reported one by one */
+    struct audit_history early[AUDIT_EARLY_MAX];
+    uint8_t early_prev[AUDIT_EARLY_MAX][AUDIT_HASH_LEN];
+    size_t early_count;
+    struct audit_history *history; /* AUDIT_HISTORY of them, by sequence modulo that */
+    bool anchor_seen;
+    bool last_is_final;
+};
+
+/* Reports at the line being read. The first AUDIT_PROBLEMS_MAX are kept, all are counted. */
+void audit_problem_add(struct audit_verifier *verifier, enum audit_problem_kind kind, bool warning,
+                       uint64_t line, uint64_t sequence, const char *format, ...)
+    __attribute__((format(printf, 6, 7)));
+
+/* follow.c: one whole line. */
+void audit_follow_line(struct audit_verifier *verifier);
+/* The hash of a record read before, or NULL. */
+const uint8_t *audit_follow_find(const struct audit_verifier *verifier, uint64_t sequence);
+
+/* verify_signature.c */
+enum mikeyd_status audit_keys_load(struct audit_verifier *verifier, struct error *err);
+void audit_keys_free(struct audit_verifier *verifier);
+void audit_checkpoint_check(struct audit_verifier *verifier, const json_t *record,
+                            uint64_t sequence);
+
+#endif
