@@ -16,11 +16,16 @@ static size_t pair_hash(const char *name, unsigned generation)
     return (size_t)(h ^ (h >> 32));
 }
 
+static bool is_pair(const struct token_key *key)
+{
+    return key->kind == TOKEN_PAIR && key->present;
+}
+
 static bool index_pairs(struct binding *b)
 {
     size_t total = token_key_count(b->token), pairs = 0, size = 16;
     for (size_t i = 0; i < total; i++)
-        pairs += token_key_at(b->token, i)->kind == TOKEN_PAIR;
+        pairs += is_pair(token_key_at(b->token, i));
     while (size < 2 * pairs)
         size *= 2;
     b->pairs = calloc(size, sizeof *b->pairs);
@@ -30,7 +35,7 @@ static bool index_pairs(struct binding *b)
     /* No more than were counted: keys may be added while this runs. */
     for (size_t i = 0; i < total && pairs > 0; i++) {
         const struct token_key *key = token_key_at(b->token, i);
-        if (key->kind != TOKEN_PAIR)
+        if (!is_pair(key))
             continue;
         size_t at = pair_hash(key->name, key->generation) & b->pair_mask;
         while (b->pairs[at] != NULL)
@@ -118,7 +123,7 @@ static enum mikeyd_status bind_generation(const struct binding *b, const struct 
                                           unsigned generation, struct bound_generation *out,
                                           struct error *err)
 {
-    *out = (struct bound_generation){.generation = generation};
+    out->generation = generation;
     enum mikeyd_status status =
         key->kind == POLICY_KEY_PSK ? bind_psk(b, key, out, err) : bind_epsk(b, key, out, err);
     if (status != MIKEYD_OK)
@@ -143,6 +148,10 @@ static enum mikeyd_status bind_keys(struct binding *b, struct error *err)
         const struct policy_key *key = policy_key_at(b->policy, i);
         struct bound_key *bound = &b->keys[key->index];
         bound->key = key;
+        bound->current.warmed = &bound->warmed[0];
+        bound->previous.warmed = &bound->warmed[1];
+        for (size_t j = 0; j < 2; j++)
+            atomic_init(&bound->warmed[j], false);
         enum mikeyd_status status = bind_generation(b, key, key->generation, &bound->current, err);
         /* A previous generation whose window has closed may be gone from the token. */
         if (status == MIKEYD_OK && key->previous_generation != 0 && now <= key->previous_until) {

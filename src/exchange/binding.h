@@ -19,12 +19,14 @@ struct bound_generation {
     const struct token_key *psk;  /* kind psk: used directly */
     const struct token_key *epsk; /* kind epsk on a token with HKDF: pair keys come from it */
     unsigned bits;                /* true length of what was provisioned */
+    atomic_bool *warmed;          /* of a psk: its copies have been asked for */
 };
 
 struct bound_key {
     const struct policy_key *key;
     struct bound_generation current, previous;
     bool has_previous;
+    atomic_bool warmed[2];
 };
 
 struct binding {

@@ -13,10 +13,26 @@ unsigned keyring_bits(const struct bound_generation *generation)
     return generation->bits == 0 || generation->bits > 256 ? 256 : generation->bits;
 }
 
+/*
+ * A key that is about to be used gets its faster copy in the token, unless the policy forbids it. A
+ * failure is no reason to refuse: the key works as it is.
+ */
+static void warm(struct exchange_worker *w, const struct token_key *key)
+{
+    if (policy_session_copies_allowed(w->binding->policy))
+        (void)token_key_warm(w->session, key, NULL);
+}
+
 /* RFC 3830 4.1.2 splits a PSK into blocks of 32 bytes: each is an object. */
-static enum mikeyd_status take_psk(const struct token_key *key, struct mikey_psk *psk,
+static enum mikeyd_status take_psk(struct exchange_worker *w,
+                                   const struct bound_generation *generation, struct mikey_psk *psk,
                                    struct error *err)
 {
+    const struct token_key *key = generation->psk;
+    if (!atomic_load_explicit(generation->warmed, memory_order_relaxed)) {
+        atomic_store_explicit(generation->warmed, true, memory_order_relaxed);
+        warm(w, key);
+    }
     if (key->block_count == 0 || key->block_count > MIKEY_PSK_BLOCKS_MAX)
         return error_set(err, MIKEYD_INTERNAL, "key %s has %zu blocks", key->name,
                          key->block_count);
@@ -60,6 +76,7 @@ static enum mikeyd_status make_pair(struct exchange_worker *w,
                                 generation->generation, &object, err);
         if (status != MIKEYD_OK)
             return status;
+        warm(w, object);
         *out = pair_cache_put_object(cache, name, &object->block[0], w->session);
     } else if (generation->epsk != NULL) {
         struct token_object derived;
@@ -121,7 +138,7 @@ enum mikeyd_status keyring_take(struct exchange_worker *w, const struct policy_d
     *psk = (struct mikey_psk){.service = w->session};
     w->generation = generation;
     enum mikeyd_status status = decision->key->kind == POLICY_KEY_PSK
-                                    ? take_psk(generation->psk, psk, err)
+                                    ? take_psk(w, generation, psk, err)
                                     : take_pair(w, decision, generation, psk, err);
     if (status == MIKEYD_OK)
         status = choose_strategy(w, decision, psk, err);

@@ -39,13 +39,18 @@ static uint32_t day_of(int64_t now)
     return (uint32_t)(now / TICKET_DAY_SECONDS);
 }
 
+static bool is_usable(const struct token_key *key)
+{
+    return key->kind == TOKEN_TICKET && key->present && (key->findings & TOKEN_FINDING_FATAL) == 0;
+}
+
 /* The newest key of kind ticket, and the newest before it under the same name. */
 static size_t find_token_keys(const struct token *token, const struct token_key *found[GENERATIONS])
 {
     found[0] = found[1] = NULL;
     for (size_t i = 0; i < token_key_count(token); i++) {
         const struct token_key *key = token_key_at(token, i);
-        if (key->kind != TOKEN_TICKET || (key->findings & TOKEN_FINDING_FATAL) != 0)
+        if (!is_usable(key))
             continue;
         if (found[0] == NULL || key->generation > found[0]->generation ||
             (key->generation == found[0]->generation && strcmp(key->name, found[0]->name) < 0))
@@ -55,8 +60,8 @@ static size_t find_token_keys(const struct token *token, const struct token_key 
         return 0;
     for (size_t i = 0; i < token_key_count(token); i++) {
         const struct token_key *key = token_key_at(token, i);
-        if (key->kind == TOKEN_TICKET && (key->findings & TOKEN_FINDING_FATAL) == 0 &&
-            strcmp(key->name, found[0]->name) == 0 && key->generation < found[0]->generation &&
+        if (is_usable(key) && strcmp(key->name, found[0]->name) == 0 &&
+            key->generation < found[0]->generation &&
             (found[1] == NULL || key->generation > found[1]->generation))
             found[1] = key;
     }
