@@ -1,0 +1,136 @@
+#include "mikeyd/check.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "base/clock.h"
+#include "base/secret.h"
+#include "mikeyd/config.h"
+#include "pkcs11/token.h"
+#include "policy/findings.h"
+
+/* Ceremony and check hold few secrets at once. */
+#define CHECK_HEAP ((size_t)256 * 1024)
+#define ATTRIBUTE_TEXT 512
+
+struct token_view {
+    struct policy_token_key *keys;
+    char (*texts)[ATTRIBUTE_TEXT];
+    size_t count;
+};
+
+static void describe_findings(const struct token_key *key, char text[ATTRIBUTE_TEXT])
+{
+    size_t at = 0;
+    text[0] = '\0';
+    const uint32_t findings = key->findings & ~(uint32_t)TOKEN_FINDING_NOTE;
+    for (uint32_t bit = 1; bit != 0 && at < ATTRIBUTE_TEXT; bit <<= 1) {
+        if ((findings & bit) == 0)
+            continue;
+        int used = snprintf(text + at, ATTRIBUTE_TEXT - at, "%s%s", at == 0 ? "" : "; ",
+                            token_finding_text(bit));
+        at += used < 0 ? 0 : (size_t)used;
+    }
+}
+
+/* What policy's rules look at, which know no PKCS#11. */
+static enum mikeyd_status view_token(const struct token *token, struct token_view *view,
+                                     struct error *err)
+{
+    const size_t count = token_key_count(token);
+    view->keys = calloc(count + 1, sizeof *view->keys);
+    view->texts = calloc(count + 1, sizeof *view->texts);
+    if (view->keys == NULL || view->texts == NULL)
+        return error_set(err, MIKEYD_INTERNAL, "out of memory");
+    view->count = count;
+    for (size_t i = 0; i < count; i++) {
+        const struct token_key *key = token_key_at(token, i);
+        describe_findings(key, view->texts[i]);
+        view->keys[i] = (struct policy_token_key){
+            .kind = token_kind_name(key->kind),
+            .name = key->name,
+            .generation = key->generation,
+            .bits = key->bits,
+            .end_date = key->end_date,
+            .attribute_findings = view->texts[i],
+            .fatal = (key->findings & TOKEN_FINDING_FATAL) != 0,
+        };
+    }
+    return MIKEYD_OK;
+}
+
+static enum mikeyd_status check_policy(const struct policy *policy, const struct token_view *view,
+                                       bool *refused, struct error *err)
+{
+    struct policy_findings findings = {0};
+    enum mikeyd_status status =
+        policy_check(policy, view->keys, view->count, clock_unix_now(), &findings);
+    if (status != MIKEYD_OK)
+        return error_set(err, status, "out of memory");
+    for (size_t i = 0; i < findings.count; i++) {
+        const struct policy_finding *finding = &findings.list[i];
+        (void)printf("%-8s %-16s %s: %s\n", policy_severity_name(finding->severity), finding->rule,
+                     finding->where, finding->text);
+    }
+    *refused = policy_findings_have_error(&findings);
+    policy_findings_free(&findings);
+    return MIKEYD_OK;
+}
+
+static enum mikeyd_status check_token(const struct token_config *config,
+                                      const struct policy *policy, bool *refused, struct error *err)
+{
+    struct token *token = NULL;
+    struct token_view view = {0};
+    /* As the ceremony opens it: keys with findings are told, not refused at the door. */
+    struct token_config look = *config;
+    look.provisioning = true;
+    enum mikeyd_status status = token_open(&look, &token, err);
+    if (status != MIKEYD_OK)
+        return status;
+    struct token_facts facts;
+    token_get_facts(token, &facts);
+    (void)printf("token    %s (%s): %zu keys, MIKEY's PRF by %s\n", facts.label, facts.model,
+                 token_key_count(token), facts.prf_derive ? "derivation" : "HMAC calls");
+    status = view_token(token, &view, err);
+    if (status == MIKEYD_OK)
+        status = check_policy(policy, &view, refused, err);
+    free(view.keys);
+    free(view.texts);
+    token_close(token);
+    return status;
+}
+
+int check_run(const char *config_path)
+{
+    struct error err = {.text = ""};
+    struct config *config = NULL;
+    struct policy *policy = NULL;
+    bool refused = false;
+    int exit_status;
+
+    enum mikeyd_status status = config_load(config_path, &config, &err);
+    if (status != MIKEYD_OK) {
+        (void)fprintf(stderr, "mikeyd: %s\n", err.text);
+        return 1;
+    }
+    status = policy_load(config->policy, &policy, &err);
+    if (status != MIKEYD_OK) {
+        (void)fprintf(stderr, "mikeyd: %s\n", err.text);
+        exit_status = status == MIKEYD_POLICY ? 3 : 1;
+        goto out;
+    }
+    (void)printf("policy   %s: %zu keys, %zu nodes, %zu clients, SHA-256 %s\n", config->policy,
+                 policy_key_count(policy), policy_node_count(policy), policy_client_count(policy),
+                 policy_sha256(policy));
+    status = secret_heap_init(CHECK_HEAP, &err);
+    for (size_t i = 0; i < config->token_count && status == MIKEYD_OK; i++)
+        status = check_token(&config->tokens[i], policy, &refused, &err);
+    if (status != MIKEYD_OK)
+        (void)fprintf(stderr, "mikeyd: %s\n", err.text);
+    exit_status = status != MIKEYD_OK ? status_exit_code(status) : refused ? 3 : 0;
+out:
+    policy_unref(policy);
+    config_free(config);
+    return exit_status;
+}

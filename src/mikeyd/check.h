@@ -1,0 +1,9 @@
+/* mikeyd --check: configuration, policy, token and keys, without serving. */
+#ifndef MIKEYD_CHECK_H
+#define MIKEYD_CHECK_H
+
+/* Prints findings, one a line, and returns the exit status: 0 clean, 1 the configuration does not
+ * read, 3 a finding of severity error, 4 the token fails. */
+int check_run(const char *config_path);
+
+#endif

@@ -1,0 +1,100 @@
+/*
+ * What the parts of the daemon share. The main thread owns everything here but the atomics;
+ * workers, the release gate and the reloader have handles of their own.
+ */
+#ifndef MIKEYD_DAEMON_H
+#define MIKEYD_DAEMON_H
+
+#include <event2/event.h>
+#include <stdatomic.h>
+
+#include "audit/audit.h"
+#include "exchange/exchange.h"
+#include "mikeyd/config.h"
+#include "mikeyd/mailbox.h"
+#include "mikeyd/release_gate.h"
+#include "mikeyd/worker_pool.h"
+#include "pkcs11/token.h"
+#include "policy/policy.h"
+#include "store/store.h"
+
+/* ---- bounds: nothing a client does makes the daemon hold more than these
+ * ------------------------------------- */
+
+#define DAEMON_CONNECTIONS_MAX 1024
+#define DAEMON_CONNECTIONS_PER_USER 512
+#define DAEMON_CONNECTIONS_STRANGERS 16 /* of all users whom the policy does not name */
+#define DAEMON_IN_FLIGHT_MAX 256        /* requests of one connection, unread replies included */
+#define DAEMON_STALL_MS 10000           /* a half-sent frame, or replies that nobody reads */
+#define DAEMON_GATE_MS 5000             /* a reply waits this long for the disk */
+
+/* Counted by any thread, read by the status report and the metrics. */
+struct daemon_counters {
+    _Atomic uint64_t connections; /* accepted since start */
+    _Atomic uint64_t open;        /* now */
+    _Atomic uint64_t turned_away; /* connections over a bound */
+    _Atomic uint64_t frames;
+    _Atomic uint64_t malformed; /* frames too long or not a request */
+    _Atomic uint64_t stalled;   /* connections closed for stalling */
+    _Atomic uint64_t overloaded;
+    _Atomic uint64_t abandoned;                    /* calls past the deadline */
+    _Atomic uint64_t refused[MIKEYD_STATUS_COUNT]; /* here, before an exchange began */
+    _Atomic uint64_t replies;
+    _Atomic uint64_t reloads, reloads_refused;
+    _Atomic uint64_t in_flight;
+};
+
+struct connection;
+struct listener;
+struct reloader;
+struct metrics;
+struct checkpoint_signer;
+
+struct daemon {
+    struct config *config;
+    int64_t started_ms; /* monotonic */
+
+    struct token *token;
+    struct policy_budget *budget;
+    struct audit_log *audit;
+    struct checkpoint_signer *signer; /* or NULL */
+    struct replay_store *store;
+    struct exchange_service *service;
+    struct mailbox mailbox;
+    struct release_gate *gate;
+    struct worker_pool *pool;
+    struct reloader *reloader;
+    struct metrics *metrics;
+
+    struct event_base *base;
+    struct event *mail_event, *tick_event, *second_event;
+    struct event *signal_events[3];
+    struct listener *listeners;
+    size_t listener_count;
+    struct connection *connections; /* doubly linked */
+    size_t connection_count, stranger_count;
+    struct connection *unflushed; /* replies to be sent at the end of this turn */
+
+    struct policy *policy; /* the main thread's reference; refreshed after a reload */
+    struct job_list spare;
+    size_t jobs, jobs_max; /* handed to workers and not yet back */
+    unsigned stuck;        /* workers that hang in the token */
+    int64_t stuck_since_ms;
+    bool token_was_up, audit_was_healthy;
+    bool watchdog;               /* systemd waits for signs of life */
+    int64_t tick_ms;             /* between two deadline checks */
+    _Atomic bool policy_changed; /* set by the reloader */
+    bool stopping;
+    int64_t stop_deadline_ms;
+
+    struct daemon_counters counters;
+};
+
+/* Opens everything in the order of reliability: what fails first is what an operator can mend
+ * first. */
+enum mikeyd_status daemon_open(struct config *config, struct daemon **out, struct error *err);
+/* Serves until SIGTERM or SIGINT; then finishes what is in flight. */
+enum mikeyd_status daemon_run(struct daemon *daemon, bool sandbox, struct error *err);
+void daemon_close(struct daemon *daemon);
+
+#endif

@@ -1,0 +1,200 @@
+#include "mikeyd/job.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/secret.h"
+#include "rpc/frame.h"
+#include "rpc/mikeyd.pb-c.h"
+
+/* RFC 3830 6.1: the number of crypto sessions is one byte. */
+#define KEYS_MAX 255
+
+void job_list_append(struct job_list *list, struct job *job)
+{
+    job->next = NULL;
+    if (list->head == NULL)
+        list->head = job;
+    else
+        list->tail->next = job;
+    list->tail = job;
+    list->count++;
+}
+
+struct job *job_list_take(struct job_list *list)
+{
+    struct job *job = list->head;
+    if (job == NULL)
+        return NULL;
+    list->head = job->next;
+    list->count--;
+    job->next = NULL;
+    return job;
+}
+
+void job_list_join(struct job_list *to, struct job_list *from)
+{
+    if (from->head == NULL)
+        return;
+    if (to->head == NULL)
+        to->head = from->head;
+    else
+        to->tail->next = from->head;
+    to->tail = from->tail;
+    to->count += from->count;
+    *from = (struct job_list){0};
+}
+
+struct job *job_make(struct job_list *spare, size_t frame_len)
+{
+    struct job *job = job_list_take(spare);
+    if (job == NULL) {
+        job = calloc(1, sizeof *job);
+        if (job == NULL)
+            return NULL;
+    }
+    job->frame = frame_len <= sizeof job->frame_inline ? job->frame_inline : malloc(frame_len);
+    if (job->frame == NULL) {
+        job_list_append(spare, job);
+        return NULL;
+    }
+    job->frame_len = frame_len;
+    job->connection = NULL;
+    job->id = 0;
+    job->hang_up = false;
+    job->status = MIKEYD_OK;
+    job->audit_sequence = 0;
+    atomic_store(&job->state, JOB_QUEUED);
+    return job;
+}
+
+void job_drop_reply(struct job *job)
+{
+    secret_release(job->reply, job->reply_len);
+    job->reply = NULL;
+    job->reply_len = 0;
+    job->reply_sent = 0;
+}
+
+static void job_drop_frame(struct job *job)
+{
+    if (job->frame != job->frame_inline)
+        free(job->frame);
+    job->frame = NULL;
+}
+
+void job_recycle(struct job_list *spare, struct job *job)
+{
+    job_drop_reply(job);
+    job_drop_frame(job);
+    job->connection = NULL;
+    job_list_append(spare, job);
+}
+
+void job_list_free(struct job_list *list)
+{
+    struct job *job;
+    while ((job = job_list_take(list)) != NULL) {
+        job_drop_reply(job);
+        job_drop_frame(job);
+        free(job);
+    }
+}
+
+/* ---- replies
+ * -------------------------------------------------------------------------------------------------
+ */
+
+static enum mikeyd_status pack(struct job *job, const Mikeyd__Response *response, struct error *err)
+{
+    size_t len = mikeyd__response__get_packed_size(response);
+    if (len > RPC_FRAME_MAX)
+        return error_set(err, MIKEYD_INTERNAL, "the reply is longer than a frame");
+    job_drop_reply(job);
+    uint8_t *reply = secret_alloc(RPC_HEADER + len);
+    if (reply == NULL)
+        return error_set(err, MIKEYD_OVERLOADED, "no secure memory left for the reply");
+    rpc_frame_put_length(reply, (uint32_t)len);
+    (void)mikeyd__response__pack(response, reply + RPC_HEADER);
+    job->reply = reply;
+    job->reply_len = RPC_HEADER + len;
+    return MIKEYD_OK;
+}
+
+void job_set_failure(struct job *job, enum mikeyd_status status, const char *text)
+{
+    Mikeyd__Response response = MIKEYD__RESPONSE__INIT;
+    char sentence[sizeof((struct error *)0)->text];
+    (void)strncpy(sentence, text, sizeof sentence - 1);
+    sentence[sizeof sentence - 1] = '\0';
+    response.id = job->id;
+    response.status = (uint32_t)status;
+    response.error = sentence;
+    job_drop_reply(job);
+    job->status = status;
+    job->audit_sequence = 0;
+    /* Without memory even for this, the reply stays empty and the connection is closed. */
+    (void)pack(job, &response, NULL);
+}
+
+static ProtobufCBinaryData binary(const uint8_t *data, size_t len)
+{
+    /* protobuf-c packs from it and does not write to it. */
+    return (ProtobufCBinaryData){.len = len, .data = (uint8_t *)(uintptr_t)data};
+}
+
+static void describe_key(const struct exchange_key *key, Mikeyd__Key *out)
+{
+    const struct srtp_suite_info *suite = srtp_suite_info(key->suite);
+    mikeyd__key__init(out);
+    out->cs = key->cs;
+    out->ssrc = key->ssrc;
+    out->roc = key->roc;
+    out->suite = (char *)(uintptr_t)suite->name;
+    out->master_key = binary(key->value.key, suite->key_len);
+    out->master_salt = binary(key->value.salt, suite->salt_len);
+    out->mki = binary(key->mki, key->mki_len);
+}
+
+enum mikeyd_status job_set_result(struct job *job, const struct exchange_result *result,
+                                  struct error *err)
+{
+    Mikeyd__Response response = MIKEYD__RESPONSE__INIT;
+    Mikeyd__Exchange exchange = MIKEYD__EXCHANGE__INIT;
+    Mikeyd__Key keys[KEYS_MAX];
+    Mikeyd__Key *key_pointers[KEYS_MAX];
+    char from[IDENTITY_TEXT_MAX], to[IDENTITY_TEXT_MAX];
+
+    if (result->key_count > KEYS_MAX)
+        return error_set(err, MIKEYD_INTERNAL, "%zu keys in one exchange", result->key_count);
+    for (size_t i = 0; i < result->key_count; i++) {
+        describe_key(&result->keys[i], &keys[i]);
+        key_pointers[i] = &keys[i];
+    }
+    exchange.message = binary(result->message, result->message_len);
+    exchange.ticket = binary(result->ticket, result->ticket_len);
+    exchange.keys = key_pointers;
+    exchange.n_keys = result->key_count;
+    exchange.csb_id = result->csb_id;
+    if (result->from.len != 0) {
+        identity_format(&result->from, from);
+        exchange.from = from;
+    }
+    if (result->to.len != 0) {
+        identity_format(&result->to, to);
+        exchange.to = to;
+    }
+    response.id = job->id;
+    response.status = MIKEYD_OK;
+    response.exchange = &exchange;
+    return pack(job, &response, err);
+}
+
+enum mikeyd_status job_set_report(struct job *job, char *report, struct error *err)
+{
+    Mikeyd__Response response = MIKEYD__RESPONSE__INIT;
+    response.id = job->id;
+    response.status = MIKEYD_OK;
+    response.report = report;
+    return pack(job, &response, err);
+}

@@ -1,0 +1,103 @@
+/* mikeyd: the process that keeps the pre-shared keys behind the token. See mikeyd(8). */
+#include <getopt.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include "base/log.h"
+#include "base/secret.h"
+#include "mikeyd/check.h"
+#include "mikeyd/daemon.h"
+
+static const char usage_text[] =
+    "usage: mikeyd --config FILE [--check] [--no-sandbox]\n"
+    "  --config FILE  mikeyd.yaml\n"
+    "  --check        validate configuration, policy, token and keys; print findings; exit\n"
+    "  --no-sandbox   do without seccomp, for PKCS#11 modules that cannot live with it\n"
+    "  --version, --help\n";
+
+static enum mikeyd_status prepare_process(struct error *err)
+{
+    /* Before the first secret and the first thread. */
+    (void)umask(027);
+    (void)signal(SIGPIPE, SIG_IGN);
+    /* Threads of libraries and modules never see a signal; the main loop opens its own mask. */
+    sigset_t stopping;
+    (void)sigemptyset(&stopping);
+    (void)sigaddset(&stopping, SIGTERM);
+    (void)sigaddset(&stopping, SIGINT);
+    (void)sigaddset(&stopping, SIGHUP);
+    (void)sigprocmask(SIG_BLOCK, &stopping, NULL);
+    return secret_process_harden(err);
+}
+
+static int serve(const char *config_path, bool sandbox)
+{
+    struct error err = {.text = ""};
+    struct config *config = NULL;
+    struct daemon *daemon = NULL;
+    enum mikeyd_status status = config_load(config_path, &config, &err);
+    if (status != MIKEYD_OK) {
+        log_error("%s", err.text);
+        return 1;
+    }
+    status = daemon_open(config, &daemon, &err);
+    if (status == MIKEYD_OK)
+        status = daemon_run(daemon, sandbox, &err);
+    if (status != MIKEYD_OK)
+        log_error("%s", err.text);
+    daemon_close(daemon);
+    config_free(config);
+    return status_exit_code(status);
+}
+
+int main(int argc, char **argv)
+{
+    enum { OPTION_CONFIG = 1000, OPTION_CHECK, OPTION_NO_SANDBOX, OPTION_VERSION };
+    static const struct option options[] = {
+        {"config", required_argument, NULL, OPTION_CONFIG},
+        {"check", no_argument, NULL, OPTION_CHECK},
+        {"no-sandbox", no_argument, NULL, OPTION_NO_SANDBOX},
+        {"version", no_argument, NULL, OPTION_VERSION},
+        {"help", no_argument, NULL, 'h'},
+        {NULL, 0, NULL, 0},
+    };
+    const char *config_path = NULL;
+    bool check = false, sandbox = true;
+    int option;
+    while ((option = getopt_long(argc, argv, "h", options, NULL)) != -1) {
+        switch (option) {
+        case OPTION_CONFIG:
+            config_path = optarg;
+            break;
+        case OPTION_CHECK:
+            check = true;
+            break;
+        case OPTION_NO_SANDBOX:
+            sandbox = false;
+            break;
+        case OPTION_VERSION:
+            (void)printf("mikeyd %s\n", MIKEYD_VERSION);
+            return 0;
+        case 'h':
+            (void)fputs(usage_text, stdout);
+            return 0;
+        default:
+            (void)fputs(usage_text, stderr);
+            return 1;
+        }
+    }
+    if (config_path == NULL || optind < argc) {
+        (void)fputs(usage_text, stderr);
+        return 1;
+    }
+
+    struct error err = {.text = ""};
+    log_open("mikeyd", LOG_LEVEL_INFO);
+    if (prepare_process(&err) != MIKEYD_OK) {
+        log_error("%s", err.text);
+        return status_exit_code(err.status);
+    }
+    return check ? check_run(config_path) : serve(config_path, sandbox);
+}

@@ -1,0 +1,174 @@
+#include "mikeyd/metrics.h"
+
+#include <event2/buffer.h>
+#include <event2/http.h>
+#include <inttypes.h>
+#include <stdlib.h>
+
+#include "base/clock.h"
+
+struct metrics {
+    struct daemon *daemon;
+    struct evhttp *http;
+};
+
+static void put_metric(struct evbuffer *out, const char *name, const char *type, const char *help)
+{
+    (void)evbuffer_add_printf(out, "# HELP mikeyd_%s %s\n# TYPE mikeyd_%s %s\n", name, help, name,
+                              type);
+}
+
+static void put_value(struct evbuffer *out, const char *name, const char *type, const char *help,
+                      uint64_t value)
+{
+    put_metric(out, name, type, help);
+    (void)evbuffer_add_printf(out, "mikeyd_%s %" PRIu64 "\n", name, value);
+}
+
+static void put_counter(struct evbuffer *out, const char *name, const char *help,
+                        _Atomic uint64_t *counter)
+{
+    put_value(out, name, "counter", help, atomic_load_explicit(counter, memory_order_relaxed));
+}
+
+static void put_labelled(struct evbuffer *out, const char *name, const char *label,
+                         const char *value, uint64_t count)
+{
+    (void)evbuffer_add_printf(out, "mikeyd_%s{%s=\"%s\"} %" PRIu64 "\n", name, label, value, count);
+}
+
+static void put_exchanges(struct evbuffer *out, struct daemon *daemon)
+{
+    struct exchange_stats stats;
+    exchange_service_stats(daemon->service, &stats);
+    put_metric(out, "exchanges_total", "counter", "Exchange steps that succeeded.");
+    put_labelled(out, "exchanges_total", "operation", "initiate", stats.initiated);
+    put_labelled(out, "exchanges_total", "operation", "respond", stats.responded);
+    put_labelled(out, "exchanges_total", "operation", "confirm", stats.confirmed);
+    put_labelled(out, "exchanges_total", "operation", "update", stats.updated);
+    put_value(out, "keys_released_total", "counter", "SRTP session keys handed to clients.",
+              stats.keys_released);
+    put_metric(out, "refusals_total", "counter", "Requests refused, by status.");
+    for (int status = 1; status < MIKEYD_STATUS_COUNT; status++) {
+        put_labelled(out, "refusals_total", "status", status_name((enum mikeyd_status)status),
+                     stats.refused[status] + atomic_load_explicit(&daemon->counters.refused[status],
+                                                                  memory_order_relaxed));
+    }
+}
+
+static void put_requests(struct evbuffer *out, struct daemon *daemon)
+{
+    struct daemon_counters *counters = &daemon->counters;
+    put_counter(out, "connections_total", "Connections accepted.", &counters->connections);
+    put_value(out, "connections", "gauge", "Connections open.", atomic_load(&counters->open));
+    put_counter(out, "connections_turned_away_total", "Connections over a bound.",
+                &counters->turned_away);
+    put_counter(out, "frames_total", "Frames received.", &counters->frames);
+    put_counter(out, "frames_malformed_total", "Frames that were no request.",
+                &counters->malformed);
+    put_counter(out, "connections_stalled_total", "Connections closed for stalling.",
+                &counters->stalled);
+    put_counter(out, "overloaded_total", "Requests refused because the queue was full.",
+                &counters->overloaded);
+    put_counter(out, "deadline_exceeded_total", "Requests answered TOKEN_DOWN at the deadline.",
+                &counters->abandoned);
+    put_value(out, "requests_in_flight", "gauge", "Requests being served.",
+              atomic_load(&counters->in_flight));
+    put_value(out, "queue_length", "gauge", "Requests waiting for a worker.",
+              worker_pool_waiting(daemon->pool));
+    put_value(out, "replies_waiting_for_disk", "gauge", "Replies held by the release gate.",
+              release_gate_waiting(daemon->gate));
+    put_counter(out, "reloads_total", "Policies put in force.", &counters->reloads);
+    put_counter(out, "reloads_refused_total", "Policies refused.", &counters->reloads_refused);
+}
+
+static void put_token(struct evbuffer *out, struct daemon *daemon)
+{
+    struct token_facts facts;
+    token_get_facts(daemon->token, &facts);
+    put_value(out, "token_up", "gauge", "1 while the token answers.", facts.up);
+    put_value(out, "token_sessions", "gauge", "Sessions of the pool.", facts.sessions);
+    put_value(out, "token_generation", "gauge", "Initialisations of the module.", facts.generation);
+    put_value(out, "token_hmac_microseconds", "gauge", "One HMAC, measured at start.",
+              facts.hmac_us);
+    put_value(out, "token_calls_total", "counter", "Operations asked of the token.", facts.calls);
+    put_value(out, "token_hmacs_total", "counter", "HMACs computed by the token.", facts.hmacs);
+    put_value(out, "token_derives_total", "counter", "Keys derived in the token.", facts.derives);
+}
+
+static void put_disk(struct evbuffer *out, struct daemon *daemon)
+{
+    struct store_stats store;
+    struct audit_stats audit;
+    store_get_stats(daemon->store, &store);
+    audit_get_stats(daemon->audit, &audit);
+    put_value(out, "replay_entries", "gauge", "Entries of the replay store.", store.entries);
+    put_value(out, "replay_refused_total", "counter", "Replays found.", store.refused);
+    put_value(out, "audit_healthy", "gauge", "1 while the audit log can be written.",
+              audit_healthy(daemon->audit));
+    put_value(out, "audit_records_total", "counter", "Audit records on disk.", audit.records);
+    put_value(out, "audit_commits_total", "counter", "Group commits.", audit.commits);
+    put_value(out, "audit_lost_total", "counter", "Audit records a failing disk refused.",
+              audit.lost);
+    put_value(out, "audit_suppressed_total", "counter", "Refusals counted, not written singly.",
+              audit.suppressed);
+}
+
+static void on_metrics(struct evhttp_request *request, void *context)
+{
+    struct daemon *daemon = ((struct metrics *)context)->daemon;
+    struct evbuffer *out = evhttp_request_get_output_buffer(request);
+    put_metric(out, "build_info", "gauge", "The version, as a label.");
+    put_labelled(out, "build_info", "version", MIKEYD_VERSION, 1);
+    put_value(out, "uptime_seconds", "gauge", "Seconds since start.",
+              (uint64_t)(clock_monotonic_ms() - daemon->started_ms) / 1000);
+    put_requests(out, daemon);
+    put_exchanges(out, daemon);
+    put_token(out, daemon);
+    put_disk(out, daemon);
+    (void)evhttp_add_header(evhttp_request_get_output_headers(request), "Content-Type",
+                            "text/plain; version=0.0.4; charset=utf-8");
+    evhttp_send_reply(request, HTTP_OK, "OK", NULL);
+}
+
+static void on_other(struct evhttp_request *request, void *context)
+{
+    (void)context;
+    evhttp_send_error(request, HTTP_NOTFOUND, NULL);
+}
+
+enum mikeyd_status metrics_open(struct daemon *daemon, struct metrics **out, struct error *err)
+{
+    const struct config *config = daemon->config;
+    struct metrics *metrics = calloc(1, sizeof *metrics);
+    if (metrics == NULL)
+        return error_set(err, MIKEYD_INTERNAL, "out of memory");
+    metrics->daemon = daemon;
+    metrics->http = evhttp_new(daemon->base);
+    if (metrics->http == NULL) {
+        free(metrics);
+        return error_set(err, MIKEYD_INTERNAL, "out of memory");
+    }
+    /* Whoever reaches the port sends a short GET and goes; nothing else is kept for it. */
+    evhttp_set_allowed_methods(metrics->http, EVHTTP_REQ_GET | EVHTTP_REQ_HEAD);
+    evhttp_set_max_headers_size(metrics->http, 8192);
+    evhttp_set_max_body_size(metrics->http, 0);
+    evhttp_set_timeout(metrics->http, 5);
+    (void)evhttp_set_cb(metrics->http, "/metrics", on_metrics, metrics);
+    evhttp_set_gencb(metrics->http, on_other, metrics);
+    if (evhttp_bind_socket(metrics->http, config->metrics_address, config->metrics_port) != 0) {
+        metrics_close(metrics);
+        return error_set(err, MIKEYD_INTERNAL, "metrics: cannot listen on %s port %u",
+                         config->metrics_address, config->metrics_port);
+    }
+    *out = metrics;
+    return MIKEYD_OK;
+}
+
+void metrics_close(struct metrics *metrics)
+{
+    if (metrics == NULL)
+        return;
+    evhttp_free(metrics->http);
+    free(metrics);
+}

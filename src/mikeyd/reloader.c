@@ -1,0 +1,152 @@
+#include "mikeyd/reloader.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "base/clock.h"
+#include "base/log.h"
+#include "mikeyd/notify.h"
+#include "policy/findings.h"
+
+struct reloader {
+    struct daemon *daemon;
+    pthread_t thread;
+    pthread_mutex_t mutex;
+    pthread_cond_t changed;
+    bool requested, stopping;
+    _Atomic bool ended;
+};
+
+/* The difference as one line for the audit record; the hashes identify both in any case. */
+static void describe_difference(const struct policy *old, const struct policy *new, char *out,
+                                size_t size)
+{
+    json_t *difference = policy_difference(old, new);
+    char *text = difference == NULL ? NULL : json_dumps(difference, JSON_COMPACT);
+    (void)snprintf(out, size, "was %s; %s", policy_sha256(old), text == NULL ? "" : text);
+    free(text);
+    json_decref(difference);
+}
+
+static void record(struct daemon *daemon, enum audit_event event, enum mikeyd_status status,
+                   const struct policy *in_force, const char *detail)
+{
+    struct error err = {.text = ""};
+    uint64_t sequence;
+    const struct audit_record reload = {
+        .event = event,
+        .status = status,
+        .policy_sha256 = policy_sha256(in_force),
+        .detail = detail,
+    };
+    if (audit_append(daemon->audit, &reload, &sequence, &err) != MIKEYD_OK)
+        log_error("audit: %s", err.text);
+}
+
+static void refuse(struct daemon *daemon, const struct policy *old, const struct error *err)
+{
+    atomic_fetch_add(&daemon->counters.reloads_refused, 1);
+    log_error("reload refused, the old policy stays in force: %s", err->text);
+    record(daemon, AUDIT_RELOAD_REFUSED, err->status, old, err->text);
+}
+
+static void reload_policy(struct daemon *daemon)
+{
+    struct error err = {.text = ""};
+    struct policy *old = exchange_service_policy(daemon->service);
+    struct policy *new = NULL;
+    enum mikeyd_status status = policy_load(daemon->config->policy, &new, &err);
+    if (status == MIKEYD_OK)
+        status = exchange_service_set_policy(daemon->service, new, &err);
+    if (status != MIKEYD_OK) {
+        refuse(daemon, old, &err);
+    } else {
+        char difference[2048];
+        describe_difference(old, new, difference, sizeof difference);
+        atomic_fetch_add(&daemon->counters.reloads, 1);
+        log_notice("policy %.16s... in force", policy_sha256(new));
+        record(daemon, AUDIT_RELOAD, MIKEYD_OK, new, difference);
+        atomic_store(&daemon->policy_changed, true);
+    }
+    policy_unref(new);
+    policy_unref(old);
+}
+
+static void reload(struct daemon *daemon)
+{
+    struct error err = {.text = ""};
+    notify_reloading();
+    if (audit_reopen(daemon->audit, &err) != MIKEYD_OK)
+        log_error("audit: %s", err.text);
+    /* Before the policy, which may name keys made since the last look. */
+    if (token_rescan(daemon->token, &err) != MIKEYD_OK)
+        log_error("token: %s", err.text);
+    reload_policy(daemon);
+    notify_ready("policy reloaded");
+    mailbox_wake(&daemon->mailbox);
+}
+
+static void *reloader_main(void *context)
+{
+    struct reloader *reloader = context;
+    (void)pthread_mutex_lock(&reloader->mutex);
+    while (!reloader->stopping) {
+        if (!reloader->requested) {
+            (void)pthread_cond_wait(&reloader->changed, &reloader->mutex);
+            continue;
+        }
+        reloader->requested = false;
+        (void)pthread_mutex_unlock(&reloader->mutex);
+        reload(reloader->daemon);
+        (void)pthread_mutex_lock(&reloader->mutex);
+    }
+    (void)pthread_mutex_unlock(&reloader->mutex);
+    atomic_store(&reloader->ended, true);
+    return NULL;
+}
+
+enum mikeyd_status reloader_start(struct daemon *daemon, struct reloader **out, struct error *err)
+{
+    struct reloader *reloader = calloc(1, sizeof *reloader);
+    if (reloader == NULL)
+        return error_set(err, MIKEYD_INTERNAL, "out of memory");
+    reloader->daemon = daemon;
+    (void)pthread_mutex_init(&reloader->mutex, NULL);
+    (void)pthread_cond_init(&reloader->changed, NULL);
+    if (pthread_create(&reloader->thread, NULL, reloader_main, reloader) != 0) {
+        free(reloader);
+        return error_set(err, MIKEYD_INTERNAL, "cannot start the reloading thread");
+    }
+    *out = reloader;
+    return MIKEYD_OK;
+}
+
+void reloader_request(struct reloader *reloader)
+{
+    (void)pthread_mutex_lock(&reloader->mutex);
+    reloader->requested = true;
+    (void)pthread_cond_signal(&reloader->changed);
+    (void)pthread_mutex_unlock(&reloader->mutex);
+}
+
+bool reloader_stop(struct reloader *reloader, unsigned timeout_ms)
+{
+    const struct timespec pause = {.tv_nsec = 2000000};
+    const int64_t deadline_ms = clock_monotonic_ms() + timeout_ms;
+    (void)pthread_mutex_lock(&reloader->mutex);
+    reloader->stopping = true;
+    (void)pthread_cond_signal(&reloader->changed);
+    (void)pthread_mutex_unlock(&reloader->mutex);
+    while (!atomic_load(&reloader->ended)) {
+        if (clock_monotonic_ms() >= deadline_ms)
+            return false;
+        (void)nanosleep(&pause, NULL);
+    }
+    (void)pthread_join(reloader->thread, NULL);
+    (void)pthread_cond_destroy(&reloader->changed);
+    (void)pthread_mutex_destroy(&reloader->mutex);
+    free(reloader);
+    return true;
+}

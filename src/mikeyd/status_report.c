@@ -1,0 +1,163 @@
+#include "mikeyd/status_report.h"
+
+#include <jansson.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+
+static json_t *count_of(uint64_t value)
+{
+    return json_integer((json_int_t)value);
+}
+
+static json_t *counter_of(_Atomic uint64_t *counter)
+{
+    return count_of(atomic_load_explicit(counter, memory_order_relaxed));
+}
+
+static json_t *report_token(struct daemon *daemon)
+{
+    struct token_facts facts;
+    token_get_facts(daemon->token, &facts);
+    return json_pack(
+        "{s:s, s:s, s:s, s:s, s:s, s:b, s:s, s:b, s:b, s:i, s:i, s:o, s:o, s:o, s:o, s:o}", "label",
+        facts.label, "serial", facts.serial, "manufacturer", facts.manufacturer, "model",
+        facts.model, "module", facts.module, "up", facts.up, "prf",
+        facts.prf_derive ? "derive" : "sign", "hkdf", facts.hkdf, "session_copies",
+        facts.session_copies, "sessions", (int)facts.sessions, "hmac_us", (int)facts.hmac_us,
+        "generation", count_of(facts.generation), "calls", count_of(facts.calls), "hmacs",
+        count_of(facts.hmacs), "derives", count_of(facts.derives), "objects_created",
+        count_of(facts.objects_created));
+}
+
+/* The keys an operator provisions by name, one by one; the keys of pairs as a number. */
+static json_t *report_keys(struct daemon *daemon)
+{
+    json_t *list = json_array();
+    uint64_t pairs = 0, unusable = 0;
+    const size_t count = token_key_count(daemon->token);
+    for (size_t i = 0; i < count; i++) {
+        const struct token_key *key = token_key_at(daemon->token, i);
+        const bool usable = key->present && (key->findings & TOKEN_FINDING_FATAL) == 0;
+        unusable += !usable;
+        if (key->kind == TOKEN_PAIR) {
+            pairs += usable;
+            continue;
+        }
+        (void)json_array_append_new(list, json_pack("{s:s, s:s, s:i, s:i, s:b}", "kind",
+                                                    token_kind_name(key->kind), "name", key->name,
+                                                    "generation", (int)key->generation, "bits",
+                                                    (int)key->bits, "usable", usable));
+    }
+    return json_pack("{s:o, s:o, s:o}", "named", list, "pairs", count_of(pairs), "unusable",
+                     count_of(unusable));
+}
+
+static json_t *report_refusals(struct daemon *daemon, const struct exchange_stats *stats)
+{
+    json_t *object = json_object();
+    for (int status = 1; status < MIKEYD_STATUS_COUNT; status++) {
+        uint64_t count =
+            stats->refused[status] +
+            atomic_load_explicit(&daemon->counters.refused[status], memory_order_relaxed);
+        if (count != 0)
+            (void)json_object_set_new(object, status_name((enum mikeyd_status)status),
+                                      count_of(count));
+    }
+    return object;
+}
+
+static json_t *report_exchanges(struct daemon *daemon)
+{
+    struct exchange_stats stats;
+    exchange_service_stats(daemon->service, &stats);
+    return json_pack("{s:o, s:o, s:o, s:o, s:o, s:o}", "initiated", count_of(stats.initiated),
+                     "responded", count_of(stats.responded), "confirmed", count_of(stats.confirmed),
+                     "updated", count_of(stats.updated), "keys_released",
+                     count_of(stats.keys_released), "refused", report_refusals(daemon, &stats));
+}
+
+static json_t *report_requests(struct daemon *daemon)
+{
+    struct daemon_counters *counters = &daemon->counters;
+    return json_pack(
+        "{s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:i, s:i}", "connections",
+        counter_of(&counters->open), "connections_total", counter_of(&counters->connections),
+        "turned_away", counter_of(&counters->turned_away), "frames", counter_of(&counters->frames),
+        "malformed", counter_of(&counters->malformed), "stalled", counter_of(&counters->stalled),
+        "overloaded", counter_of(&counters->overloaded), "abandoned",
+        counter_of(&counters->abandoned), "in_flight", counter_of(&counters->in_flight),
+        "waiting_for_disk", count_of(release_gate_waiting(daemon->gate)), "queued",
+        (int)worker_pool_waiting(daemon->pool), "queue", (int)daemon->config->queue);
+}
+
+static json_t *report_store(struct daemon *daemon)
+{
+    struct store_stats stats;
+    store_get_stats(daemon->store, &stats);
+    return json_pack("{s:o, s:o, s:o, s:o, s:I}", "entries", count_of(stats.entries), "inserted",
+                     count_of(stats.inserted), "refused", count_of(stats.refused), "expired",
+                     count_of(stats.expired), "closed_until", (json_int_t)stats.closed_until);
+}
+
+static json_t *report_audit(struct daemon *daemon)
+{
+    struct audit_stats stats;
+    audit_get_stats(daemon->audit, &stats);
+    return json_pack("{s:b, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o}", "healthy",
+                     audit_healthy(daemon->audit), "records", count_of(stats.records), "commits",
+                     count_of(stats.commits), "syncs", count_of(stats.syncs), "bytes",
+                     count_of(stats.bytes), "failures", count_of(stats.failures), "lost",
+                     count_of(stats.lost), "suppressed", count_of(stats.suppressed), "checkpoints",
+                     count_of(stats.checkpoints));
+}
+
+static json_t *report_policy(struct daemon *daemon)
+{
+    struct policy *policy = exchange_service_policy(daemon->service);
+    json_t *object =
+        json_pack("{s:s, s:s, s:o, s:o}", "file", daemon->config->policy, "sha256",
+                  policy_sha256(policy), "reloads", counter_of(&daemon->counters.reloads),
+                  "reloads_refused", counter_of(&daemon->counters.reloads_refused));
+    policy_unref(policy);
+    return object;
+}
+
+static bool closed_for_replay(struct daemon *daemon)
+{
+    struct store_stats stats;
+    store_get_stats(daemon->store, &stats);
+    return stats.closed_until > clock_unix_now();
+}
+
+/* Each check is "OK" or the sentence that says what is wrong. */
+static json_t *report_checks(struct daemon *daemon, bool *healthy)
+{
+    struct error err = {.text = ""};
+    const bool token = token_check_health(daemon->token, &err) == MIKEYD_OK;
+    const bool audit = audit_healthy(daemon->audit);
+    const bool store = !closed_for_replay(daemon);
+    *healthy = token && audit && store;
+    return json_pack("{s:s, s:s, s:s}", "token", token ? "OK" : err.text, "audit",
+                     audit ? "OK" : "the audit log cannot be written", "store",
+                     store ? "OK" : "replay track was lost: nothing is accepted yet");
+}
+
+char *status_report_make(struct daemon *daemon, bool checks)
+{
+    bool healthy = true;
+    const int64_t uptime_s = (clock_monotonic_ms() - daemon->started_ms) / 1000;
+    json_t *report =
+        json_pack("{s:s, s:i, s:I, s:o, s:o, s:o, s:o, s:o, s:o, s:o}", "version", MIKEYD_VERSION,
+                  "pid", (int)getpid(), "uptime_s", (json_int_t)uptime_s, "policy",
+                  report_policy(daemon), "token", report_token(daemon), "keys", report_keys(daemon),
+                  "exchanges", report_exchanges(daemon), "requests", report_requests(daemon),
+                  "store", report_store(daemon), "audit", report_audit(daemon));
+    if (report != NULL && checks) {
+        (void)json_object_set_new(report, "checks", report_checks(daemon, &healthy));
+        (void)json_object_set_new(report, "healthy", json_boolean(healthy));
+    }
+    char *text = report == NULL ? NULL : json_dumps(report, JSON_COMPACT);
+    json_decref(report);
+    return text;
+}
