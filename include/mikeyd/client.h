@@ -26,6 +26,9 @@
 #ifdef __cplusplus
 extern "C" {
 #endif
+#ifdef __GNUC__
+#pragma GCC visibility push(default)
+#endif
 
 typedef struct mikeyd_client mikeyd_client;
 typedef struct mikeyd_exchange mikeyd_exchange;
@@ -40,14 +43,18 @@ typedef struct mikeyd_exchange mikeyd_exchange;
  * later is made again by the next call.
  */
 enum mikeyd_status mikeyd_client_open(const char *address, mikeyd_client **out);
-/* Ends pending requests with MIKEYD_UNREACHABLE (their callbacks run), frees the client. NULL is
- * allowed. */
+/* Ends pending requests with MIKEYD_UNREACHABLE (their callbacks run), frees the client. Blocking
+ * calls of other threads return first; no new ones may begin. Not from a callback. NULL is allowed.
+ */
 void mikeyd_client_close(mikeyd_client *client);
 /* "REPLAY" for MIKEYD_REPLAY; never NULL. */
 const char *mikeyd_status_name(enum mikeyd_status status);
 /* One sentence about this thread's last failed call on any client; "" when none. Valid until the
  * thread's next call. */
 const char *mikeyd_client_error(const mikeyd_client *client);
+/* How long a blocking call waits for its answer before it returns MIKEYD_UNREACHABLE; 0: the
+ * default of 30,000. Pipelined requests have no limit of their own. */
+void mikeyd_client_set_timeout(mikeyd_client *client, unsigned milliseconds);
 /* The daemon's status as a JSON object; free() it. checks: also run the token and key health
  * checks. */
 enum mikeyd_status mikeyd_client_status(mikeyd_client *client, bool checks, char **json);
@@ -84,6 +91,8 @@ struct mikeyd_answer {
     size_t ssrc_count;
     const void *ticket; /* of the earlier exchange, to answer an update; else NULL */
     size_t ticket_len;
+    bool sdp; /* message came in SDP: its key-mgmt protocol list must be protected (RFC 4567
+                 4.1.4) */
 };
 
 /* Makes an I_MESSAGE (RFC 3830 3.1). Keys are there at once only when no verification was asked
@@ -150,13 +159,17 @@ enum mikeyd_status mikeyd_submit_update(mikeyd_client *client, const void *ticke
                                         size_t ticket_len, const struct mikeyd_stream *streams,
                                         size_t stream_count, bool verify, mikeyd_done *done,
                                         void *user);
-/* To poll: the descriptor and the events wanted now (POLLIN, POLLOUT). */
+/* To poll: the descriptor, the same for the client's whole life, and the events wanted now (POLLIN,
+ * POLLOUT). */
 int mikeyd_client_fd(const mikeyd_client *client);
 short mikeyd_client_events(const mikeyd_client *client);
 /* Sends and receives what it can without blocking. MIKEYD_UNREACHABLE when the connection broke
- * (callbacks have run). */
+ * (callbacks have run) or there is none until the next request. One thread at a time. */
 enum mikeyd_status mikeyd_client_dispatch(mikeyd_client *client);
 
+#ifdef __GNUC__
+#pragma GCC visibility pop
+#endif
 #ifdef __cplusplus
 }
 #endif

@@ -1,0 +1,176 @@
+#include "client/client_internal.h"
+
+#include <poll.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
+
+#define CLIENT_TIMEOUT_MS 30000
+#define UNIX_SCHEME "unix:"
+
+static _Thread_local char client_last_error[sizeof((struct error *)0)->text];
+
+enum mikeyd_status client_report(const struct error *err, enum mikeyd_status status)
+{
+    if (status != MIKEYD_OK)
+        memcpy(client_last_error, err->text, sizeof client_last_error);
+    return status;
+}
+
+const char *mikeyd_client_error(const mikeyd_client *client)
+{
+    (void)client;
+    return client_last_error;
+}
+
+const char *mikeyd_status_name(enum mikeyd_status status)
+{
+    return status_name(status);
+}
+
+static const char *client_path_of(const char *address)
+{
+    if (strncmp(address, UNIX_SCHEME, strlen(UNIX_SCHEME)) == 0)
+        address += strlen(UNIX_SCHEME);
+    return address[0] == '/' ? address : NULL;
+}
+
+static void client_release(struct mikeyd_client *client)
+{
+    connection_close(&client->connection);
+    private_buffer_free(&client->arena);
+    const int fds[] = {client->loop_fd, client->ready_fd, client->wake_fd};
+    for (size_t i = 0; i < sizeof fds / sizeof *fds; i++) {
+        if (fds[i] >= 0)
+            (void)close(fds[i]);
+    }
+    (void)pthread_cond_destroy(&client->left);
+    (void)pthread_mutex_destroy(&client->lock);
+    free(client->path);
+    free(client);
+}
+
+static enum mikeyd_status client_make(const char *path, struct mikeyd_client **out,
+                                      struct error *err)
+{
+    struct mikeyd_client *client = calloc(1, sizeof *client);
+    if (client == NULL)
+        return error_set(err, MIKEYD_INTERNAL, "out of memory");
+    client->timeout_ms = CLIENT_TIMEOUT_MS;
+    client->ready_end = &client->ready;
+    connection_init(&client->connection);
+    (void)pthread_mutex_init(&client->lock, NULL);
+    (void)pthread_cond_init(&client->left, NULL);
+    client->path = strdup(path);
+    client->loop_fd = epoll_create1(EPOLL_CLOEXEC);
+    client->ready_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    client->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    struct epoll_event event = {.events = EPOLLIN};
+    if (client->path == NULL || client->loop_fd < 0 || client->ready_fd < 0 ||
+        client->wake_fd < 0 ||
+        epoll_ctl(client->loop_fd, EPOLL_CTL_ADD, client->ready_fd, &event) != 0) {
+        client_release(client);
+        return error_set(err, MIKEYD_INTERNAL, "out of memory or descriptors");
+    }
+    *out = client;
+    return MIKEYD_OK;
+}
+
+enum mikeyd_status mikeyd_client_open(const char *address, mikeyd_client **out)
+{
+    struct error err = {0};
+    if (out == NULL)
+        return client_report(&err, MIKEYD_INVALID_ARGUMENT);
+    *out = NULL;
+    const char *path = address == NULL ? NULL : client_path_of(address);
+    if (path == NULL)
+        return client_report(&err, error_set(&err, MIKEYD_INVALID_ARGUMENT,
+                                             "the address is not unix:/absolute/path"));
+    struct mikeyd_client *client = NULL;
+    enum mikeyd_status status = client_make(path, &client, &err);
+    if (status != MIKEYD_OK)
+        return client_report(&err, status);
+    (void)pthread_mutex_lock(&client->lock);
+    status = client_connect(client, &err);
+    (void)pthread_mutex_unlock(&client->lock);
+    if (status != MIKEYD_OK) {
+        client_release(client);
+        return client_report(&err, status);
+    }
+    *out = client;
+    return MIKEYD_OK;
+}
+
+void mikeyd_client_set_timeout(mikeyd_client *client, unsigned milliseconds)
+{
+    (void)pthread_mutex_lock(&client->lock);
+    client->timeout_ms = milliseconds == 0 ? CLIENT_TIMEOUT_MS : milliseconds;
+    (void)pthread_mutex_unlock(&client->lock);
+}
+
+int mikeyd_client_fd(const mikeyd_client *client)
+{
+    return client->loop_fd;
+}
+
+short mikeyd_client_events(const mikeyd_client *client)
+{
+    /* The epoll descriptor is readable also when the socket takes output that waits. */
+    (void)client;
+    return POLLIN;
+}
+
+static struct call *client_take_ready(struct mikeyd_client *client)
+{
+    struct call *ready = client->ready;
+    client->ready = NULL;
+    client->ready_end = &client->ready;
+    eventfd_t ignored;
+    if (ready != NULL)
+        (void)eventfd_read(client->ready_fd, &ignored);
+    return ready;
+}
+
+/* Without the lock: a callback may submit, and may free what it was given. */
+static void client_run_callbacks(struct call *ready)
+{
+    while (ready != NULL) {
+        struct call *call = ready;
+        ready = call->next;
+        (void)client_report(&call->err, call->status);
+        call->done(call->user, call->status, call->exchange);
+        free(call);
+    }
+}
+
+enum mikeyd_status mikeyd_client_dispatch(mikeyd_client *client)
+{
+    struct error err = {0};
+    (void)pthread_mutex_lock(&client->lock);
+    client_exchange_bytes(client);
+    bool connected = client->connection.fd >= 0;
+    struct call *ready = client_take_ready(client);
+    (void)pthread_mutex_unlock(&client->lock);
+    client_run_callbacks(ready);
+    if (connected)
+        return MIKEYD_OK;
+    return client_report(&err,
+                         error_set(&err, MIKEYD_UNREACHABLE, "%s: not connected", client->path));
+}
+
+void mikeyd_client_close(mikeyd_client *client)
+{
+    if (client == NULL)
+        return;
+    (void)pthread_mutex_lock(&client->lock);
+    client->closing = true;
+    client_break(client, "the client was closed");
+    while (client->inside != 0)
+        (void)pthread_cond_wait(&client->left, &client->lock);
+    struct call *ready = client_take_ready(client);
+    (void)pthread_mutex_unlock(&client->lock);
+    client_run_callbacks(ready);
+    client_release(client);
+}

@@ -1,0 +1,73 @@
+/*
+ * The client as its own files see it. One lock guards everything but the sleep in poll().
+ *
+ * Whoever waits for an answer, waits in one of two ways: one thread (the poller) sleeps in poll()
+ * and reads for all; the others sleep on their call's condition. When the poller has its answer it
+ * hands the role to another waiting thread. An event loop sleeps on loop_fd, an epoll descriptor
+ * that stays the same over reconnections; it watches the socket and ready_fd.
+ */
+#ifndef CLIENT_CLIENT_INTERNAL_H
+#define CLIENT_CLIENT_INTERNAL_H
+
+#include <pthread.h>
+
+#include <mikeyd/client.h>
+
+#include "client/call.h"
+#include "client/connection.h"
+#include "client/request.h"
+
+struct mikeyd_client {
+    char *path;
+    unsigned timeout_ms;
+
+    pthread_mutex_t lock;
+    struct connection connection;
+    bool output_watched; /* loop_fd reports when the socket takes output */
+    uint64_t last_id;
+    struct call_table calls;
+    struct call *ready, **ready_end; /* answered, callbacks not yet run */
+    struct private_buffer arena;     /* where answers are unpacked */
+
+    struct call *waiters; /* blocking calls without an answer */
+    bool polling;         /* one of their threads is the poller */
+    unsigned inside;      /* blocking calls that have not returned yet */
+    bool closing;
+    pthread_cond_t left; /* a thread has left while closing */
+
+    int loop_fd;  /* for event loops: epoll of the socket and ready_fd */
+    int ready_fd; /* eventfd: callbacks wait for mikeyd_client_dispatch() */
+    int wake_fd;  /* eventfd: the poller shall look again */
+};
+
+/* The text of mikeyd_client_error() in this thread. */
+enum mikeyd_status client_report(const struct error *err, enum mikeyd_status status);
+
+/* ---- client_io.c; all with the lock held */
+
+/* Connects when there is no connection, or the daemon has hung up since. */
+enum mikeyd_status client_connect(struct mikeyd_client *client, struct error *err);
+/* Queues the request under a new id and enters the call in the table. */
+enum mikeyd_status client_submit(struct mikeyd_client *client, struct request *request,
+                                 struct call *call, struct error *err);
+/* Sends and receives what is possible now; ends all calls when the connection breaks. */
+void client_exchange_bytes(struct mikeyd_client *client);
+/* Closes the connection and ends every call in flight with UNREACHABLE and this text. */
+void client_break(struct mikeyd_client *client, const char *why);
+/* Makes the poller return from poll(). */
+void client_wake_poller(struct mikeyd_client *client);
+
+/* ---- client_answer.c */
+
+/* Handles one frame's body; false when it is no answer to anything in flight. */
+bool client_take_answer(struct mikeyd_client *client, const uint8_t *body, size_t len);
+/* Gives a call that is out of the table its result: wakes its thread or queues its callback. */
+void client_finish(struct mikeyd_client *client, struct call *call);
+
+/* ---- client_wait.c */
+
+/* Submits and waits; afterwards call holds the result. Takes the lock itself. */
+enum mikeyd_status client_call(struct mikeyd_client *client, struct request *request,
+                               struct call *call);
+
+#endif

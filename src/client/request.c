@@ -1,0 +1,141 @@
+#include "client/request.h"
+
+#include <stdint.h>
+
+/* protobuf-c's structures are not const, but packing only reads them. */
+static void *request_unconst(const void *data)
+{
+    union {
+        const void *in;
+        void *out;
+    } pointer = {.in = data};
+    return pointer.out;
+}
+
+static char *request_text(const char *text)
+{
+    return request_unconst(text);
+}
+
+static ProtobufCBinaryData request_bytes(const void *data, size_t len)
+{
+    return (ProtobufCBinaryData){.len = len, .data = request_unconst(data)};
+}
+
+static enum mikeyd_status request_missing(struct error *err, const char *what)
+{
+    return error_set(err, MIKEYD_INVALID_ARGUMENT, "%s is missing", what);
+}
+
+static enum mikeyd_status request_streams(struct request *request,
+                                          const struct mikeyd_stream *streams, size_t count,
+                                          struct error *err)
+{
+    if (count > REQUEST_STREAMS_MAX)
+        return error_set(err, MIKEYD_INVALID_ARGUMENT, "%zu streams, at most %d are possible",
+                         count, REQUEST_STREAMS_MAX);
+    if (count != 0 && streams == NULL)
+        return request_missing(err, "the list of streams");
+    for (size_t i = 0; i < count; i++) {
+        mikeyd__stream__init(&request->streams[i]);
+        request->streams[i].ssrc = streams[i].ssrc;
+        if (streams[i].suite != NULL)
+            request->streams[i].suite = request_text(streams[i].suite);
+        request->stream_list[i] = &request->streams[i];
+    }
+    return MIKEYD_OK;
+}
+
+enum mikeyd_status request_initiate(struct request *request, const struct mikeyd_offer *offer,
+                                    struct error *err)
+{
+    if (offer == NULL || offer->from == NULL || offer->to == NULL)
+        return request_missing(err, "an identity of the offer");
+    if (offer->stream_count == 0)
+        return request_missing(err, "a stream");
+    Mikeyd__Initiate *op = &request->op.initiate;
+    mikeyd__request__init(&request->message);
+    mikeyd__initiate__init(op);
+    request->message.op_case = MIKEYD__REQUEST__OP_INITIATE;
+    request->message.initiate = op;
+    op->from = request_text(offer->from);
+    op->to = request_text(offer->to);
+    op->streams = request->stream_list;
+    op->n_streams = offer->stream_count;
+    op->method = (uint32_t)offer->method;
+    op->verify = offer->verify;
+    op->sdp = offer->sdp;
+    return request_streams(request, offer->streams, offer->stream_count, err);
+}
+
+enum mikeyd_status request_respond(struct request *request, const struct mikeyd_answer *answer,
+                                   struct error *err)
+{
+    if (answer == NULL || answer->as == NULL)
+        return request_missing(err, "the identity that answers");
+    if (answer->message == NULL || answer->message_len == 0)
+        return request_missing(err, "the message to answer");
+    if (answer->ssrc_count > REQUEST_STREAMS_MAX)
+        return error_set(err, MIKEYD_INVALID_ARGUMENT, "%zu SSRCs, at most %d are possible",
+                         answer->ssrc_count, REQUEST_STREAMS_MAX);
+    if ((answer->ssrc_count != 0 && answer->ssrcs == NULL) ||
+        (answer->ticket_len != 0 && answer->ticket == NULL))
+        return request_missing(err, "a part of the answer");
+    Mikeyd__Respond *op = &request->op.respond;
+    mikeyd__request__init(&request->message);
+    mikeyd__respond__init(op);
+    request->message.op_case = MIKEYD__REQUEST__OP_RESPOND;
+    request->message.respond = op;
+    op->as = request_text(answer->as);
+    op->message = request_bytes(answer->message, answer->message_len);
+    op->ticket = request_bytes(answer->ticket, answer->ticket_len);
+    op->ssrcs = request_unconst(answer->ssrcs);
+    op->n_ssrcs = answer->ssrc_count;
+    op->sdp = answer->sdp;
+    return MIKEYD_OK;
+}
+
+enum mikeyd_status request_confirm(struct request *request, const void *ticket, size_t ticket_len,
+                                   const void *reply, size_t reply_len, struct error *err)
+{
+    if (ticket == NULL || ticket_len == 0)
+        return request_missing(err, "the ticket");
+    if (reply == NULL || reply_len == 0)
+        return request_missing(err, "the reply");
+    Mikeyd__Confirm *op = &request->op.confirm;
+    mikeyd__request__init(&request->message);
+    mikeyd__confirm__init(op);
+    request->message.op_case = MIKEYD__REQUEST__OP_CONFIRM;
+    request->message.confirm = op;
+    op->ticket = request_bytes(ticket, ticket_len);
+    op->reply = request_bytes(reply, reply_len);
+    return MIKEYD_OK;
+}
+
+enum mikeyd_status request_update(struct request *request, const void *ticket, size_t ticket_len,
+                                  const struct mikeyd_stream *streams, size_t stream_count,
+                                  bool verify, struct error *err)
+{
+    if (ticket == NULL || ticket_len == 0)
+        return request_missing(err, "the ticket");
+    Mikeyd__Update *op = &request->op.update;
+    mikeyd__request__init(&request->message);
+    mikeyd__update__init(op);
+    request->message.op_case = MIKEYD__REQUEST__OP_UPDATE;
+    request->message.update = op;
+    op->ticket = request_bytes(ticket, ticket_len);
+    op->streams = request->stream_list;
+    op->n_streams = stream_count;
+    op->verify = verify;
+    return request_streams(request, streams, stream_count, err);
+}
+
+void request_status(struct request *request, bool checks)
+{
+    Mikeyd__Status *op = &request->op.status;
+    mikeyd__request__init(&request->message);
+    mikeyd__status__init(op);
+    request->message.op_case = MIKEYD__REQUEST__OP_STATUS;
+    request->message.status = op;
+    op->checks = checks;
+}
