@@ -66,14 +66,6 @@ static void write_place(const struct rule_run *run, const struct yaml_node *at, 
                    path);
 }
 
-static void clean_controls(char *text)
-{
-    for (; *text != '\0'; text++) {
-        if ((unsigned char)*text < 0x20 || *text == 0x7f)
-            *text = '?';
-    }
-}
-
 void rule_tell(struct rule_run *run, const struct yaml_node *at, const char *format, ...)
 {
     if (run->failed || run->told++ >= FINDINGS_PER_RULE)
@@ -86,7 +78,7 @@ void rule_tell(struct rule_run *run, const struct yaml_node *at, const char *for
     va_start(args, format);
     (void)vsnprintf(finding->text, sizeof finding->text, format, args);
     va_end(args);
-    clean_controls(finding->text);
+    yaml_clean_controls(finding->text);
 }
 
 const struct yaml_node *rule_field(const struct yaml_node *map, const char *field)

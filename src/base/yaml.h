@@ -35,6 +35,9 @@ void yaml_path(const struct yaml_node *node, char *out, size_t size);
 enum mikeyd_status yaml_fail(const struct yaml_node *node, struct error *err, const char *format,
                              ...) __attribute__((format(printf, 3, 4)));
 
+/* Control characters become "?": what a file says goes to terminals and logs. */
+void yaml_clean_controls(char *text);
+
 /* Maps: SYNTAX when a field is not in `known` (NULL-terminated) or stands twice. */
 enum mikeyd_status yaml_map_check(const struct yaml_node *map, const char *const known[],
                                   struct error *err);
