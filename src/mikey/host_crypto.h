@@ -10,13 +10,14 @@
 #include <stdbool.h>
 
 #include <openssl/evp.h>
+#include <openssl/hmac.h>
 
 #include "base/error.h"
 #include "base/hmac.h"
 
 /* HMAC under one key, for any number of tags: the key schedule is computed once. */
 struct host_hmac {
-    EVP_MAC_CTX *ctx;
+    HMAC_CTX *ctx;
     size_t tag_len;
     bool fresh; /* keyed and nothing computed yet: the first tag needs no reset */
 };

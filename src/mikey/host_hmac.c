@@ -47,14 +47,21 @@ void mikey_host_key_free(struct mikey_host_key *key)
     secret_release(key, sizeof *key);
 }
 
-static enum mikeyd_status run_job(const struct hmac_job *job, struct error *err)
+/* Runs the jobs at the front that share one key, under its lock, and counts them in *done. */
+static enum mikeyd_status run_one_key(const struct hmac_job *jobs, size_t count, size_t *done,
+                                      struct error *err)
 {
-    /* The job names its key by a const reference; the lock inside is what makes using it safe. */
-    struct mikey_host_key *key = (struct mikey_host_key *)(uintptr_t)job->key;
+    /* A job names its key by a const reference; the lock inside is what makes using it safe. */
+    struct mikey_host_key *key = (struct mikey_host_key *)(uintptr_t)jobs[0].key;
+    enum mikeyd_status status = MIKEYD_OK;
+    size_t i = 0;
     (void)pthread_mutex_lock(&key->lock);
-    enum mikeyd_status status =
-        host_hmac_tag(&key->hmac[job->hash], job->data, job->len, 2, job->tag, err);
+    for (; status == MIKEYD_OK && i < count && jobs[i].key == jobs[0].key; i++) {
+        struct host_hmac *hmac = &key->hmac[jobs[i].hash];
+        status = host_hmac_tag(hmac, jobs[i].data, jobs[i].len, 2, jobs[i].tag, err);
+    }
     (void)pthread_mutex_unlock(&key->lock);
+    *done = i;
     return status;
 }
 
@@ -62,8 +69,9 @@ static enum mikeyd_status hmac_batch(void *service, struct hmac_job *jobs, size_
                                      struct error *err)
 {
     (void)service;
-    for (size_t i = 0; i < count; i++) {
-        enum mikeyd_status status = run_job(&jobs[i], err);
+    size_t done = 0;
+    for (size_t i = 0; i < count; i += done) {
+        enum mikeyd_status status = run_one_key(&jobs[i], count - i, &done, err);
         if (status != MIKEYD_OK)
             return status;
     }

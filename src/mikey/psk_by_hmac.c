@@ -99,16 +99,20 @@ static enum mikeyd_status run_rounds(struct prf_run *run, struct error *err)
     return MIKEYD_OK;
 }
 
+/* P_1 || P_2 of each key, cut to its length; XOR over the blocks. */
 static void fold_blocks(struct prf_run *run)
 {
     size_t tag_len = hmac_tag_len(run->hash);
     for (size_t key = 0; key < KEYS; key++) {
         const struct wanted *wanted = &run->wanted[key];
-        for (size_t i = 0; i < wanted->len; i++) {
-            uint8_t sum = 0;
-            for (size_t block = 0; block < run->psk->block_count; block++)
-                sum ^= slot_p(run, block, key, i / tag_len + 1)[i % tag_len];
-            wanted->out[i] = sum;
+        secret_wipe(wanted->out, wanted->len);
+        for (size_t block = 0; block < run->psk->block_count; block++) {
+            for (size_t at = 0, i = 1; at < wanted->len; at += tag_len, i++) {
+                const uint8_t *p = slot_p(run, block, key, i);
+                size_t len = wanted->len - at < tag_len ? wanted->len - at : tag_len;
+                for (size_t j = 0; j < len; j++)
+                    wanted->out[at + j] ^= p[j];
+            }
         }
     }
 }
@@ -126,7 +130,12 @@ static void want(struct prf_run *run, size_t index, uint8_t *out, size_t len, ui
 static void release(const struct mikey_psk *psk, struct mikey_message_keys *keys)
 {
     (void)psk;
-    secret_wipe(keys, sizeof *keys);
+    /* The scratch is not among these: derive wipes what it used of it, whatever happens. */
+    secret_wipe(keys->encr, sizeof keys->encr);
+    secret_wipe(keys->salt, sizeof keys->salt);
+    secret_wipe(keys->auth, sizeof keys->auth);
+    keys->what = (struct mikey_derivation){0};
+    keys->encr_len = keys->salt_len = keys->auth_len = 0;
 }
 
 static enum mikeyd_status derive(const struct mikey_psk *psk, const struct mikey_derivation *what,
@@ -149,14 +158,13 @@ static enum mikeyd_status derive(const struct mikey_psk *psk, const struct mikey
     want(&run, 1, keys->salt, sizes.salt, MIKEY_LABEL_PSK_SALT);
     want(&run, 2, keys->auth, sizes.auth, MIKEY_LABEL_PSK_AUTH);
     enum mikeyd_status status = run_rounds(&run, err);
-    if (status != MIKEYD_OK) {
+    if (status == MIKEYD_OK)
+        fold_blocks(&run);
+    else
         release(psk, keys);
-        return status;
-    }
-    fold_blocks(&run);
     secret_wipe(keys->scratch, psk->block_count * KEYS * SLOTS * HMAC_TAG_MAX);
     keys->what.rand = NULL; /* a view of the message, which may go before the keys do */
-    return MIKEYD_OK;
+    return status;
 }
 
 static enum mikeyd_status mac(const struct mikey_psk *psk, struct mikey_message_keys *keys,

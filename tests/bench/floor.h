@@ -1,0 +1,26 @@
+/*
+ * The floor under a key exchange: the token calls that one message costs, made bare on the same
+ * module with as many sessions, with nothing of mikeyd around them. What the service reaches of
+ * this is its efficiency.
+ */
+#ifndef BENCH_FLOOR_H
+#define BENCH_FLOOR_H
+
+#include "base/error.h"
+#include "pkcs11/token.h"
+
+/* What one message asks of the token. */
+struct floor_mix {
+    unsigned hmacs; /* HMACs under the pre-shared key */
+    unsigned macs; /* message MACs: an HMAC under a key that has to become a session object first */
+    unsigned hash_bytes; /* 20: SHA-1, 32: SHA-256 */
+};
+
+/*
+ * Opens the token of config with the bare module (PIN from its file), makes one session key, and
+ * runs `count` messages of this mix on config->sessions threads. *per_second: messages a second.
+ */
+enum mikeyd_status floor_measure(const struct token_config *config, const struct floor_mix *mix,
+                                 unsigned count, double *per_second, struct error *err);
+
+#endif
