@@ -309,6 +309,7 @@ static enum mikeyd_status run_respond(mikeyd_client *client, const struct argume
         .ssrc_count = arguments->stream_count,
         .ticket = arguments->ticket.data,
         .ticket_len = arguments->ticket.len,
+        .sdp = arguments->sdp,
     };
     return mikeyd_respond(client, &answer, out);
 }
