@@ -1,0 +1,21 @@
+/* mikey_dissect: any bytes give an object, and it never calls valid what the parser refuses. */
+#include "fuzz.h"
+
+#include "mikey/dissect.h"
+#include "mikey/message.h"
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
+{
+    static struct mikey_message m;
+    json_t *dissection = mikey_dissect(data, len);
+    PROMISE(dissection != NULL);
+    bool valid = json_is_true(json_object_get(dissection, "valid"));
+    bool psk = len >= 2 && (data[1] <= 1 || data[1] == 6);
+    if (psk)
+        PROMISE(valid == (mikey_parse(data, len, &m, NULL, NULL) == MIKEYD_OK));
+    char *text = json_dumps(dissection, 0);
+    PROMISE(text != NULL);
+    free(text);
+    json_decref(dissection);
+    return 0;
+}

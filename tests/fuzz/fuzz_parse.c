@@ -1,0 +1,49 @@
+/* mikey_parse: any bytes; what it accepts lies inside them and keeps the limits. */
+#include "fuzz.h"
+
+#include "mikey/message.h"
+
+static void check_inside(const struct mikey_message *m, const uint8_t *at, size_t len)
+{
+    PROMISE(len == 0 || (at >= m->bytes && at + len <= m->bytes + m->len));
+}
+
+static void check_accepted(const struct mikey_message *m)
+{
+    struct error err = {0};
+    enum srtp_suite suite;
+    enum mikey_algorithms set;
+    PROMISE(m->len <= MIKEY_MESSAGE_MAX);
+    PROMISE(m->type == MIKEY_TYPE_PSK_INIT ? m->has_kemac && !m->has_v : !m->has_kemac);
+    check_inside(m, m->rand, m->rand_len);
+    check_inside(m, m->encrypted, m->encrypted_len);
+    if (m->has_kemac || m->has_v)
+        PROMISE(m->mac_at + m->mac_len == m->len); /* nothing follows the MAC */
+    for (size_t i = 0; i < m->id_count; i++)
+        check_inside(m, m->id[i].data, m->id[i].len);
+    for (size_t i = 0; i < m->extension_count; i++)
+        check_inside(m, m->extension[i].data, m->extension[i].len);
+    for (size_t i = 0; i < m->cs_count; i++)
+        (void)mikey_find_sp(m, m->cs[i].policy);
+    for (size_t i = 0; i < m->sp_count; i++) {
+        PROMISE(mikey_find_sp(m, m->sp[i].number) == &m->sp[i]);
+        if (mikey_sp_suite(&m->sp[i], &suite, &err) == MIKEYD_OK)
+            PROMISE(srtp_suite_info(suite) != NULL);
+    }
+    (void)mikey_message_algorithms(m, &set);
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
+{
+    static struct mikey_message m;
+    struct error err = {0};
+    uint8_t number = 255;
+    enum mikeyd_status status = mikey_parse(data, len, &m, &number, &err);
+    if (status == MIKEYD_OK) {
+        check_accepted(&m);
+    } else {
+        PROMISE(status == MIKEYD_SYNTAX || status == MIKEYD_UNSUPPORTED);
+        PROMISE(err.text[0] != '\0' && number <= 13);
+    }
+    return 0;
+}

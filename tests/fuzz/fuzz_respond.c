@@ -1,0 +1,141 @@
+/*
+ * The whole Responder path with a PSK known to the fuzzer's build: parse, authenticate, decrypt,
+ * session keys, reply; and the Initiator's check of that reply. The MAC of the input is replaced by
+ * the right one, so that mutations reach what lies behind it; the untouched input must not pass.
+ */
+#include "fuzz.h"
+
+#include <string.h>
+
+#include "base/secret.h"
+#include "mikey/exchange.h"
+
+static struct mikey_psk psk;
+static struct mikey_message_keys *keys;
+
+static void set_up(void)
+{
+    static const uint8_t bytes[32] = {0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15};
+    struct error err = {0};
+    if (keys != NULL)
+        return;
+    PROMISE(secret_heap_init(1 << 20, &err) == MIKEYD_OK);
+    keys = secret_alloc(sizeof *keys);
+    PROMISE(keys != NULL);
+    PROMISE(mikey_host_psk(bytes, sizeof bytes, &psk, &err) == MIKEYD_OK);
+}
+
+/* Puts the right MAC under a well-formed message; false when its algorithms are not offered. */
+static bool forge_mac(const struct mikey_message *m, uint8_t *bytes, const uint8_t *rand,
+                      size_t rand_len)
+{
+    const struct mikey_derivation what = {.prf = (enum mikey_prf)m->prf,
+                                          .csb_id = m->csb_id,
+                                          .rand = rand,
+                                          .rand_len = rand_len,
+                                          .mac = m->mac_alg};
+    struct error err = {0};
+    if (psk.ops->derive(&psk, &what, keys, &err) != MIKEYD_OK)
+        return false;
+    enum mikeyd_status status =
+        psk.ops->mac(&psk, keys, &m->bytes, &m->mac_at, 1, bytes + m->mac_at, &err);
+    psk.ops->release(&psk, keys);
+    return status == MIKEYD_OK;
+}
+
+static void session_keys(const struct mikey_message *m, const uint8_t *rand, size_t rand_len,
+                         const struct mikey_key_data *data, size_t count)
+{
+    struct mikey_session_key session;
+    struct error err = {0};
+    for (size_t i = 0; i < count * m->cs_count && i < 64; i++) {
+        size_t cs = i / count;
+        const struct mikey_sp *sp = mikey_find_sp(m, m->cs[cs].policy);
+        enum srtp_suite suite;
+        if (sp != NULL && mikey_sp_suite(sp, &suite, &err) == MIKEYD_OK)
+            (void)mikey_session_key((enum mikey_prf)m->prf, &data[i % count], (uint8_t)(cs + 1),
+                                    m->csb_id, rand, rand_len, suite, &session, &err);
+    }
+}
+
+/* Fills the open SSRCs with distinct values; a map without room for that is left alone. */
+static void choose_ssrcs(const struct mikey_message *m, struct mikey_cs *cs)
+{
+    memcpy(cs, m->cs, sizeof *cs * m->cs_count);
+    for (size_t i = 0; i < m->cs_count; i++) {
+        if (cs[i].ssrc == 0)
+            cs[i].ssrc = 0xF0000000u + (uint32_t)i;
+    }
+}
+
+static void check_reply(const struct mikey_message *m, const uint8_t *bytes, size_t len,
+                        const uint8_t *rand, size_t rand_len)
+{
+    static struct mikey_message r;
+    static struct mikey_stream streams[MIKEY_CS_MAX];
+    struct error err = {0};
+    struct mikey_expected_reply expected = {.csb_id = m->csb_id,
+                                            .t = m->t,
+                                            .rand = rand,
+                                            .rand_len = rand_len,
+                                            .streams = streams,
+                                            .stream_count = m->cs_count};
+    PROMISE(mikey_parse(bytes, len, &r, NULL, &err) == MIKEYD_OK);
+    if (m->map_type != MIKEY_MAP_SRTP || !mikey_message_algorithms(m, &expected.algorithms))
+        return;
+    if (m->id_count > 0)
+        expected.idi = m->id[0];
+    if (m->id_count > 1)
+        expected.idr = m->id[1];
+    for (size_t i = 0; i < m->cs_count; i++) {
+        streams[i] = (struct mikey_stream){.ssrc = m->cs[i].ssrc, .roc = m->cs[i].roc};
+        if (m->cs[i].policy != 0)
+            return; /* an Initiator of ours would have numbered its policies otherwise */
+    }
+    PROMISE(mikey_verify_reply(&r, &expected, &psk, keys, &err) == MIKEYD_OK);
+}
+
+static void respond(const struct mikey_message *m, const uint8_t *rand, size_t rand_len)
+{
+    static uint8_t reply[MIKEY_MESSAGE_MAX];
+    static uint8_t plain[UINT16_MAX];
+    static struct mikey_cs cs[MIKEY_CS_MAX];
+    struct mikey_key_data data[MIKEY_KEY_DATA_MAX];
+    size_t count = 0;
+    struct error err = {0};
+    if (mikey_authenticate_init(m, rand, rand_len, &psk, keys, &err) != MIKEYD_OK)
+        return;
+    if (mikey_open_init(m, &psk, keys, plain, sizeof plain, data, &count, &err) == MIKEYD_OK &&
+        count != 0)
+        session_keys(m, rand, rand_len, data, count);
+    struct byte_writer w = writer_of(reply, sizeof reply);
+    choose_ssrcs(m, cs);
+    enum mikeyd_status status = mikey_seal_reply(m, cs, &psk, keys, &w, &err);
+    psk.ops->release(&psk, keys);
+    if (status == MIKEYD_OK)
+        check_reply(m, reply, w.len, rand, rand_len);
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
+{
+    static const uint8_t earlier_rand[16] = {9};
+    static struct mikey_message m;
+    struct error err = {0};
+    set_up();
+    if (mikey_parse(data, len, &m, NULL, &err) != MIKEYD_OK || m.type != MIKEY_TYPE_PSK_INIT)
+        return 0;
+    const uint8_t *rand = mikey_is_update(&m) ? earlier_rand : m.rand;
+    size_t rand_len = mikey_is_update(&m) ? sizeof earlier_rand : m.rand_len;
+    uint8_t *copy = malloc(len);
+    PROMISE(copy != NULL);
+    memcpy(copy, data, len);
+    if (forge_mac(&m, copy, rand, rand_len)) {
+        if (memcmp(copy, data, len) != 0)
+            PROMISE(mikey_authenticate_init(&m, rand, rand_len, &psk, keys, &err) != MIKEYD_OK);
+        ptrdiff_t at = m.rand == NULL ? 0 : m.rand - data;
+        PROMISE(mikey_parse(copy, len, &m, NULL, &err) == MIKEYD_OK);
+        respond(&m, m.rand == NULL ? earlier_rand : copy + at, rand_len);
+    }
+    free(copy);
+    return 0;
+}
