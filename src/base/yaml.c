@@ -39,6 +39,9 @@ void yaml_path(const struct yaml_node *node, char *out, size_t size)
 
 static enum mikeyd_status fail_at(const struct yaml_file *file, int line, const char *path,
                                   struct error *err, const char *format, va_list args)
+    __attribute__((format(printf, 5, 0)));
+static enum mikeyd_status fail_at(const struct yaml_file *file, int line, const char *path,
+                                  struct error *err, const char *format, va_list args)
 {
     char what[200];
     (void)vsnprintf(what, sizeof what, format, args);
