@@ -20,6 +20,7 @@
 #include <pthread.h>
 #include <stdatomic.h>
 
+#include "base/bytes.h"
 #include "base/secret.h"
 #include "pkcs11/pkcs11_v3.h"
 #include "pkcs11/token.h"
@@ -69,13 +70,22 @@ enum mikeyd_status token_pin_read(const char *path, struct secret *out, struct e
 /* ---- sessions
  * ----------------------------------------------------------------------------------- */
 
+#define TOKEN_SCRATCH 1024
+#define TOKEN_DERIVED_MAX 8
+
 struct token_session {
     struct token *token;
     CK_SESSION_HANDLE handle;      /* CK_INVALID_HANDLE: to be opened by the next begin */
     uint64_t generation;           /* of the token when it was opened */
     _Atomic int64_t busy_since_ms; /* 0: idle; else when the running call began */
     _Atomic(const char *) operation;
+    uint8_t *scratch; /* TOKEN_SCRATCH bytes of the secure heap, to join the parts of one HMAC */
     bool taken;
+    /* Keys derived in this session and not destroyed yet; they die with it. openings counts the
+     * handles this session has had: a derived handle means something in one of them only. */
+    CK_OBJECT_HANDLE derived[TOKEN_DERIVED_MAX];
+    size_t derived_count;
+    uint64_t openings, derived_opening;
 };
 
 /* Why calls may not pass; 0: they may. */
@@ -85,6 +95,14 @@ enum token_gate {
     TOKEN_GATE_HUNG = 1u << 2,   /* a call overran its deadline and still runs */
     TOKEN_GATE_STALE = 1u << 3,  /* the module was re-initialised for another token */
 };
+
+enum mikeyd_status token_session_prepare(struct token *token, struct token_session *session,
+                                         struct error *err);
+void token_session_dispose(struct token_session *session);
+/* Opens session->handle in the token's present generation. */
+CK_RV token_session_open(struct token_session *session);
+/* Closes the handle, if there is one. */
+void token_session_drop(struct token_session *session);
 
 enum mikeyd_status token_call_begin(struct token_session *session, const char *operation,
                                     struct error *err);
@@ -100,10 +118,27 @@ void token_call_end(struct token_session *session);
 enum mikeyd_status token_call_failed(struct token_session *session, const char *operation, CK_RV rv,
                                      struct error *err);
 /*
- * After token_call_failed: brings the token back in stages (new session, login, re-initialisation)
- * as far as rv calls for. OK: try the operation once more (handles may have changed).
+ * After token_call_failed: brings the token back in stages (new session, login and resolution,
+ * re-initialisation) as far as rv calls for. OK: try the operation once more, reading the handles
+ * anew. Else err (if not NULL) names what failed, and the token is down or the caller out of luck.
  */
 enum mikeyd_status token_recover(struct token_session *session, CK_RV rv, struct error *err);
+/* True when a second try can help: not for refusals that lie in the arguments or the key. */
+bool token_rv_recoverable(CK_RV rv);
+/* What to do when the gate is not open: waits for a recovery, runs one when due, or refuses. */
+enum mikeyd_status token_gate_pass(struct token_session *session, unsigned gate, struct error *err);
+/*
+ * Keeps all other calls out of the token. On OK the caller holds module->recovery, no call runs,
+ * and token_exclusive_end() opens the gate again.
+ */
+enum mikeyd_status token_exclusive_begin(struct token *token, struct error *err);
+void token_exclusive_end(struct token *token);
+/* Finds the slot, opens the keeper, logs in, loads the keys, makes the copies: under exclusion. */
+enum mikeyd_status token_connect(struct token *token, struct error *err);
+/* When SoftHSM has leaked enough session objects: re-initialises once no call runs. */
+void token_limit_leak(struct token_session *session);
+/* 240 bytes each: about 10 MB between two re-initialisations. */
+#define TOKEN_LEAK_OBJECTS_MAX 40000u
 
 /* ---- the token
  * ---------------------------------------------------------------------------------- */
@@ -142,12 +177,14 @@ struct token {
     atomic_uint gate; /* TOKEN_GATE_* bits */
     _Atomic uint64_t generation;
     _Atomic int64_t next_probe_ms; /* while DOWN */
-    int64_t probe_wait_ms;
+    int64_t probe_wait_ms;         /* this, the next two: under module->recovery */
+    int64_t soft_since_ms;         /* a row of failures that a new session seemed to mend */
+    unsigned soft_count;
     bool pin_refused; /* the PIN was wrong or is locked: no further attempt */
     struct error down_reason;
     pthread_mutex_t reason_lock;
 
-    struct token_key **key; /* grows at rescan; a key never moves */
+    struct token_key_entry **key; /* grows at rescan; an entry never moves */
     size_t key_count, key_room;
     pthread_rwlock_t key_lock;
 
@@ -157,10 +194,67 @@ struct token {
 
 bool token_has_mechanism(const struct token *token, CK_MECHANISM_TYPE mechanism);
 CK_MECHANISM_TYPE token_hmac_mechanism(enum hmac_hash hash);
+/* Once, at opening: mechanisms, HMAC minima, and what its maker's modules are known for. */
+enum mikeyd_status token_mechanisms_read(struct token *token, struct error *err);
 
 /* Calls through libp11 stand in this bracket instead: one at a time, excluded from recovery. */
 enum mikeyd_status token_guest_begin(struct token *token, const char *operation, struct error *err);
 void token_guest_end(struct token *token);
+
+/* ---- operations inside a bracket
+ * ------------------------------------------------------------------------------------------ */
+
+/* C_SignInit and C_Sign; parts are concatenated. tag: 20 or 32 bytes. */
+CK_RV token_sign_hmac(struct token_session *session, CK_OBJECT_HANDLE key, enum hmac_hash hash,
+                      const uint8_t *const data[], const size_t len[], size_t parts, uint8_t *tag);
+/* A GENERIC_SECRET session object, sensitive and not extractable. */
+CK_RV token_create_session_key(struct token_session *session, const uint8_t *key, size_t key_len,
+                               bool sign, bool derive, CK_OBJECT_HANDLE *handle);
+CK_RV token_prf_call(struct token_session *session, CK_OBJECT_HANDLE base, enum hmac_hash hash,
+                     const uint8_t *label, size_t label_len, enum token_derived as, size_t out_len,
+                     CK_OBJECT_HANDLE *handle);
+CK_RV token_aes_ctr_call(struct token_session *session, CK_OBJECT_HANDLE key, const uint8_t iv[16],
+                         uint8_t *data, size_t len);
+CK_RV token_hkdf_call(struct token_session *session, CK_OBJECT_HANDLE base, const uint8_t *info,
+                      size_t info_len, CK_OBJECT_HANDLE *handle);
+/* The handle that serves the key now; TOKEN_DOWN when the object is gone, refused or of an earlier
+ * initialisation. */
+enum mikeyd_status token_handle_now(const struct token_session *session,
+                                    const struct token_object *object, CK_OBJECT_HANDLE *handle,
+                                    struct error *err);
+
+/* ---- operations with a bracket of their own
+ * ------------------------------------------------------------------------------------------ */
+
+/* One attempt: sets *rv when a call failed (and then has called token_call_failed). */
+typedef enum mikeyd_status token_attempt(struct token_session *session, void *work, CK_RV *rv,
+                                         struct error *err);
+/* Attempt, recovery when the failure calls for it, one more attempt. */
+enum mikeyd_status token_try_twice(struct token_session *session, token_attempt *attempt,
+                                   void *work, struct error *err);
+/* Destroys a session object made by token_hkdf_pair, and nothing else. */
+void token_pair_destroy(struct token_session *session, CK_OBJECT_HANDLE handle);
+enum mikeyd_status token_hmac_serial(struct token_session *session, struct hmac_job *jobs,
+                                     size_t count, struct error *err);
+/* Keeps calls of different threads apart on modules that are slower otherwise; inside a bracket. */
+enum mikeyd_status token_serial_enter(struct token *token, struct error *err);
+void token_serial_leave(struct token *token);
+
+/* Proves HMAC (fatal), then the PRF and HKDF mechanisms: sets prf_derive, hkdf, hmac_us. */
+enum mikeyd_status token_known_answers(struct token *token, struct error *err);
+
+/* ---- slow tokens: threads with sessions of their own, for independent jobs
+ * ------------------------------------------------------------------------------------------ */
+
+/* When hmac_us says that the token is slow; no threads are no error. */
+void token_assist_start(struct token *token);
+void token_assist_stop(struct token *token);
+enum mikeyd_status token_hmac_spread(struct token_session *session, struct hmac_job *jobs,
+                                     size_t count, struct error *err);
+bool token_assist_overdue(struct token *token, int64_t now_ms);
+bool token_assist_running(struct token *token);
+/* Under exclusion: their sessions are to be opened anew. */
+void token_assist_forget(struct token *token, bool close);
 
 /* ---- keys
  * --------------------------------------------------------------------------------------- */
@@ -178,6 +272,25 @@ bool token_label_parse(const char *text, size_t len, struct token_label *out);
 /* out has TOKEN_LABEL_MAX bytes. INVALID_ARGUMENT for a name that no label can carry. */
 enum mikeyd_status token_label_format(const struct token_label *label, char *out,
                                       struct error *err);
+
+/* A key and what callers need not see. `key` stands first: token_key_at() hands out its address. */
+struct token_key_entry {
+    struct token_key key;
+    bool hot;     /* warmed: its copies are made again after every recovery */
+    bool missing; /* vanished in a recovery, not by a rescan */
+};
+
+/*
+ * Enumerates the token's objects and brings token->key up to date: handles by CKA_ID, new keys
+ * appended, vanished ones left with present = false and no handles. Under exclusion, by the keeper.
+ */
+enum mikeyd_status token_keys_load(struct token *token, struct error *err);
+size_t token_keys_present(const struct token *token);
+void token_keys_free(struct token *token);
+/* Makes the session-object copies of the hot keys again. Under exclusion. */
+void token_copies_remake(struct token *token);
+/* Decides session_copies and measures hmac_us. Under exclusion. */
+void token_measure(struct token *token);
 
 /* What an object shows of itself (never its value). */
 struct token_attributes {
@@ -202,7 +315,8 @@ struct token_attributes {
 CK_RV token_attributes_read(const struct token *token, CK_SESSION_HANDLE session,
                             CK_OBJECT_HANDLE object, struct token_attributes *out);
 /* TOKEN_FINDING_* bits of one object as a block of a key of that kind. */
-uint32_t token_attributes_findings(const struct token_attributes *attributes, enum token_kind kind);
+uint32_t token_attributes_findings(const struct token *token,
+                                   const struct token_attributes *attributes, enum token_kind kind);
 /* Mechanisms a key of that kind may be used with on this token. Returns their number. */
 size_t token_kind_mechanisms(const struct token *token, enum token_kind kind,
                              CK_MECHANISM_TYPE out[8]);

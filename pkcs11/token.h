@@ -139,10 +139,13 @@ struct token_key {
     (1u << 12) /* reported: ALWAYS_SENSITIVE or NEVER_EXTRACTABLE false (created, unwrapped) */
 #define TOKEN_FINDING_LABEL                                                                        \
     (1u << 13) /* reported: label starts with mikeyd/ but is not one of ours */
+#define TOKEN_FINDING_ID                                                                           \
+    (1u << 14) /* fatal: CKA_ID is not 16 bytes, the key cannot be resolved                        \
+                */
 #define TOKEN_FINDING_FATAL                                                                        \
     (TOKEN_FINDING_EXTRACTABLE | TOKEN_FINDING_NOT_SENSITIVE | TOKEN_FINDING_READABLE |            \
      TOKEN_FINDING_NOT_PRIVATE | TOKEN_FINDING_USAGE | TOKEN_FINDING_DUPLICATE |                   \
-     TOKEN_FINDING_BLOCK_MISSING | TOKEN_FINDING_TYPE)
+     TOKEN_FINDING_BLOCK_MISSING | TOKEN_FINDING_TYPE | TOKEN_FINDING_ID)
 /* True of every created or unwrapped key: to be told, not to be refused or counted as a fault. */
 #define TOKEN_FINDING_NOTE TOKEN_FINDING_HISTORY
 const char *token_finding_text(uint32_t one_bit);

@@ -1,0 +1,307 @@
+/* What an object shows of itself, and what of that would let a key out. */
+#include <string.h>
+
+#include "base/clock.h"
+#include "pkcs11/internal.h"
+
+/* Values as the token writes them; zeroed, so that an attribute it does not know reads as zero. */
+struct raw_attributes {
+    CK_BBOOL sensitive, extractable, private_object, modifiable, always_sensitive;
+    CK_BBOOL never_extractable, wrap, unwrap, encrypt, decrypt, sign, derive, wrap_with_trusted;
+    CK_DATE start, end;
+};
+
+static bool told(const CK_ATTRIBUTE *attribute)
+{
+    return attribute->ulValueLen != (CK_ULONG)-1 && attribute->ulValueLen != 0;
+}
+
+/*
+ * A flag the token does not tell: what protects the key counts as off, what lets it out as on; a
+ * usage the token has no flag for does not exist.
+ */
+static bool flag(const CK_ATTRIBUTE *attribute, CK_BBOOL value, bool unless_told)
+{
+    return told(attribute) ? value != CK_FALSE : unless_told;
+}
+
+static void date_text(const CK_ATTRIBUTE *attribute, const CK_DATE *date, char out[11])
+{
+    out[0] = '\0';
+    if (!told(attribute) || attribute->ulValueLen != sizeof *date || date->year[0] < '0' ||
+        date->year[0] > '9')
+        return;
+    struct byte_writer w = writer_of(out, 11);
+    writer_bytes(&w, date->year, sizeof date->year);
+    writer_u8(&w, '-');
+    writer_bytes(&w, date->month, sizeof date->month);
+    writer_u8(&w, '-');
+    writer_bytes(&w, date->day, sizeof date->day);
+    writer_u8(&w, '\0');
+}
+
+/* Partial answers are answers: each attribute says for itself whether it was told. */
+static bool answered(CK_RV rv)
+{
+    return rv == CKR_OK || rv == CKR_ATTRIBUTE_SENSITIVE || rv == CKR_ATTRIBUTE_TYPE_INVALID ||
+           rv == CKR_BUFFER_TOO_SMALL;
+}
+
+enum {
+    AT_CLASS,
+    AT_KEY_TYPE,
+    AT_LABEL,
+    AT_ID,
+    AT_VALUE_LEN,
+    AT_SENSITIVE,
+    AT_EXTRACTABLE,
+    AT_PRIVATE,
+    AT_MODIFIABLE,
+    AT_ALWAYS_SENSITIVE,
+    AT_NEVER_EXTRACTABLE,
+    AT_WRAP,
+    AT_UNWRAP,
+    AT_ENCRYPT,
+    AT_DECRYPT,
+    AT_SIGN,
+    AT_DERIVE,
+    AT_WRAP_WITH_TRUSTED,
+    AT_START,
+    AT_END,
+    AT_ALLOWED,
+    AT_COUNT
+};
+
+static void attributes_take(const CK_ATTRIBUTE *at, const struct raw_attributes *raw,
+                            struct token_attributes *out)
+{
+    out->label_len = told(&at[AT_LABEL]) ? at[AT_LABEL].ulValueLen : 0;
+    out->label[out->label_len] = '\0';
+    out->id_len = told(&at[AT_ID]) ? at[AT_ID].ulValueLen : 0;
+    if (!told(&at[AT_VALUE_LEN]))
+        out->value_len = 0;
+    out->sensitive = flag(&at[AT_SENSITIVE], raw->sensitive, false);
+    out->extractable = flag(&at[AT_EXTRACTABLE], raw->extractable, true);
+    out->private_object = flag(&at[AT_PRIVATE], raw->private_object, false);
+    out->modifiable = flag(&at[AT_MODIFIABLE], raw->modifiable, true);
+    out->always_sensitive = flag(&at[AT_ALWAYS_SENSITIVE], raw->always_sensitive, false);
+    out->never_extractable = flag(&at[AT_NEVER_EXTRACTABLE], raw->never_extractable, false);
+    out->wrap = flag(&at[AT_WRAP], raw->wrap, false);
+    out->unwrap = flag(&at[AT_UNWRAP], raw->unwrap, false);
+    out->encrypt = flag(&at[AT_ENCRYPT], raw->encrypt, false);
+    out->decrypt = flag(&at[AT_DECRYPT], raw->decrypt, false);
+    out->sign = flag(&at[AT_SIGN], raw->sign, false);
+    out->derive = flag(&at[AT_DERIVE], raw->derive, false);
+    out->wrap_with_trusted = flag(&at[AT_WRAP_WITH_TRUSTED], raw->wrap_with_trusted, false);
+    date_text(&at[AT_START], &raw->start, out->start_date);
+    date_text(&at[AT_END], &raw->end, out->end_date);
+    out->has_allowed = at[AT_ALLOWED].ulValueLen != (CK_ULONG)-1;
+    out->allowed_count =
+        out->has_allowed ? at[AT_ALLOWED].ulValueLen / sizeof(CK_MECHANISM_TYPE) : 0;
+}
+
+/*
+ * Asks for the length of CKA_VALUE, never for the value: the answer for a key that keeps its secret
+ * is CKR_ATTRIBUTE_SENSITIVE. Some tokens say CKR_OK with length 0 instead.
+ */
+static bool value_readable(const struct token *token, CK_SESSION_HANDLE session,
+                           CK_OBJECT_HANDLE object)
+{
+    CK_ATTRIBUTE value = {CKA_VALUE, NULL, 0};
+    CK_RV rv = token->f->C_GetAttributeValue(session, object, &value, 1);
+    return rv == CKR_OK && told(&value);
+}
+
+CK_RV token_attributes_read(const struct token *token, CK_SESSION_HANDLE session,
+                            CK_OBJECT_HANDLE object, struct token_attributes *out)
+{
+    *out = (struct token_attributes){0};
+    struct raw_attributes raw = {0};
+    CK_ATTRIBUTE at[AT_COUNT] = {
+        [AT_CLASS] = {CKA_CLASS, &out->object_class, sizeof out->object_class},
+        [AT_KEY_TYPE] = {CKA_KEY_TYPE, &out->key_type, sizeof out->key_type},
+        [AT_LABEL] = {CKA_LABEL, out->label, TOKEN_LABEL_MAX},
+        [AT_ID] = {CKA_ID, out->id, sizeof out->id},
+        [AT_VALUE_LEN] = {CKA_VALUE_LEN, &out->value_len, sizeof out->value_len},
+        [AT_SENSITIVE] = {CKA_SENSITIVE, &raw.sensitive, sizeof(CK_BBOOL)},
+        [AT_EXTRACTABLE] = {CKA_EXTRACTABLE, &raw.extractable, sizeof(CK_BBOOL)},
+        [AT_PRIVATE] = {CKA_PRIVATE, &raw.private_object, sizeof(CK_BBOOL)},
+        [AT_MODIFIABLE] = {CKA_MODIFIABLE, &raw.modifiable, sizeof(CK_BBOOL)},
+        [AT_ALWAYS_SENSITIVE] = {CKA_ALWAYS_SENSITIVE, &raw.always_sensitive, sizeof(CK_BBOOL)},
+        [AT_NEVER_EXTRACTABLE] = {CKA_NEVER_EXTRACTABLE, &raw.never_extractable, sizeof(CK_BBOOL)},
+        [AT_WRAP] = {CKA_WRAP, &raw.wrap, sizeof(CK_BBOOL)},
+        [AT_UNWRAP] = {CKA_UNWRAP, &raw.unwrap, sizeof(CK_BBOOL)},
+        [AT_ENCRYPT] = {CKA_ENCRYPT, &raw.encrypt, sizeof(CK_BBOOL)},
+        [AT_DECRYPT] = {CKA_DECRYPT, &raw.decrypt, sizeof(CK_BBOOL)},
+        [AT_SIGN] = {CKA_SIGN, &raw.sign, sizeof(CK_BBOOL)},
+        [AT_DERIVE] = {CKA_DERIVE, &raw.derive, sizeof(CK_BBOOL)},
+        [AT_WRAP_WITH_TRUSTED] = {CKA_WRAP_WITH_TRUSTED, &raw.wrap_with_trusted, sizeof(CK_BBOOL)},
+        [AT_START] = {CKA_START_DATE, &raw.start, sizeof raw.start},
+        [AT_END] = {CKA_END_DATE, &raw.end, sizeof raw.end},
+        [AT_ALLOWED] = {CKA_ALLOWED_MECHANISMS, out->allowed, sizeof out->allowed},
+    };
+    CK_RV rv = token->f->C_GetAttributeValue(session, object, at, AT_COUNT);
+    if (!answered(rv))
+        return rv;
+    attributes_take(at, &raw, out);
+    /* More mechanisms than any kind uses do not fit; has_allowed is then false as well. */
+    if (rv == CKR_BUFFER_TOO_SMALL && !out->has_allowed) {
+        CK_ATTRIBUTE allowed = {CKA_ALLOWED_MECHANISMS, NULL, 0};
+        rv = token->f->C_GetAttributeValue(session, object, &allowed, 1);
+        out->allowed_overflow = rv == CKR_OK && told(&allowed);
+    }
+    const bool ours = strncmp(out->label, "mikeyd/", 7) == 0;
+    out->readable =
+        ours && out->object_class == CKO_SECRET_KEY && value_readable(token, session, object);
+    return CKR_OK;
+}
+
+/* ---- findings */
+
+size_t token_kind_mechanisms(const struct token *token, enum token_kind kind,
+                             CK_MECHANISM_TYPE out[8])
+{
+    size_t count = 0;
+    switch (kind) {
+    case TOKEN_PSK:
+    case TOKEN_PAIR:
+        out[count++] = CKM_SHA_1_HMAC;
+        out[count++] = CKM_SHA256_HMAC;
+        if (token_has_mechanism(token, MIKEYD_CKM_SP800_108_DOUBLE_PIPELINE_KDF))
+            out[count++] = MIKEYD_CKM_SP800_108_DOUBLE_PIPELINE_KDF;
+        break;
+    case TOKEN_EPSK:
+        out[count++] = MIKEYD_CKM_HKDF_DERIVE;
+        break;
+    case TOKEN_EPSKX:
+    case TOKEN_TICKET:
+        out[count++] = CKM_SHA256_HMAC;
+        break;
+    case TOKEN_AUDIT:
+        out[count++] = CKM_ECDSA;
+        break;
+    case TOKEN_KIND_COUNT:
+        break;
+    }
+    return count;
+}
+
+static uint32_t mechanism_findings(const struct token *token,
+                                   const struct token_attributes *attributes, enum token_kind kind)
+{
+    if (attributes->allowed_overflow)
+        return TOKEN_FINDING_MECHANISMS;
+    if (!attributes->has_allowed)
+        return 0; /* the token has no such attribute: nothing the key could be blamed for */
+    if (attributes->allowed_count == 0)
+        return TOKEN_FINDING_MECHANISMS; /* an empty list allows everything */
+    CK_MECHANISM_TYPE proper[8];
+    size_t proper_count = token_kind_mechanisms(token, kind, proper);
+    for (size_t i = 0; i < attributes->allowed_count; i++) {
+        bool found = false;
+        for (size_t j = 0; j < proper_count; j++)
+            found = found || attributes->allowed[i] == proper[j];
+        if (!found)
+            return TOKEN_FINDING_MECHANISMS;
+    }
+    return 0;
+}
+
+/* SIGN is for HMAC, DERIVE for derivation: an EPSK must not sign, what signs for us must not be an
+ * EPSK. */
+static uint32_t usage_findings(const struct token_attributes *a, enum token_kind kind)
+{
+    bool beyond = a->wrap || a->unwrap || a->encrypt || a->decrypt;
+    switch (kind) {
+    case TOKEN_PSK:
+    case TOKEN_PAIR:
+        break; /* SIGN, and DERIVE for the PRF inside the token */
+    case TOKEN_EPSK:
+        beyond = beyond || a->sign;
+        break;
+    case TOKEN_EPSKX:
+    case TOKEN_TICKET:
+    case TOKEN_AUDIT:
+    case TOKEN_KIND_COUNT:
+        beyond = beyond || a->derive;
+        break;
+    }
+    return beyond ? TOKEN_FINDING_USAGE : 0;
+}
+
+static uint32_t date_findings(const struct token_attributes *a)
+{
+    char now[CLOCK_TEXT];
+    clock_format_utc(clock_unix_ms(), now);
+    if (a->start_date[0] != '\0' && strncmp(now, a->start_date, 10) < 0)
+        return TOKEN_FINDING_DATES;
+    if (a->end_date[0] != '\0' && strncmp(now, a->end_date, 10) > 0)
+        return TOKEN_FINDING_DATES;
+    return 0;
+}
+
+uint32_t token_attributes_findings(const struct token *token,
+                                   const struct token_attributes *attributes, enum token_kind kind)
+{
+    const struct token_attributes *a = attributes;
+    uint32_t findings = usage_findings(a, kind) | date_findings(a);
+    const bool secret = a->object_class == CKO_SECRET_KEY && a->key_type == CKK_GENERIC_SECRET;
+    const bool signer = a->object_class == CKO_PRIVATE_KEY && a->key_type == CKK_EC;
+    if (kind == TOKEN_AUDIT ? !signer : !secret)
+        findings |= TOKEN_FINDING_TYPE;
+    if (a->extractable)
+        findings |= TOKEN_FINDING_EXTRACTABLE;
+    if (!a->sensitive)
+        findings |= TOKEN_FINDING_NOT_SENSITIVE;
+    if (a->readable)
+        findings |= TOKEN_FINDING_READABLE;
+    if (!a->private_object)
+        findings |= TOKEN_FINDING_NOT_PRIVATE;
+    if (a->modifiable)
+        findings |= TOKEN_FINDING_MODIFIABLE;
+    if (!a->always_sensitive || !a->never_extractable)
+        findings |= TOKEN_FINDING_HISTORY;
+    if (kind != TOKEN_AUDIT)
+        findings |= mechanism_findings(token, a, kind);
+    if (a->id_len != 16)
+        findings |= TOKEN_FINDING_ID;
+    return findings;
+}
+
+const char *token_finding_text(uint32_t one_bit)
+{
+    switch (one_bit) {
+    case TOKEN_FINDING_EXTRACTABLE:
+        return "CKA_EXTRACTABLE is true: the key can leave the token wrapped";
+    case TOKEN_FINDING_NOT_SENSITIVE:
+        return "CKA_SENSITIVE is false";
+    case TOKEN_FINDING_READABLE:
+        return "CKA_VALUE can be read";
+    case TOKEN_FINDING_NOT_PRIVATE:
+        return "CKA_PRIVATE is false: visible without login";
+    case TOKEN_FINDING_MODIFIABLE:
+        return "CKA_MODIFIABLE is true";
+    case TOKEN_FINDING_USAGE:
+        return "a usage flag is on that its kind does not need";
+    case TOKEN_FINDING_MECHANISMS:
+        return "CKA_ALLOWED_MECHANISMS is wider than its kind needs";
+    case TOKEN_FINDING_DUPLICATE:
+        return "another object has the same label or CKA_ID";
+    case TOKEN_FINDING_BLOCK_MISSING:
+        return "its blocks are not #1 to #n";
+    case TOKEN_FINDING_TYPE:
+        return "not a key of the class and type of its kind";
+    case TOKEN_FINDING_SHORT:
+        return "shorter than 128 bits";
+    case TOKEN_FINDING_DATES:
+        return "today is outside its start and end date";
+    case TOKEN_FINDING_HISTORY:
+        return "was once outside a token (created or unwrapped)";
+    case TOKEN_FINDING_LABEL:
+        return "label starts with mikeyd/ but is none of ours";
+    case TOKEN_FINDING_ID:
+        return "CKA_ID is not 16 bytes";
+    default:
+        return "unknown finding";
+    }
+}

@@ -1,0 +1,273 @@
+/* The keys of a token: built from its objects, found by name, brought up to date by CKA_ID. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "pkcs11/enumerate.h"
+
+/* ---- a key from its objects */
+
+/* An object that must not be used gets no handle to use it by, except in the ceremony tool. */
+static void key_take_block(struct token *token, const struct found_object *object, bool usable,
+                           struct token_object *out)
+{
+    memcpy(out->id, object->id, sizeof out->id);
+    out->original = object->handle;
+    out->is_copy = false;
+    out->generation = atomic_load(&token->generation);
+    /* Other threads read the handle without a lock (token_handle_now). */
+    __atomic_store_n(&out->handle, usable ? object->handle : CK_INVALID_HANDLE, __ATOMIC_RELEASE);
+}
+
+/*
+ * Objects of one key, sorted by block: a lone one without number, or #1 .. #n with n >= 2. A key
+ * that has lost its last block would be another key: ~BITS in the label, where given, tells.
+ */
+static uint32_t block_findings(const struct found_object *object, size_t count)
+{
+    uint32_t findings = 0;
+    for (size_t i = 1; i < count; i++) {
+        if (object[i].label.block == object[i - 1].label.block)
+            findings |= TOKEN_FINDING_DUPLICATE;
+    }
+    if (object[0].label.kind == TOKEN_PSK && object[0].label.bits != 0 &&
+        (object[0].label.bits + 255) / 256 != count)
+        findings |= TOKEN_FINDING_BLOCK_MISSING;
+    if (count == 1)
+        return object[0].label.block == 0 ? findings : findings | TOKEN_FINDING_BLOCK_MISSING;
+    for (size_t i = 0; i < count; i++) {
+        if (object[i].label.block != i + 1)
+            findings |= TOKEN_FINDING_BLOCK_MISSING;
+    }
+    return findings;
+}
+
+/* True length: what the label says of a padded key, else the length of its objects. */
+static unsigned key_bits(const struct found_object *object, size_t count)
+{
+    unsigned bits = 0;
+    for (size_t i = 0; i < count; i++) {
+        if (object[i].label.bits != 0)
+            return object[i].label.bits;
+        bits += (unsigned)object[i].value_len * 8;
+    }
+    return bits;
+}
+
+static void key_build(struct token *token, const struct found_object *object, size_t count,
+                      struct token_key *out)
+{
+    out->kind = object[0].label.kind;
+    memcpy(out->name, object[0].label.name, sizeof out->name);
+    out->generation = object[0].label.generation;
+    out->findings = block_findings(object, count);
+    out->block_count = count < TOKEN_BLOCKS_MAX ? count : TOKEN_BLOCKS_MAX;
+    for (size_t i = 0; i < count; i++)
+        out->findings |= object[i].findings;
+    const bool usable = token->provisioning || (out->findings & TOKEN_FINDING_FATAL) == 0;
+    for (size_t i = 0; i < out->block_count; i++)
+        key_take_block(token, &object[i], usable, &out->block[i]);
+    out->bits = key_bits(object, count);
+    if (out->bits < 128 && out->kind != TOKEN_AUDIT && out->kind != TOKEN_KIND_COUNT)
+        out->findings |= TOKEN_FINDING_SHORT;
+    memcpy(out->start_date, object[0].start_date, sizeof out->start_date);
+    memcpy(out->end_date, object[0].end_date, sizeof out->end_date);
+    out->present = true;
+}
+
+/* ---- the list */
+
+static bool key_named(const struct token_key *key, enum token_kind kind, const char *name,
+                      unsigned generation)
+{
+    return key->kind == kind && key->generation == generation && strcmp(key->name, name) == 0;
+}
+
+/*
+ * The entry that already stands for these very objects: same label, same CKA_IDs. The search starts
+ * where the last one ended, for both are mostly in the same order.
+ */
+static struct token_key_entry *entry_of(const struct token *token,
+                                        const struct found_object *object, size_t count, size_t *at)
+{
+    for (size_t i = 0; i < token->key_count; i++) {
+        *at = (*at + 1) % token->key_count;
+        struct token_key_entry *entry = token->key[*at];
+        if (!key_named(&entry->key, object[0].label.kind, object[0].label.name,
+                       object[0].label.generation) ||
+            entry->key.block_count != (count < TOKEN_BLOCKS_MAX ? count : TOKEN_BLOCKS_MAX))
+            continue;
+        bool same = true;
+        for (size_t j = 0; j < entry->key.block_count; j++)
+            same = same && memcmp(entry->key.block[j].id, object[j].id, sizeof object[j].id) == 0;
+        if (same)
+            return entry;
+    }
+    return NULL;
+}
+
+static struct token_key_entry *entry_append(struct token *token)
+{
+    if (token->key_count == token->key_room) {
+        size_t room = token->key_room == 0 ? 64 : token->key_room * 2;
+        struct token_key_entry **grown = reallocarray(token->key, room, sizeof *grown);
+        if (grown == NULL)
+            return NULL;
+        token->key = grown;
+        token->key_room = room;
+    }
+    struct token_key_entry *entry = calloc(1, sizeof *entry);
+    if (entry != NULL)
+        token->key[token->key_count++] = entry;
+    return entry;
+}
+
+static void entry_forget(struct token_key_entry *entry)
+{
+    entry->missing = entry->missing || entry->key.present;
+    entry->key.present = false;
+    for (size_t i = 0; i < entry->key.block_count; i++) {
+        entry->key.block[i].original = CK_INVALID_HANDLE;
+        entry->key.block[i].is_copy = false;
+        __atomic_store_n(&entry->key.block[i].handle, CK_INVALID_HANDLE, __ATOMIC_RELEASE);
+    }
+}
+
+static enum mikeyd_status keys_merge(struct token *token, const struct found_list *list,
+                                     struct error *err)
+{
+    /* At the first load nothing can be there already: no search per key. */
+    const bool first = token->key_count == 0;
+    size_t at = first ? 0 : token->key_count - 1;
+    for (size_t i = 0; i < token->key_count; i++)
+        entry_forget(token->key[i]);
+    for (size_t i = 0; i < list->count;) {
+        size_t count = 1;
+        while (i + count < list->count &&
+               found_same_key(&list->object[i], &list->object[i + count]))
+            count++;
+        struct token_key_entry *entry =
+            first ? NULL : entry_of(token, &list->object[i], count, &at);
+        if (entry == NULL)
+            entry = entry_append(token);
+        if (entry == NULL)
+            return error_set(err, MIKEYD_INTERNAL, "out of memory");
+        key_build(token, &list->object[i], count, &entry->key);
+        entry->missing = false;
+        i += count;
+    }
+    return MIKEYD_OK;
+}
+
+enum mikeyd_status token_keys_load(struct token *token, struct error *err)
+{
+    struct found_list list = {0};
+    enum mikeyd_status status = token_enumerate(&token->keeper, &list, err);
+    if (status == MIKEYD_OK) {
+        (void)pthread_rwlock_wrlock(&token->key_lock);
+        status = keys_merge(token, &list, err);
+        (void)pthread_rwlock_unlock(&token->key_lock);
+    }
+    found_list_free(&list);
+    return status;
+}
+
+size_t token_keys_present(const struct token *token)
+{
+    size_t present = 0;
+    for (size_t i = 0; i < token->key_count; i++)
+        present += token->key[i]->key.present ? 1 : 0;
+    return present;
+}
+
+void token_keys_free(struct token *token)
+{
+    for (size_t i = 0; i < token->key_count; i++)
+        free(token->key[i]);
+    free(token->key);
+    token->key = NULL;
+    token->key_count = token->key_room = 0;
+}
+
+/* ---- finding */
+
+/* The lock is the one member a reader changes. */
+static pthread_rwlock_t *lock_of(const struct token *token)
+{
+    union {
+        const struct token *in;
+        struct token *out;
+    } same = {.in = token};
+    return &same.out->key_lock;
+}
+
+size_t token_key_count(const struct token *token)
+{
+    (void)pthread_rwlock_rdlock(lock_of(token));
+    size_t count = token->key_count;
+    (void)pthread_rwlock_unlock(lock_of(token));
+    return count;
+}
+
+const struct token_key *token_key_at(const struct token *token, size_t index)
+{
+    (void)pthread_rwlock_rdlock(lock_of(token));
+    const struct token_key *key = index < token->key_count ? &token->key[index]->key : NULL;
+    (void)pthread_rwlock_unlock(lock_of(token));
+    return key;
+}
+
+/* "EXTRACTABLE..., NOT_PRIVATE..." for the refusal. */
+static enum mikeyd_status refuse_key(const struct token *token, const struct token_key *key,
+                                     struct error *err)
+{
+    char reasons[160] = "";
+    for (uint32_t bit = 1; bit != 0; bit <<= 1) {
+        if ((key->findings & TOKEN_FINDING_FATAL & bit) == 0)
+            continue;
+        const char *text = token_finding_text(bit);
+        size_t used = strlen(reasons), len = strlen(text);
+        if (used + 2 + len < sizeof reasons) {
+            (void)strcat(reasons, used == 0 ? "" : "; ");
+            (void)strcat(reasons, text);
+        }
+    }
+    return error_set(err, MIKEYD_POLICY, "token %s: key mikeyd/%s/%s/%u is refused: %s",
+                     token->label, token_kind_name(key->kind), key->name, key->generation, reasons);
+}
+
+enum mikeyd_status token_key_find(const struct token *token, enum token_kind kind, const char *name,
+                                  unsigned generation, const struct token_key **out,
+                                  struct error *err)
+{
+    const struct token_key *key = NULL;
+    (void)pthread_rwlock_rdlock(lock_of(token));
+    for (size_t i = 0; i < token->key_count && key == NULL; i++) {
+        const struct token_key *candidate = &token->key[i]->key;
+        if (candidate->present && key_named(candidate, kind, name, generation))
+            key = candidate;
+    }
+    (void)pthread_rwlock_unlock(lock_of(token));
+    if (key == NULL)
+        return error_set(err, MIKEYD_TOKEN_DOWN, "no object mikeyd/%s/%s/%u in token %s",
+                         token_kind_name(kind), name, generation, token->label);
+    if ((key->findings & TOKEN_FINDING_FATAL) != 0)
+        return refuse_key(token, key, err);
+    *out = key;
+    return MIKEYD_OK;
+}
+
+enum mikeyd_status token_rescan(struct token *token, struct error *err)
+{
+    enum mikeyd_status status = token_exclusive_begin(token, err);
+    if (status != MIKEYD_OK)
+        return status;
+    status = token_keys_load(token, err);
+    /* The operator asked: what is gone is meant to be gone. */
+    for (size_t i = 0; status == MIKEYD_OK && i < token->key_count; i++)
+        token->key[i]->missing = false;
+    if (status == MIKEYD_OK && token->hmac_us == 0)
+        token_measure(token);
+    token_copies_remake(token);
+    token_exclusive_end(token);
+    return status;
+}
