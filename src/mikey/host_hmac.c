@@ -1,8 +1,8 @@
 /* The HMAC service on OpenSSL: keys that are contexts, and PSKs made of such keys. */
 #include <pthread.h>
+#include <stdlib.h>
 
 #include "base/bytes.h"
-#include "base/secret.h"
 #include "mikey/host_crypto.h"
 #include "mikey/psk.h"
 
@@ -19,11 +19,11 @@ enum mikeyd_status mikey_host_key_make(const void *key, size_t len, struct mikey
                                        struct error *err)
 {
     *out = NULL;
-    struct mikey_host_key *made = secret_alloc(sizeof *made);
+    struct mikey_host_key *made = calloc(1, sizeof *made);
     if (made == NULL)
-        return error_set(err, MIKEYD_INTERNAL, "no secret memory for a key");
+        return error_set(err, MIKEYD_INTERNAL, "no memory for a key");
     if (pthread_mutex_init(&made->lock, NULL) != 0) {
-        secret_release(made, sizeof *made);
+        free(made);
         return error_set(err, MIKEYD_INTERNAL, "no lock for a key");
     }
     enum mikeyd_status status = host_hmac_open(&made->hmac[HMAC_SHA1], HMAC_SHA1, key, len, err);
@@ -44,7 +44,7 @@ void mikey_host_key_free(struct mikey_host_key *key)
     host_hmac_close(&key->hmac[HMAC_SHA1]);
     host_hmac_close(&key->hmac[HMAC_SHA256]);
     (void)pthread_mutex_destroy(&key->lock);
-    secret_release(key, sizeof *key);
+    free(key);
 }
 
 /* Runs the jobs at the front that share one key, under its lock, and counts them in *done. */

@@ -6,18 +6,15 @@
 
 #include "base/text.h"
 
-static const char attribute[] = "a=key-mgmt:";
-static const char protocol[] = "mikey";
+static const char lead[] = "a=key-mgmt:mikey ";
 
 size_t mikey_sdp_size(size_t len)
 {
-    /* both terminators: one becomes the space before the base64 text, one is not needed */
-    return sizeof attribute + sizeof protocol + base64_size(len);
+    return sizeof lead - 1 + base64_size(len);
 }
 
 void mikey_sdp_format(const uint8_t *message, size_t len, char *out)
 {
-    static const char lead[] = "a=key-mgmt:mikey ";
     memcpy(out, lead, sizeof lead - 1);
     base64_encode(message, len, out + sizeof lead - 1);
 }
@@ -51,7 +48,7 @@ enum mikeyd_status mikey_sdp_parse(const char *text, size_t text_len, uint8_t *o
     if (key_mgmt) {
         (void)skip(&c, " ");
         /* RFC 4567 9.3: the protocol identifier is case-sensitive. */
-        if (!skip(&c, protocol) || !skip(&c, " "))
+        if (!skip(&c, "mikey "))
             return error_set(err, MIKEYD_SYNTAX, "key-mgmt is not of protocol mikey");
     }
     if (c.left == 0)
