@@ -160,6 +160,22 @@ enum mikeyd_status provision_destroy_name(struct token_session *session, enum to
                                           const char *name, unsigned generation, unsigned *objects,
                                           struct error *err);
 
+/* What the token shows of a key's first block, for people who check it. */
+struct provision_view {
+    size_t value_len; /* bytes; 0: not told */
+    bool sensitive, private_object, extractable, modifiable, wrap_with_trusted;
+    bool sign, derive, wrap, unwrap, encrypt, decrypt, readable;
+    bool never_left;     /* ALWAYS_SENSITIVE and NEVER_EXTRACTABLE */
+    bool has_mechanisms; /* the token knows ALLOWED_MECHANISMS */
+    unsigned long mechanisms[16];
+    size_t mechanism_count;
+};
+enum mikeyd_status provision_view_key(struct token_session *session, const struct token_key *key,
+                                      struct provision_view *out, struct error *err);
+/* "CKM_SHA256_HMAC"; a number in hexadecimal for one without a name here. Static or this thread's.
+ */
+const char *provision_mechanism_name(unsigned long mechanism);
+
 /* EC P-256 key pair for audit signatures, label mikeyd/audit/NAME/GENERATION. */
 enum mikeyd_status provision_generate_audit_key(struct token_session *session, const char *name,
                                                 unsigned generation, struct error *err);

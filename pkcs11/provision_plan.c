@@ -108,7 +108,7 @@ static enum mikeyd_status name_check_free(struct token_session *session,
     const struct token *token = session->token;
     for (size_t i = 0; i < token_key_count(token); i++) {
         const struct token_key *key = token_key_at(token, i);
-        if (key->kind == spec->kind && key->generation == spec->generation &&
+        if (key->present && key->kind == spec->kind && key->generation == spec->generation &&
             strcmp(key->name, spec->name) == 0)
             return error_set(err, MIKEYD_INVALID_ARGUMENT, "token %s already has mikeyd/%s/%s/%u",
                              token->label, token_kind_name(key->kind), key->name, key->generation);

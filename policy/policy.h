@@ -115,6 +115,11 @@ void policy_each_pair(const struct policy *policy, const struct policy_key *key,
                                     const struct policy_node *responder),
                       void *context);
 
+/* The algorithm set of a directed pair, for the ceremony that derives its key; false when the two
+ * nodes are no pair. */
+bool policy_pair_algorithms(const struct policy *policy, const struct policy_node *initiator,
+                            const struct policy_node *responder, enum mikey_algorithms *out);
+
 /* ---- decisions: no allocation, no file access
  * ---------------------------------------------------------------- */
 
