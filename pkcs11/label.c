@@ -43,7 +43,7 @@ static bool take_number(struct byte_reader *r, unsigned max, unsigned *out)
     size_t digits = 0;
     while (reader_left(r) > 0 && r->data[r->at] >= '0' && r->data[r->at] <= '9') {
         unsigned digit = (unsigned)(reader_u8(r) - '0');
-        if ((digits == 0 && digit == 0) || value > (max - digit) / 10)
+        if ((digits == 0 && digit == 0) || digit > max || value > (max - digit) / 10)
             return false;
         value = value * 10 + digit;
         digits++;
