@@ -123,7 +123,7 @@ enum mikeyd_status policy_decide(const struct policy *policy, const struct polic
                                  int64_t now, struct policy_decision *out, struct error *err)
 {
     memset(out, 0, sizeof *out);
-    const struct policy_node *own, *peer;
+    const struct policy_node *own = NULL, *peer;
     enum mikeyd_status status = check_client(policy, request, &own, err);
     if (status != MIKEYD_OK)
         return status;
@@ -135,8 +135,8 @@ enum mikeyd_status policy_decide(const struct policy *policy, const struct polic
 
     const struct policy_node *initiator = initiate ? own : peer;
     const struct policy_node *responder = initiate ? peer : own;
-    const struct policy_key *key;
-    const struct policy_settings *settings;
+    const struct policy_key *key = NULL;
+    const struct policy_settings *settings = NULL;
     status = find_pair(policy, &policy->nodes[initiator->index], &policy->nodes[responder->index],
                        &key, &settings, err);
     if (status == MIKEYD_OK)
