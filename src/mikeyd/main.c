@@ -22,6 +22,8 @@ static enum mikeyd_status prepare_process(struct error *err)
     /* Before the first secret and the first thread. */
     (void)umask(027);
     (void)signal(SIGPIPE, SIG_IGN);
+    /* A file over its size limit is a failed write, as a full disk is. */
+    (void)signal(SIGXFSZ, SIG_IGN);
     /* Threads of libraries and modules never see a signal; the main loop opens its own mask. */
     sigset_t stopping;
     (void)sigemptyset(&stopping);

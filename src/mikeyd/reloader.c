@@ -1,6 +1,5 @@
 #include "mikeyd/reloader.h"
 
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
@@ -19,15 +18,13 @@ struct reloader {
     _Atomic bool ended;
 };
 
-/* The difference as one line for the audit record; the hashes identify both in any case. */
-static void describe_difference(const struct policy *old, const struct policy *new, char *out,
-                                size_t size)
+/* Both hashes and what differs, for the audit record; free() it. NULL when memory runs out. */
+static char *describe_difference(const struct policy *old, const struct policy *new)
 {
     json_t *difference = policy_difference(old, new);
     char *text = difference == NULL ? NULL : json_dumps(difference, JSON_COMPACT);
-    (void)snprintf(out, size, "was %s; %s", policy_sha256(old), text == NULL ? "" : text);
-    free(text);
     json_decref(difference);
+    return text;
 }
 
 static void record(struct daemon *daemon, enum audit_event event, enum mikeyd_status status,
@@ -63,11 +60,11 @@ static void reload_policy(struct daemon *daemon)
     if (status != MIKEYD_OK) {
         refuse(daemon, old, &err);
     } else {
-        char difference[2048];
-        describe_difference(old, new, difference, sizeof difference);
+        char *difference = describe_difference(old, new);
         atomic_fetch_add(&daemon->counters.reloads, 1);
         log_notice("policy %.16s... in force", policy_sha256(new));
         record(daemon, AUDIT_RELOAD, MIKEYD_OK, new, difference);
+        free(difference);
         atomic_store(&daemon->policy_changed, true);
     }
     policy_unref(new);
