@@ -11,7 +11,7 @@
 
 /* Longest text of one field, in bytes. 12 fields of it, escaped six-fold, would not fit a record:
  * text_room() shares what is left. */
-#define TEXT_MAX 1024
+#define TEXT_MAX 2048
 /* What every field needs at the end of the buffer, so that a long text leaves the numbers alone. */
 #define RESERVE 1024
 

@@ -1,0 +1,240 @@
+/* Policy, keys and ceremony: what was allowed, and what was there. */
+#include <inttypes.h>
+#include <string.h>
+
+#include "audit/html.h"
+#include "audit/report_html.h"
+
+static const char *text_of(const json_t *object, const char *name)
+{
+    const char *value = json_string_value(json_object_get(object, name));
+    return value == NULL ? "" : value;
+}
+
+static const char *severity_class(const char *severity)
+{
+    if (strcmp(severity, "error") == 0)
+        return "bad";
+    return strcmp(severity, "warning") == 0 ? "warn" : "plain";
+}
+
+static void tag(FILE *out, const char *class_name, const char *text)
+{
+    (void)fprintf(out, "<span class=\"tag %s\">", class_name);
+    html_text(out, text);
+    html_markup(out, "</span>");
+}
+
+/* ---- policy ---- */
+
+static void write_policies_in_force(FILE *out, const struct audit_report *report,
+                                    const char *given_sha256)
+{
+    if (report->policy_count == 0)
+        return;
+    html_markup(out, "<h3>In force according to the log</h3>\n<table><thead><tr><th>SHA-256</th>"
+                     "<th>First record</th><th>Last record</th><th class=\"n\">Records</th><th>"
+                     "</th></tr></thead><tbody>\n");
+    for (size_t i = 0; i < report->policy_count; i++) {
+        const struct report_policy *policy = &report->policies[i];
+        char time[CLOCK_TEXT];
+        html_markup(out, "<tr>");
+        html_cell(out, "m", policy->sha256);
+        html_cell(out, "t", report_time(policy->first, time));
+        html_cell(out, "t", report_time(policy->last, time));
+        html_count_cell(out, policy->records);
+        html_markup(out, "<td>");
+        if (given_sha256[0] != '\0' && strcmp(given_sha256, policy->sha256) == 0)
+            tag(out, "good", "examined below");
+        html_markup(out, "</td></tr>\n");
+    }
+    html_markup(out, "</tbody></table>\n");
+}
+
+static void write_findings(FILE *out, const json_t *policy)
+{
+    const json_t *findings = json_object_get(policy, "findings");
+    size_t index;
+    json_t *finding;
+    html_markup(out, "<h3>Findings</h3>\n");
+    if (json_array_size(findings) == 0) {
+        html_markup(out, "<p>None.</p>\n");
+        return;
+    }
+    html_markup(out, "<table><thead><tr><th>Weight</th><th>Rule</th><th>Where</th><th>Finding</th>"
+                     "</tr></thead><tbody>\n");
+    json_array_foreach(findings, index, finding)
+    {
+        const char *severity = text_of(finding, "severity");
+        html_markup(out, "<tr><td>");
+        tag(out, severity_class(severity), severity);
+        html_markup(out, "</td>");
+        html_cell(out, "t", text_of(finding, "rule"));
+        html_cell(out, NULL, text_of(finding, "where"));
+        html_cell(out, NULL, text_of(finding, "text"));
+        html_markup(out, "</tr>\n");
+    }
+    html_markup(out, "</tbody></table>\n");
+}
+
+static void write_requirements(FILE *out, const json_t *policy)
+{
+    const json_t *rules = json_object_get(policy, "rules");
+    size_t index;
+    json_t *rule;
+    if (json_array_size(rules) == 0)
+        return;
+    html_markup(out, "<h3>Requirements of RFC 9257 and RFC 3830, one by one</h3>\n<table><thead>"
+                     "<tr><th>Requirement</th><th>Strength</th><th>Status</th><th>How</th></tr>"
+                     "</thead><tbody>\n");
+    json_array_foreach(rules, index, rule)
+    {
+        const char *status = text_of(rule, "status");
+        html_markup(out, "<tr><td>");
+        html_text(out, text_of(rule, "requirement"));
+        html_markup(out, " <span class=\"soft\">");
+        html_text(out, text_of(rule, "section"));
+        html_markup(out, "</span></td>");
+        html_cell(out, NULL, text_of(rule, "strength"));
+        html_markup(out, "<td>");
+        tag(out, strcmp(status, "enforced") == 0 ? "good" : "plain", status);
+        html_markup(out, "</td>");
+        html_cell(out, NULL, text_of(rule, "reason"));
+        html_markup(out, "</tr>\n");
+    }
+    html_markup(out, "</tbody></table>\n");
+}
+
+void report_write_policy(FILE *out, const struct audit_report *report,
+                         const struct audit_report_input *input)
+{
+    const char *sha256 = text_of(input->policy, "sha256");
+    html_markup(out, "<section><h2>Policy</h2>\n");
+    write_policies_in_force(out, report, sha256);
+    if (input->policy == NULL) {
+        html_markup(out, "<p class=\"soft\">No policy file was given: its findings against "
+                         "RFC 9257 are not part of this report.</p>\n</section>\n");
+        return;
+    }
+    html_markup(out, "<h3>Examined: ");
+    html_text(out, text_of(input->policy, "policy"));
+    html_markup(out, "</h3>\n<p class=\"soft\">SHA-256 ");
+    html_text(out, sha256);
+    html_markup(out, "</p>\n");
+    write_findings(out, input->policy);
+    write_requirements(out, input->policy);
+    html_markup(out, "</section>\n");
+}
+
+/* ---- keys ---- */
+
+/* A value of the key listing: text, number, or a list or object of these. */
+static void write_value(FILE *out, json_t *value)
+{
+    size_t index;
+    json_t *item;
+    const char *key;
+    if (json_is_string(value)) {
+        html_text(out, json_string_value(value));
+    } else if (json_is_integer(value)) {
+        (void)fprintf(out, "%" JSON_INTEGER_FORMAT, json_integer_value(value));
+    } else if (json_is_boolean(value)) {
+        html_markup(out, json_is_true(value) ? "yes" : "no");
+    } else if (json_is_array(value)) {
+        json_array_foreach(value, index, item)
+        {
+            if (index > 0)
+                html_markup(out, json_is_object(item) ? "<br>" : ", ");
+            write_value(out, item);
+        }
+    } else if (json_is_object(value)) {
+        const char *between = "";
+        json_object_foreach(value, key, item)
+        {
+            html_markup(out, between);
+            html_text(out, key);
+            html_markup(out, ": ");
+            write_value(out, item);
+            between = ", ";
+        }
+    }
+}
+
+/* The list of objects in what `key check --json` or `key list --json` printed. */
+static json_t *key_list(json_t *keys)
+{
+    json_t *list = json_is_array(keys) ? keys : json_object_get(keys, "keys");
+    return json_is_array(list) && json_is_object(json_array_get(list, 0)) ? list : NULL;
+}
+
+static void write_key_table(FILE *out, json_t *list)
+{
+    size_t index;
+    json_t *row, *value;
+    const char *name;
+    json_t *columns = json_array_get(list, 0);
+    html_markup(out, "<table><thead><tr>");
+    json_object_foreach(columns, name, value)
+    {
+        html_markup(out, "<th>");
+        html_text(out, name);
+        html_markup(out, "</th>");
+    }
+    html_markup(out, "</tr></thead><tbody>\n");
+    json_array_foreach(list, index, row)
+    {
+        html_markup(out, "<tr>");
+        json_object_foreach(columns, name, value)
+        {
+            html_markup(out, "<td>");
+            write_value(out, json_object_get(row, name));
+            html_markup(out, "</td>");
+        }
+        html_markup(out, "</tr>\n");
+    }
+    html_markup(out, "</tbody></table>\n");
+}
+
+static void write_steps(FILE *out, const struct audit_report *report)
+{
+    html_markup(out, "<h3>Ceremony</h3>\n");
+    if (report->step_count == 0) {
+        html_markup(out, "<p class=\"soft\">This log holds no ceremony step.</p>\n");
+        return;
+    }
+    if (report->steps_total > report->step_count)
+        (void)fprintf(out, "<p class=\"soft\">The last %zu of %" PRIu64 " steps.</p>\n",
+                      report->step_count, report->steps_total);
+    html_markup(out, "<table><thead><tr><th>Time</th><th>Step</th><th>Key</th><th>Result</th>"
+                     "<th>Detail</th></tr></thead><tbody>\n");
+    for (size_t i = 0; i < report->step_count; i++) {
+        const struct report_event *step = &report->steps[i];
+        char time[CLOCK_TEXT];
+        html_markup(out, "<tr>");
+        html_cell(out, "t", report_time(step->time, time));
+        html_cell(out, "t", audit_event_name(step->event));
+        html_cell(out, NULL, step->key);
+        html_markup(out, "<td>");
+        tag(out, strcmp(step->result, "OK") == 0 ? "good" : "bad", step->result);
+        html_markup(out, "</td>");
+        html_cell(out, NULL, step->detail);
+        html_markup(out, "</tr>\n");
+    }
+    html_markup(out, "</tbody></table>\n");
+}
+
+void report_write_keys(FILE *out, const struct audit_report *report,
+                       const struct audit_report_input *input)
+{
+    html_markup(out, "<section><h2>Keys</h2>\n");
+    json_t *list = key_list(input->keys);
+    if (list != NULL) {
+        html_markup(out, "<h3>In the token</h3>\n");
+        write_key_table(out, list);
+    } else {
+        html_markup(out, "<p class=\"soft\">No key listing was given: attributes of the objects in "
+                         "the token are not part of this report.</p>\n");
+    }
+    write_steps(out, report);
+    html_markup(out, "</section>\n");
+}

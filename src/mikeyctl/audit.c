@@ -1,0 +1,168 @@
+/* mikeyctl audit: verify a log, report on it, export the key that proves it. */
+#include <errno.h>
+#include <fcntl.h>
+#include <getopt.h>
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "mikeyctl/audit_command.h"
+
+static const char synopsis[] =
+    "mikeyctl audit verify FILE... [--public-key FILE]... [--expect-seq N] [--anchor HASH] "
+    "[--strict] [--json]\n"
+    "       mikeyctl audit report FILE... --html OUT [--policy FILE] [--keys FILE] "
+    "[--public-key FILE]...\n"
+    "       mikeyctl audit export-key [--name NAME] [--generation N] [--out FILE]";
+
+enum option_code {
+    OPTION_PUBLIC_KEY = 1000,
+    OPTION_EXPECT_SEQ,
+    OPTION_ANCHOR,
+    OPTION_STRICT,
+    OPTION_HTML,
+    OPTION_POLICY,
+    OPTION_KEYS,
+    OPTION_OUT,
+    OPTION_NAME,
+    OPTION_GENERATION,
+    OPTION_JSON
+};
+
+static bool read_number(const char *text, uint64_t max, uint64_t *out)
+{
+    char *end = NULL;
+    errno = 0;
+    unsigned long long value = strtoull(text, &end, 10);
+    if (errno != 0 || text[0] < '0' || text[0] > '9' || *end != '\0' || value > max)
+        return false;
+    *out = value;
+    return true;
+}
+
+static bool is_hash(const char *text)
+{
+    return strlen(text) == 64 && strspn(text, "0123456789abcdef") == 64;
+}
+
+static bool take_option(struct audit_arguments *arguments, int code, const char *value)
+{
+    uint64_t number = 0;
+    switch (code) {
+    case OPTION_PUBLIC_KEY:
+        if (arguments->public_key_count ==
+            sizeof arguments->public_keys / sizeof arguments->public_keys[0])
+            return false;
+        arguments->public_keys[arguments->public_key_count++] = value;
+        return true;
+    case OPTION_EXPECT_SEQ:
+        return read_number(value, INT64_MAX, &arguments->expect_sequence);
+    case OPTION_ANCHOR:
+        arguments->anchor = value;
+        return is_hash(value);
+    case OPTION_STRICT:
+        arguments->strict = true;
+        return true;
+    case OPTION_HTML:
+        arguments->html = value;
+        return true;
+    case OPTION_POLICY:
+        arguments->policy = value;
+        return true;
+    case OPTION_KEYS:
+        arguments->keys = value;
+        return true;
+    case OPTION_OUT:
+        arguments->out = value;
+        return true;
+    case OPTION_NAME:
+        arguments->name = value;
+        return true;
+    case OPTION_GENERATION:
+        if (!read_number(value, 1000000, &number))
+            return false;
+        arguments->generation = (unsigned)number;
+        return number > 0;
+    case OPTION_JSON:
+        arguments->json = true;
+        return true;
+    default:
+        return false;
+    }
+}
+
+static bool parse(struct audit_arguments *arguments, int argc, char **argv)
+{
+    static const struct option options[] = {
+        {"public-key", required_argument, NULL, OPTION_PUBLIC_KEY},
+        {"expect-seq", required_argument, NULL, OPTION_EXPECT_SEQ},
+        {"anchor", required_argument, NULL, OPTION_ANCHOR},
+        {"strict", no_argument, NULL, OPTION_STRICT},
+        {"html", required_argument, NULL, OPTION_HTML},
+        {"policy", required_argument, NULL, OPTION_POLICY},
+        {"keys", required_argument, NULL, OPTION_KEYS},
+        {"out", required_argument, NULL, OPTION_OUT},
+        {"name", required_argument, NULL, OPTION_NAME},
+        {"generation", required_argument, NULL, OPTION_GENERATION},
+        {"json", no_argument, NULL, OPTION_JSON},
+        {NULL, 0, NULL, 0},
+    };
+    int option;
+    while ((option = getopt_long(argc, argv, "", options, NULL)) != -1) {
+        if (!take_option(arguments, option, optarg))
+            return false;
+    }
+    if (argc - optind > AUDIT_ARGUMENTS_MAX)
+        return false;
+    for (int i = optind; i < argc; i++)
+        arguments->files[arguments->file_count++] = argv[i];
+    return true;
+}
+
+int ctl_audit(struct ctl *ctl, int argc, char **argv)
+{
+    struct audit_arguments arguments = {.json = ctl->json};
+    if (!parse(&arguments, argc, argv) || arguments.file_count == 0)
+        return ctl_usage(synopsis, "expected verify, report or export-key");
+    /* The first word is the subcommand. */
+    const char *what = arguments.files[0];
+    arguments.file_count--;
+    memmove(arguments.files, arguments.files + 1, arguments.file_count * sizeof what);
+    if (strcmp(what, "export-key") == 0 && arguments.file_count == 0)
+        return audit_command_export_key(ctl, &arguments);
+    if (arguments.file_count == 0)
+        return ctl_usage(synopsis, "%s: which file?", what);
+    if (strcmp(what, "verify") == 0)
+        return audit_command_verify(&arguments);
+    if (strcmp(what, "report") == 0 && arguments.html != NULL)
+        return audit_command_report(&arguments);
+    return ctl_usage(synopsis, "unknown or incomplete command: %s", what);
+}
+
+enum mikeyd_status audit_write_whole(const char *path, bool (*write)(void *context, FILE *stream),
+                                     void *context, struct error *err)
+{
+    char *temporary = NULL;
+    if (asprintf(&temporary, "%s.XXXXXX", path) < 0)
+        return error_set(err, MIKEYD_INTERNAL, "out of memory");
+    int fd = mkostemp(temporary, O_CLOEXEC);
+    FILE *stream = fd < 0 ? NULL : fdopen(fd, "w");
+    bool done = stream != NULL && write(context, stream) && fflush(stream) == 0 &&
+                fchmod(fd, 0644) == 0 && fsync(fd) == 0;
+    int reason = errno;
+    if (stream != NULL)
+        done = fclose(stream) == 0 && done;
+    else if (fd >= 0)
+        (void)close(fd);
+    if (done && rename(temporary, path) != 0) {
+        reason = errno;
+        done = false;
+    }
+    if (!done && fd >= 0)
+        (void)unlink(temporary);
+    free(temporary);
+    return done ? MIKEYD_OK
+                : error_set(err, MIKEYD_INVALID_ARGUMENT, "%s: %s", path, strerror(reason));
+}

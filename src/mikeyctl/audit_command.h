@@ -1,0 +1,34 @@
+/* The parts of `mikeyctl audit`, one file each. */
+#ifndef MIKEYCTL_AUDIT_COMMAND_H
+#define MIKEYCTL_AUDIT_COMMAND_H
+
+#include "audit/verify.h"
+#include "mikeyctl/ctl.h"
+
+#define AUDIT_ARGUMENTS_MAX 256
+
+/* What the command line says; every subcommand looks at its own part. */
+struct audit_arguments {
+    const char *files[AUDIT_ARGUMENTS_MAX];
+    size_t file_count;
+    const char *public_keys[8];
+    size_t public_key_count;
+    uint64_t expect_sequence;
+    const char *anchor;
+    bool strict;
+    const char *html, *policy, *keys; /* report */
+    const char *out, *name;           /* export-key */
+    unsigned generation;
+    bool json;
+};
+
+int audit_command_verify(const struct audit_arguments *arguments);
+int audit_command_report(const struct audit_arguments *arguments);
+int audit_command_export_key(const struct ctl *ctl, const struct audit_arguments *arguments);
+
+/* Writes a file under a temporary name and renames it when `write` returned true: a reader sees the
+ * old file or the whole new one. */
+enum mikeyd_status audit_write_whole(const char *path, bool (*write)(void *context, FILE *stream),
+                                     void *context, struct error *err);
+
+#endif
