@@ -195,6 +195,7 @@ Test(client_faults, refusal_without_a_sentence_has_its_name)
 SCRIPT(unknown_status)
 {
     send_status(fd, id, 200, "x");
+    peer_serve(fd, 0);
 }
 
 Test(client_faults, status_nobody_knows)
@@ -205,6 +206,7 @@ Test(client_faults, status_nobody_knows)
 SCRIPT(client_side_status)
 {
     send_status(fd, id, UINT32_MAX, "x");
+    peer_serve(fd, 0);
 }
 
 Test(client_faults, status_that_would_be_negative)
@@ -215,6 +217,7 @@ Test(client_faults, status_that_would_be_negative)
 SCRIPT(no_exchange)
 {
     send_status(fd, id, MIKEYD_OK, "");
+    peer_serve(fd, 0);
 }
 
 Test(client_faults, success_without_an_exchange)
