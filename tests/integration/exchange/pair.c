@@ -1,0 +1,215 @@
+/* Pair keys: imported from an EPSK, one for each direction. */
+#include <string.h>
+
+#include <criterion/criterion.h>
+
+#include "lab.h"
+
+TestSuite(pair, .timeout = 60);
+
+#define CORE "  - {name: core, kind: epsk}"
+#define CORE_2                                                                                     \
+    "  - {name: core, kind: epsk, generation: 2, previous: {generation: 1, until: 2099-01-01}}"
+
+static const struct exchange_stream one[] = {{.ssrc = 0x11223344}};
+static struct lab_result offer, answer, got;
+static struct error err;
+
+static void call(struct lab *lab)
+{
+    lab_must(lab_initiate(lab, one, 1, true, &offer), offer);
+    lab_must(lab_respond(lab, &offer.message, NULL, &answer), answer);
+    lab_must(lab_confirm(lab, &offer.ticket, &answer.message, &got), got);
+    cr_assert(lab_same_keys(&answer, &got));
+}
+
+static enum mikeyd_status initiate_b_to_a(struct lab *lab)
+{
+    struct exchange_request request = {.operation = EXCHANGE_INITIATE,
+                                       .from = LAB_B,
+                                       .to = LAB_A,
+                                       .streams = one,
+                                       .stream_count = 1,
+                                       .verify = true};
+    return lab_serve(lab->b, LAB_UID_B, &request, &offer);
+}
+
+Test(pair, objects_of_the_ceremony_serve_a_token_without_hkdf)
+{
+    struct lab lab;
+    lab_open_token(&lab, LAB_SOFTHSM);
+    lab_derive_pairs(&lab, "core", 1, MIKEY_ALGORITHMS_256);
+    cr_assert_eq(lab_start_service(&lab, lab_policy_text(NULL, CORE, "core"), &err), MIKEYD_OK,
+                 "%s", err.text);
+    lab_start_workers(&lab);
+    call(&lab);
+    lab_must(initiate_b_to_a(&lab), offer);
+    lab_close(&lab);
+}
+
+Test(pair, without_any_object_the_policy_is_refused_with_the_command)
+{
+    struct lab lab;
+    lab_open_token(&lab, LAB_SOFTHSM);
+    cr_assert_eq(lab_start_service(&lab, lab_policy_text(NULL, CORE, "core"), &err),
+                 MIKEYD_TOKEN_DOWN);
+    cr_assert_not_null(strstr(err.text, "mikeyctl key derive --name core"), "%s", err.text);
+    lab_close(&lab);
+}
+
+Test(pair, one_missing_object_refuses_that_direction_only)
+{
+    struct lab lab;
+    lab_open_token(&lab, LAB_SOFTHSM);
+    lab_derive_pairs(&lab, "core", 1, MIKEY_ALGORITHMS_256);
+    lab_destroy(&lab, TOKEN_PAIR, lab_pair_name("core", 1, LAB_B, LAB_A), 1);
+    cr_assert_eq(lab_start_service(&lab, lab_policy_text(NULL, CORE, "core"), &err), MIKEYD_OK,
+                 "%s", err.text);
+    lab_start_workers(&lab);
+    call(&lab);
+    lab_refused(initiate_b_to_a(&lab), offer, MIKEYD_TOKEN_DOWN);
+    cr_assert_not_null(strstr(offer.err.text, "mikeyctl key derive --name core"), "%s",
+                       offer.err.text);
+    lab_close(&lab);
+}
+
+Test(pair, directions_are_different_keys)
+{
+    struct lab lab;
+    static struct lab_bytes reflected;
+    lab_open_policy(&lab, LAB_NSS, lab_policy_text(NULL, CORE, "core"));
+    lab_must(initiate_b_to_a(&lab), offer);
+    /* The two IDs swapped (they are equally long): a -> b in the words of b -> a. */
+    reflected = offer.message;
+    uint8_t *at = memmem(reflected.data, reflected.len, LAB_B, sizeof LAB_B - 1);
+    uint8_t *other = memmem(reflected.data, reflected.len, LAB_A, sizeof LAB_A - 1);
+    cr_assert(at != NULL && other != NULL);
+    memcpy(at, LAB_A, sizeof LAB_A - 1);
+    memcpy(other, LAB_B, sizeof LAB_B - 1);
+    lab_refused(lab_respond(&lab, &reflected, NULL, &got), got, MIKEYD_AUTH_FAILED);
+    lab_close(&lab);
+}
+
+Test(pair, key_is_the_importers)
+{
+    struct lab lab;
+    static struct lab_bytes message;
+    uint8_t epsk[32], epskx[32], key[32];
+    lab_open_policy(&lab, LAB_NSS, lab_policy_text(NULL, CORE, "core"));
+    memset(epsk, 0x5a, sizeof epsk);
+    cr_assert_eq(importer_extract(IMPORTER_SHA256, epsk, 32, epskx, &err), MIKEYD_OK);
+    struct mikey_init init = lab_peer_offer();
+    struct importer_pair pair;
+    cr_assert_eq(importer_pair("core", 1, &init.idi, &init.idr, MIKEY_ALGORITHMS_256, &pair, &err),
+                 MIKEYD_OK);
+    cr_assert_eq(
+        importer_expand(IMPORTER_SHA256, epskx, pair.info, pair.info_len, key, sizeof key, &err),
+        MIKEYD_OK);
+    lab_seal(&init, key, sizeof key, &message);
+    lab_must(lab_respond(&lab, &message, NULL, &got), got);
+    /* The EPSK itself is never the key of a message. */
+    init.t++;
+    lab_seal(&init, epsk, sizeof epsk, &message);
+    lab_refused(lab_respond(&lab, &message, NULL, &got), got, MIKEYD_AUTH_FAILED);
+    lab_close(&lab);
+}
+
+Test(pair, derived_once_and_then_from_the_cache)
+{
+    struct lab lab;
+    struct token_facts before, after;
+    struct exchange_stats stats;
+    lab_open_policy(&lab, LAB_NSS, lab_policy_text(NULL, CORE, "core"));
+    lab_must(lab_initiate(&lab, one, 1, true, &offer), offer);
+    exchange_service_stats(lab.service, &stats);
+    cr_assert_eq(stats.pair_misses, 1);
+    cr_assert_eq(stats.pair_entries, 1);
+    token_get_facts(lab.token, &before);
+    lab_must(lab_initiate(&lab, one, 1, true, &offer), offer);
+    token_get_facts(lab.token, &after);
+    exchange_service_stats(lab.service, &stats);
+    cr_assert_eq(stats.pair_hits, 1);
+    /* Only the two message keys: no HKDF. */
+    cr_assert_eq(after.derives - before.derives, 2);
+    lab_close(&lab);
+}
+
+Test(pair, a_full_cache_forgets_the_oldest_and_derives_again)
+{
+    struct lab lab;
+    struct exchange_stats stats;
+    lab_open_token(&lab, LAB_NSS);
+    lab.config.pair_cache = 1;
+    cr_assert_eq(lab_start_service(&lab, lab_policy_text(NULL, CORE, "core"), &err), MIKEYD_OK,
+                 "%s", err.text);
+    lab_start_workers(&lab);
+    call(&lab);
+    lab_must(initiate_b_to_a(&lab), offer);
+    call(&lab);
+    exchange_service_stats(lab.service, &stats);
+    cr_assert_eq(stats.pair_evictions, 2);
+    cr_assert_eq(stats.pair_entries, 1);
+    lab_close(&lab);
+}
+
+Test(pair, prewarming_leaves_no_derivation_to_the_first_call)
+{
+    struct lab lab;
+    struct exchange_stats stats;
+    size_t warmed = 0;
+    lab_open_policy(&lab, LAB_NSS, lab_policy_text(NULL, CORE, "core"));
+    cr_assert_eq(exchange_worker_prewarm(lab.a, &warmed, &err), MIKEYD_OK, "%s", err.text);
+    cr_assert_eq(warmed, 2);
+    exchange_service_stats(lab.service, &stats);
+    uint64_t misses = stats.pair_misses;
+    call(&lab);
+    exchange_service_stats(lab.service, &stats);
+    cr_assert_eq(stats.pair_misses, misses);
+    lab_close(&lab);
+}
+
+Test(pair, rotation_accepts_both_generations)
+{
+    struct lab lab;
+    static struct lab_bytes old_message;
+    lab_open_policy(&lab, LAB_NSS, lab_policy_text(NULL, CORE, "core"));
+    lab_must(lab_initiate(&lab, one, 1, true, &offer), offer);
+    old_message = offer.message;
+    cr_assert_eq(lab_reload(&lab, lab_policy_text(NULL, CORE_2, "core"), &err), MIKEYD_OK, "%s",
+                 err.text);
+    lab_must(lab_respond(&lab, &old_message, NULL, &got), got);
+    call(&lab);
+    cr_assert_gt(lab_audit_count(&lab, "core/2"), 0);
+    lab_close(&lab);
+}
+
+Test(pair, rotation_whose_ceremony_is_half_done_still_answers_the_old_key)
+{
+    struct lab lab;
+    static struct lab_bytes old_message;
+    lab_open_token(&lab, LAB_SOFTHSM);
+    lab_derive_pairs(&lab, "core", 1, MIKEY_ALGORITHMS_256);
+    lab_derive_pairs(&lab, "core", 2, MIKEY_ALGORITHMS_256);
+    lab_destroy(&lab, TOKEN_PAIR, lab_pair_name("core", 2, LAB_A, LAB_B), 2);
+    cr_assert_eq(lab_start_service(&lab, lab_policy_text(NULL, CORE, "core"), &err), MIKEYD_OK,
+                 "%s", err.text);
+    lab_start_workers(&lab);
+    lab_must(lab_initiate(&lab, one, 1, true, &offer), offer);
+    old_message = offer.message;
+    cr_assert_eq(lab_reload(&lab, lab_policy_text(NULL, CORE_2, "core"), &err), MIKEYD_OK, "%s",
+                 err.text);
+    lab_must(lab_respond(&lab, &old_message, NULL, &got), got);
+    lab_close(&lab);
+}
+
+Test(pair, algorithm_sets_have_different_pair_keys)
+{
+    struct lab lab;
+    lab_open_token(&lab, LAB_SOFTHSM);
+    lab_derive_pairs(&lab, "core", 1, MIKEY_ALGORITHMS_1);
+    cr_assert_eq(lab_start_service(&lab, lab_policy_text(NULL, CORE, "core"), &err), MIKEYD_OK,
+                 "%s", err.text);
+    lab_start_workers(&lab);
+    lab_refused(lab_initiate(&lab, one, 1, true, &offer), offer, MIKEYD_TOKEN_DOWN);
+    lab_close(&lab);
+}

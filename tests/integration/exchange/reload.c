@@ -1,0 +1,182 @@
+/* Policies that change under a running service, and keys that rotate. */
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include <criterion/criterion.h>
+
+#include "base/clock.h"
+#include "lab.h"
+
+TestSuite(reload, .timeout = 60);
+
+#define LEGACY "  - {name: legacy, kind: psk}"
+#define SECOND_WITH_FIRST                                                                          \
+    "  - {name: legacy, kind: psk, generation: 2, previous: {generation: 1, until: 2099-01-01}}"
+
+static const struct exchange_stream one[] = {{.ssrc = 0x11223344}};
+static struct lab_result offer, answer, got;
+static struct error err;
+
+Test(reload, puts_another_policy_in_force)
+{
+    struct lab lab;
+    lab_open(&lab, LAB_SOFTHSM, NULL);
+    lab_must(lab_initiate(&lab, one, 1, true, &offer), offer);
+    lab_must(lab_respond(&lab, &offer.message, NULL, &answer), answer);
+    cr_assert_eq(lab_reload(&lab,
+                            lab_policy_text("suites: [AES_256_CM_HMAC_SHA1_80]", LEGACY, "legacy"),
+                            &err),
+                 MIKEYD_OK, "%s", err.text);
+    /* What was offered under the old policy is no longer allowed. */
+    lab_refused(lab_confirm(&lab, &offer.ticket, &answer.message, &got), got, MIKEYD_POLICY);
+    lab_must(lab_initiate(&lab, one, 1, true, &offer), offer);
+    lab_must(lab_respond(&lab, &offer.message, NULL, &answer), answer);
+    cr_assert_eq(answer.keys[0].suite, SRTP_AES_256_CM_HMAC_SHA1_80);
+    lab_close(&lab);
+}
+
+Test(reload, a_policy_whose_key_is_missing_does_not_replace_the_old)
+{
+    struct lab lab;
+    lab_open(&lab, LAB_SOFTHSM, NULL);
+    struct policy *before = exchange_service_policy(lab.service);
+    cr_assert_eq(
+        lab_reload(&lab, lab_policy_text(NULL, "  - {name: absent, kind: psk}", "absent"), &err),
+        MIKEYD_TOKEN_DOWN);
+    cr_assert_not_null(strstr(err.text, "mikeyd/psk/absent/1"), "%s", err.text);
+    cr_assert_not_null(strstr(err.text, "mikeyctl key generate"), "%s", err.text);
+    struct policy *after = exchange_service_policy(lab.service);
+    cr_assert_eq(before, after);
+    policy_unref(before);
+    policy_unref(after);
+    lab_must(lab_initiate(&lab, one, 1, true, &offer), offer);
+    lab_must(lab_respond(&lab, &offer.message, NULL, &answer), answer);
+    lab_close(&lab);
+}
+
+Test(reload, a_key_shorter_than_the_policy_asks_is_refused)
+{
+    struct lab lab;
+    lab_open(&lab, LAB_SOFTHSM, NULL);
+    cr_assert_eq(
+        lab_reload(&lab, lab_policy_text(NULL, "  - {name: short, kind: psk}", "short"), &err),
+        MIKEYD_POLICY);
+    cr_assert_not_null(strstr(err.text, "128 bits"), "%s", err.text);
+    lab_close(&lab);
+}
+
+Test(reload, prf_derive_is_refused_on_a_token_that_cannot)
+{
+    struct lab lab;
+    lab_open(&lab, LAB_SOFTHSM, NULL);
+    cr_assert_eq(lab_reload(&lab, lab_policy_text("prf: derive", LEGACY, "legacy"), &err),
+                 MIKEYD_POLICY);
+    cr_assert_not_null(strstr(err.text, "prf: derive"), "%s", err.text);
+    lab_close(&lab);
+}
+
+Test(reload, tgk_derived_is_refused_in_words)
+{
+    struct lab lab;
+    lab_open(&lab, LAB_SOFTHSM, NULL);
+    if (lab_reload(&lab, lab_policy_text("tgk: derived", LEGACY, "legacy"), &err) == MIKEYD_OK) {
+        lab_refused(lab_initiate(&lab, one, 1, true, &got), got, MIKEYD_UNSUPPORTED);
+        cr_assert_not_null(strstr(got.err.text, "tgk: derived"), "%s", got.err.text);
+    }
+    lab_close(&lab);
+}
+
+Test(reload, wider_skew_does_not_bring_old_messages_back)
+{
+    struct lab lab;
+    static struct lab_bytes message;
+    lab_open(&lab, LAB_SOFTHSM, "clock_skew: 1s");
+    struct mikey_init init = lab_peer_offer();
+    init.t -= (uint64_t)3 << 32; /* 3 s old: outside the old skew, inside the new */
+    cr_assert_eq(lab_reload(&lab, lab_policy_text("clock_skew: 60s", LEGACY, "legacy"), &err),
+                 MIKEYD_OK, "%s", err.text);
+    lab_seal(&init, lab_psk, 32, &message);
+    lab_refused(lab_respond(&lab, &message, NULL, &got), got, MIKEYD_CLOCK_SKEW);
+    sleep(3); /* T beyond the old skew at the reload: the new one holds */
+    init.t = clock_ntp_now() + ((uint64_t)20 << 32);
+    lab_seal(&init, lab_psk, 32, &message);
+    lab_must(lab_respond(&lab, &message, NULL, &got), got);
+    lab_close(&lab);
+}
+
+Test(reload, a_rotation_refuses_no_call)
+{
+    struct lab lab;
+    static struct lab_bytes old_message;
+    lab_open(&lab, LAB_SOFTHSM, NULL);
+    /* Under way when the policy changes: an offer, and an exchange that waits for its reply. */
+    lab_must(lab_initiate(&lab, one, 1, true, &got), got);
+    old_message = got.message;
+    lab_must(lab_initiate(&lab, one, 1, true, &offer), offer);
+    lab_must(lab_respond(&lab, &offer.message, NULL, &answer), answer);
+    cr_assert_eq(lab_reload(&lab, lab_policy_text(NULL, SECOND_WITH_FIRST, "legacy"), &err),
+                 MIKEYD_OK, "%s", err.text);
+    lab_must(lab_confirm(&lab, &offer.ticket, &answer.message, &got), got);
+    lab_must(lab_respond(&lab, &old_message, NULL, &got), got);
+    /* New offers use the new generation: the old key alone no longer reads them. */
+    lab_must(lab_initiate(&lab, one, 1, true, &offer), offer);
+    lab_must(lab_respond(&lab, &offer.message, NULL, &answer), answer);
+    lab_must(lab_confirm(&lab, &offer.ticket, &answer.message, &got), got);
+    lab_must(lab_initiate(&lab, one, 1, true, &offer), offer);
+    cr_assert_eq(lab_reload(&lab, lab_policy_text(NULL, LEGACY, "legacy"), &err), MIKEYD_OK);
+    lab_refused(lab_respond(&lab, &offer.message, NULL, &got), got, MIKEYD_AUTH_FAILED);
+    cr_assert_eq(lab_audit_count(&lab, "legacy/2"), 4);
+    lab_close(&lab);
+}
+
+Test(reload, after_its_window_the_previous_generation_is_refused)
+{
+    struct lab lab;
+    static char keys[160], until[CLOCK_TEXT];
+    lab_open(&lab, LAB_SOFTHSM, NULL);
+    lab_must(lab_initiate(&lab, one, 1, true, &offer), offer);
+    lab_must(lab_respond(&lab, &offer.message, NULL, &answer), answer);
+    static struct lab_result late;
+    lab_must(lab_initiate(&lab, one, 1, true, &late), late);
+    clock_format_utc((clock_unix_now() + 1) * 1000, until);
+    (void)snprintf(keys, sizeof keys,
+                   "  - {name: legacy, kind: psk, generation: 2, previous: {generation: 1, until: "
+                   "%.19sZ}}",
+                   until);
+    cr_assert_eq(lab_reload(&lab, lab_policy_text(NULL, keys, "legacy"), &err), MIKEYD_OK, "%s",
+                 err.text);
+    sleep(3);
+    lab_refused(lab_respond(&lab, &late.message, NULL, &got), got, MIKEYD_AUTH_FAILED);
+    lab_refused(lab_confirm(&lab, &offer.ticket, &answer.message, &got), got, MIKEYD_POLICY);
+    lab_close(&lab);
+}
+
+Test(reload, at_most_two_keys_are_tried)
+{
+    struct lab lab;
+    struct token_facts before, after;
+    static struct lab_bytes forged;
+    lab_open_policy(&lab, LAB_SOFTHSM, lab_policy_text(NULL, SECOND_WITH_FIRST, "legacy"));
+    lab_must(lab_initiate(&lab, one, 1, true, &offer), offer);
+    forged = offer.message;
+    forged.data[forged.len - 1] ^= 1;
+    token_get_facts(lab.token, &before);
+    lab_refused(lab_respond(&lab, &forged, NULL, &got), got, MIKEYD_AUTH_FAILED);
+    token_get_facts(lab.token, &after);
+    cr_assert_eq(after.hmacs - before.hmacs, 2 * 7);
+    lab_close(&lab);
+}
+
+Test(reload, a_key_made_after_the_start_is_found)
+{
+    struct lab lab;
+    lab_open(&lab, LAB_SOFTHSM, NULL);
+    lab_import(&lab, TOKEN_PSK, "fresh", 1, lab_psk_2, 32);
+    cr_assert_eq(
+        lab_reload(&lab, lab_policy_text(NULL, "  - {name: fresh, kind: psk}", "fresh"), &err),
+        MIKEYD_OK, "%s", err.text);
+    lab_must(lab_initiate(&lab, one, 1, true, &offer), offer);
+    lab_must(lab_respond(&lab, &offer.message, NULL, &answer), answer);
+    lab_close(&lab);
+}

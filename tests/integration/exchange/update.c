@@ -1,0 +1,147 @@
+/* Updates of a bundle (RFC 3830 4.5). */
+#include <string.h>
+
+#include <criterion/criterion.h>
+
+#include "lab.h"
+
+TestSuite(update, .timeout = 60);
+
+static const struct exchange_stream one[] = {{.ssrc = 0x11223344}};
+static struct lab_result offer, answer, got;
+
+static void call(struct lab *lab)
+{
+    lab_must(lab_initiate(lab, one, 1, true, &offer), offer);
+    lab_must(lab_respond(lab, &offer.message, NULL, &answer), answer);
+    lab_must(lab_confirm(lab, &offer.ticket, &answer.message, &got), got);
+}
+
+/* An update from the state in got and answer, which then hold the new state. */
+static void update(struct lab *lab, const struct exchange_stream *streams, size_t count)
+{
+    static struct lab_bytes responder;
+    responder = answer.ticket;
+    lab_must(lab_update(lab, &got.ticket, streams, count, &offer), offer);
+    cr_assert_eq(offer.key_count, 0);
+    lab_must(lab_respond(lab, &offer.message, &responder, &answer), answer);
+    lab_must(lab_confirm(lab, &offer.ticket, &answer.message, &got), got);
+    cr_assert(lab_same_keys(&answer, &got));
+}
+
+Test(update, brings_new_keys_for_the_same_bundle)
+{
+    struct lab lab;
+    static struct lab_result before;
+    lab_open(&lab, LAB_SOFTHSM, "mki_bytes: 4");
+    call(&lab);
+    before = got;
+    update(&lab, NULL, 0);
+    cr_assert_eq(got.csb_id, before.csb_id);
+    cr_assert_eq(got.key_count, 1);
+    cr_assert_neq(memcmp(got.keys[0].value.key, before.keys[0].value.key, 32), 0);
+    cr_assert_neq(memcmp(got.mki[0], before.mki[0], 4), 0, "a new key has a new MKI");
+    static struct mikey_message m;
+    cr_assert_eq(mikey_parse(offer.message.data, offer.message.len, &m, NULL, NULL), MIKEYD_OK);
+    cr_assert(mikey_is_update(&m));
+    lab_close(&lab);
+}
+
+Test(update, appends_streams_and_keeps_the_order)
+{
+    struct lab lab;
+    lab_open(&lab, LAB_SOFTHSM, NULL);
+    call(&lab);
+    const struct exchange_stream more[] = {{.ssrc = 0}, {.ssrc = 9}};
+    update(&lab, more, 2);
+    cr_assert_eq(got.key_count, 3);
+    cr_assert_eq(got.keys[0].ssrc, 0x11223344);
+    cr_assert_neq(got.keys[1].ssrc, 0);
+    cr_assert_eq(got.keys[2].ssrc, 9);
+    update(&lab, NULL, 0);
+    cr_assert_eq(got.key_count, 3);
+    lab_close(&lab);
+}
+
+Test(update, follows_update)
+{
+    struct lab lab;
+    lab_open(&lab, LAB_SOFTHSM, NULL);
+    call(&lab);
+    for (int i = 0; i < 3; i++)
+        update(&lab, NULL, 0);
+    lab_close(&lab);
+}
+
+Test(update, needs_the_responders_ticket)
+{
+    struct lab lab;
+    lab_open(&lab, LAB_SOFTHSM, NULL);
+    call(&lab);
+    static struct lab_result refused;
+    lab_must(lab_update(&lab, &got.ticket, NULL, 0, &offer), offer);
+    lab_refused(lab_respond(&lab, &offer.message, NULL, &refused), refused, MIKEYD_TICKET_INVALID);
+    cr_assert_not_null(strstr(refused.err.text, "ticket"), "%s", refused.err.text);
+    lab_must(lab_respond(&lab, &offer.message, &answer.ticket, &refused), refused);
+    lab_close(&lab);
+}
+
+Test(update, needs_the_initiators_ticket)
+{
+    struct lab lab;
+    static const struct lab_bytes none;
+    lab_open(&lab, LAB_SOFTHSM, NULL);
+    lab_refused(lab_update(&lab, &none, NULL, 0, &got), got, MIKEYD_TICKET_INVALID);
+    lab_close(&lab);
+}
+
+Test(update, does_not_take_the_ticket_of_another_bundle)
+{
+    struct lab lab;
+    static struct lab_bytes other;
+    lab_open(&lab, LAB_SOFTHSM, NULL);
+    call(&lab);
+    other = answer.ticket;
+    call(&lab);
+    lab_must(lab_update(&lab, &got.ticket, NULL, 0, &offer), offer);
+    static struct lab_result refused;
+    lab_refused(lab_respond(&lab, &offer.message, &other, &refused), refused,
+                MIKEYD_TICKET_INVALID);
+    lab_close(&lab);
+}
+
+Test(update, is_answered_once)
+{
+    struct lab lab;
+    lab_open(&lab, LAB_SOFTHSM, NULL);
+    call(&lab);
+    static struct lab_bytes ticket;
+    ticket = answer.ticket;
+    lab_must(lab_update(&lab, &got.ticket, NULL, 0, &offer), offer);
+    lab_must(lab_respond(&lab, &offer.message, &ticket, &answer), answer);
+    lab_refused(lab_respond(&lab, &offer.message, &ticket, &got), got, MIKEYD_REPLAY);
+    lab_refused(lab_respond(&lab, &offer.message, &answer.ticket, &got), got, MIKEYD_REPLAY);
+    lab_close(&lab);
+}
+
+Test(update, a_new_bundle_takes_no_ticket)
+{
+    struct lab lab;
+    lab_open(&lab, LAB_SOFTHSM, NULL);
+    call(&lab);
+    static struct lab_result second;
+    lab_must(lab_initiate(&lab, one, 1, true, &second), second);
+    lab_refused(lab_respond(&lab, &second.message, &answer.ticket, &got), got,
+                MIKEYD_INVALID_ARGUMENT);
+    lab_close(&lab);
+}
+
+Test(update, outlives_the_process)
+{
+    struct lab lab;
+    lab_open(&lab, LAB_SOFTHSM, NULL);
+    call(&lab);
+    lab_restart(&lab);
+    update(&lab, NULL, 0);
+    lab_close(&lab);
+}
