@@ -1,0 +1,66 @@
+/*
+ * A laboratory for one test: a folder with a SoftHSM token, its keys, policy and configuration, and
+ * a real daemon on them. Everything fails the test by itself when it does not work.
+ */
+#ifndef TESTS_DAEMON_LAB_H
+#define TESTS_DAEMON_LAB_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#include <mikeyd/client.h>
+
+#define LAB_A "sip:a@lab.example"
+#define LAB_B "sip:b@lab.example"
+#define LAB_PATH 128
+
+struct lab {
+    char dir[LAB_PATH];
+    char config[LAB_PATH], policy[LAB_PATH], audit[LAB_PATH], socket[LAB_PATH], log[LAB_PATH],
+        pin[LAB_PATH];
+    char address[LAB_PATH + 8];
+    pid_t daemon; /* 0: none */
+};
+
+/* extra: lines added to mikeyd.yaml, or NULL. */
+void lab_make(struct lab *lab, const char *extra);
+/* Starts the daemon and waits until it answers. */
+void lab_start(struct lab *lab);
+/* Starts the daemon and waits for its end, which must come by itself: its exit status. */
+int lab_start_refused(struct lab *lab);
+/* Sends the signal and waits for the end; the status as of waitpid(). */
+int lab_stop(struct lab *lab, int signal);
+/* Ends what runs and removes the folder. */
+void lab_remove(struct lab *lab);
+
+/* Writes the policy with two nodes, both ways, and this user as the client of both; more: further
+ * lines. */
+void lab_write_policy(struct lab *lab, const char *more);
+void lab_write_file(const char *path, const char *text);
+/* The whole file, NUL-terminated; free() it. */
+char *lab_read_file(const char *path);
+/* True when the file holds the text within five seconds. */
+bool lab_file_gets(const char *path, const char *text);
+size_t lab_count_in_file(const char *path, const char *text);
+
+/* Runs a program of argv, NULL-terminated; its exit status. Output goes to DIR/out. */
+int lab_run(struct lab *lab, const char *const argv[]);
+/* mikeyctl audit verify on the audit log. */
+int lab_verify_audit(struct lab *lab);
+
+/* A client of the daemon. */
+mikeyd_client *lab_client(const struct lab *lab);
+/* A connection without libmikeyd. */
+int lab_connect(const struct lab *lab);
+/* Initiate, respond and confirm through the client, all of which must succeed with equal keys. */
+void lab_exchange(mikeyd_client *client);
+enum mikeyd_status lab_initiate(mikeyd_client *client, mikeyd_exchange **out);
+/* A packed, framed request: an initiate of LAB_A to LAB_B. Returns its length. */
+size_t lab_frame_initiate(uint64_t id, const char *on_behalf, uint8_t *out, size_t cap);
+size_t lab_frame_status(uint64_t id, uint8_t *out, size_t cap);
+/* Reads one response: its status, or -1 at the end of the connection, -2 after timeout_ms. */
+int lab_read_response(int fd, int timeout_ms, uint64_t *id);
+
+#endif

@@ -1,0 +1,268 @@
+/* Start, stop, reload, kill: what survives, what is refused. */
+#include <criterion/criterion.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "lab.h"
+
+static struct lab lab;
+
+static void make_lab(void)
+{
+    lab_make(&lab, NULL);
+}
+
+static void remove_lab(void)
+{
+    lab_remove(&lab);
+}
+
+TestSuite(life, .init = make_lab, .fini = remove_lab, .timeout = 120);
+
+Test(life, whole_exchange)
+{
+    lab_start(&lab);
+    mikeyd_client *client = lab_client(&lab);
+    lab_exchange(client);
+    mikeyd_client_close(client);
+    cr_assert_eq(lab_stop(&lab, SIGTERM), 0);
+    cr_assert_eq(lab_verify_audit(&lab), 0);
+    cr_assert_eq(access(lab.socket, F_OK), -1, "the socket is left behind");
+}
+
+/* ---- start ---- */
+
+Test(life, pin_file_that_others_can_read_is_refused)
+{
+    cr_assert_eq(chmod(lab.pin, 0644), 0);
+    cr_assert_eq(lab_start_refused(&lab), 1);
+    cr_assert(lab_file_gets(lab.log, "mode 0644"));
+    cr_assert_eq(lab_count_in_file(lab.log, "123456"), 0);
+}
+
+Test(life, second_daemon_on_the_same_files_is_refused)
+{
+    lab_start(&lab);
+    cr_assert_eq(lab_start_refused(&lab), 6);
+    mikeyd_client *client = lab_client(&lab);
+    lab_exchange(client);
+    mikeyd_client_close(client);
+}
+
+Test(life, socket_in_a_folder_of_everybody_is_refused)
+{
+    char folder[LAB_PATH + 8];
+    (void)snprintf(folder, sizeof folder, "%s/run", lab.dir);
+    cr_assert_eq(chmod(folder, 0777), 0);
+    cr_assert_eq(lab_start_refused(&lab), 6);
+    cr_assert(lab_file_gets(lab.log, "can be written by others"));
+}
+
+Test(life, file_in_place_of_the_socket_is_not_removed)
+{
+    lab_write_file(lab.socket, "precious");
+    cr_assert_eq(lab_start_refused(&lab), 6);
+    cr_assert_eq(lab_count_in_file(lab.socket, "precious"), 1);
+}
+
+Test(life, unknown_field_is_refused_with_its_place)
+{
+    char *text = lab_read_file(lab.config);
+    FILE *file = fopen(lab.config, "w");
+    cr_assert(file != NULL && fprintf(file, "%sworker: 3\n", text) > 0 && fclose(file) == 0);
+    free(text);
+    cr_assert_eq(lab_start_refused(&lab), 1);
+    cr_assert(lab_file_gets(lab.log, "worker: unknown field"));
+}
+
+Test(life, missing_key_is_refused_by_name)
+{
+    const char *const destroy[] = {
+        MIKEYCTL_PROGRAM, "--config", lab.config,     "key", "destroy", "--kind", "psk",
+        "--name",         "pbx",      "--generation", "1",   "--yes",   NULL};
+    cr_assert_eq(lab_run(&lab, destroy), 0);
+    cr_assert_eq(lab_start_refused(&lab), 4);
+    cr_assert(lab_file_gets(lab.log, "mikeyd/psk/pbx/1"));
+}
+
+Test(life, check_tells_and_serves_nothing)
+{
+    const char *const check[] = {MIKEYD_PROGRAM, "--config", lab.config, "--check", NULL};
+    cr_assert_eq(lab_run(&lab, check), 0);
+    cr_assert_eq(lab_count_in_file(lab.audit, "\"event\":\"start\""), 0);
+    cr_assert_eq(access(lab.socket, F_OK), -1);
+    lab_write_policy(&lab, "bogus: 1\n");
+    cr_assert_eq(lab_run(&lab, check), 1);
+    lab_write_policy(&lab, "");
+    cr_assert_eq(chmod(lab.pin, 0644), 0);
+    cr_assert_eq(lab_run(&lab, check), 1);
+}
+
+/* ---- stop ---- */
+
+Test(life, sigterm_finishes_what_is_in_flight)
+{
+    uint8_t frame[512];
+    lab_start(&lab);
+    int fd = lab_connect(&lab);
+    for (uint64_t id = 1; id <= 100; id++) {
+        size_t len = lab_frame_initiate(id, NULL, frame, sizeof frame);
+        cr_assert_eq(send(fd, frame, len, MSG_NOSIGNAL), (ssize_t)len);
+    }
+    /* The first answer: the others have been read, or wait in the socket. */
+    cr_assert_eq(lab_read_response(fd, 5000, NULL), MIKEYD_OK);
+    cr_assert_eq(kill(lab.daemon, SIGTERM), 0);
+    size_t answered = 1;
+    int status;
+    while ((status = lab_read_response(fd, 10000, NULL)) == MIKEYD_OK)
+        answered++;
+    cr_assert_eq(status, -1, "%d", status);
+    (void)close(fd);
+    cr_assert_eq(waitpid(lab.daemon, &status, 0), lab.daemon);
+    lab.daemon = 0;
+    cr_assert_eq(status, 0);
+    /* What was begun has its record, and what has its record was answered. */
+    cr_assert_eq(lab_count_in_file(lab.audit, "\"event\":\"initiate\""), answered);
+    cr_assert_eq(lab_count_in_file(lab.audit, "\"event\":\"stop\""), 1);
+    cr_assert_eq(lab_verify_audit(&lab), 0);
+}
+
+/* ---- reload ---- */
+
+static void reload_until(const char *audited)
+{
+    cr_assert_eq(kill(lab.daemon, SIGHUP), 0);
+    cr_assert(lab_file_gets(lab.audit, audited));
+}
+
+Test(life, bad_policy_never_replaces_the_good_one)
+{
+    lab_start(&lab);
+    lab_write_policy(&lab, "bogus: 1\n");
+    reload_until("\"event\":\"reload_refused\"");
+    cr_assert_eq(lab_count_in_file(lab.audit, "bogus: unknown field"), 1);
+    mikeyd_client *client = lab_client(&lab);
+    lab_exchange(client);
+    mikeyd_client_close(client);
+}
+
+Test(life, policy_with_a_missing_key_never_replaces_the_good_one)
+{
+    lab_start(&lab);
+    char *text = lab_read_file(lab.policy);
+    char *key = strstr(text, "name: pbx");
+    cr_assert_not_null(key);
+    memcpy(key, "name: pby", 9);
+    key = strstr(text, "key: pbx");
+    cr_assert_not_null(key);
+    memcpy(key, "key: pby", 8);
+    lab_write_file(lab.policy, text);
+    free(text);
+    reload_until("\"event\":\"reload_refused\"");
+    mikeyd_client *client = lab_client(&lab);
+    lab_exchange(client);
+    mikeyd_client_close(client);
+}
+
+Test(life, good_policy_takes_effect_at_once)
+{
+    lab_start(&lab);
+    mikeyd_client *client = lab_client(&lab);
+    lab_exchange(client);
+    char *text = lab_read_file(lab.policy);
+    char *may = strstr(text, "may: [initiate, respond]");
+    cr_assert_not_null(may);
+    memcpy(may, "may: [respond          ]", 24);
+    lab_write_file(lab.policy, text);
+    free(text);
+    reload_until("\"event\":\"reload\"");
+    mikeyd_exchange *exchange = NULL;
+    cr_assert_eq(lab_initiate(client, &exchange), MIKEYD_NOT_ENTITLED);
+    cr_assert_null(exchange);
+    mikeyd_client_close(client);
+}
+
+/* ---- kill and restart ---- */
+
+Test(life, restart_between_initiate_and_confirm)
+{
+    size_t message_len, reply_len, ticket_len;
+    mikeyd_exchange *initiated = NULL, *responded = NULL, *confirmed = NULL;
+    lab_start(&lab);
+    mikeyd_client *client = lab_client(&lab);
+    cr_assert_eq(lab_initiate(client, &initiated), MIKEYD_OK);
+    (void)lab_stop(&lab, SIGKILL);
+    lab_start(&lab);
+    const uint8_t *message = mikeyd_exchange_message(initiated, &message_len);
+    const struct mikeyd_answer answer = {
+        .as = LAB_B, .message = message, .message_len = message_len};
+    cr_assert_eq(mikeyd_respond(client, &answer, &responded), MIKEYD_OK, "%s",
+                 mikeyd_client_error(client));
+    const uint8_t *reply = mikeyd_exchange_message(responded, &reply_len);
+    const uint8_t *ticket = mikeyd_exchange_ticket(initiated, &ticket_len);
+    cr_assert_eq(mikeyd_confirm(client, ticket, ticket_len, reply, reply_len, &confirmed),
+                 MIKEYD_OK, "%s", mikeyd_client_error(client));
+    mikeyd_exchange_free(initiated);
+    mikeyd_exchange_free(responded);
+    mikeyd_exchange_free(confirmed);
+    mikeyd_client_close(client);
+}
+
+Test(life, nothing_accepted_is_accepted_again_after_kill_9)
+{
+    size_t message_len;
+    mikeyd_exchange *initiated = NULL, *responded = NULL;
+    lab_start(&lab);
+    mikeyd_client *client = lab_client(&lab);
+    cr_assert_eq(lab_initiate(client, &initiated), MIKEYD_OK);
+    const uint8_t *message = mikeyd_exchange_message(initiated, &message_len);
+    const struct mikeyd_answer answer = {
+        .as = LAB_B, .message = message, .message_len = message_len};
+    cr_assert_eq(mikeyd_respond(client, &answer, &responded), MIKEYD_OK);
+    mikeyd_exchange_free(responded);
+    responded = NULL;
+    (void)lab_stop(&lab, SIGKILL);
+    cr_assert_eq(lab_verify_audit(&lab), 0);
+    lab_start(&lab);
+    cr_assert_eq(mikeyd_respond(client, &answer, &responded), MIKEYD_REPLAY);
+    cr_assert_null(responded);
+    mikeyd_exchange_free(initiated);
+    mikeyd_client_close(client);
+    cr_assert_eq(lab_stop(&lab, SIGTERM), 0);
+    cr_assert_eq(lab_verify_audit(&lab), 0);
+}
+
+/* Kills under load, at different instants: what a client got has its record. */
+Test(life, kill_9_under_load_loses_no_record_of_what_was_released)
+{
+    uint8_t frame[512];
+    size_t answered = 0;
+    for (int round = 0; round < 8; round++) {
+        lab_start(&lab);
+        int fd = lab_connect(&lab);
+        for (uint64_t id = 1; id <= 200; id++) {
+            size_t len = lab_frame_initiate(id, NULL, frame, sizeof frame);
+            cr_assert_eq(send(fd, frame, len, MSG_NOSIGNAL), (ssize_t)len);
+        }
+        for (int i = 0; i < 3 + 11 * round; i++) {
+            cr_assert_eq(lab_read_response(fd, 5000, NULL), MIKEYD_OK);
+            answered++;
+        }
+        cr_assert_eq(kill(lab.daemon, SIGKILL), 0);
+        while (lab_read_response(fd, 5000, NULL) == MIKEYD_OK)
+            answered++;
+        (void)close(fd);
+        (void)waitpid(lab.daemon, NULL, 0);
+        lab.daemon = 0;
+    }
+    lab_start(&lab);
+    cr_assert_eq(lab_stop(&lab, SIGTERM), 0);
+    cr_assert_eq(lab_verify_audit(&lab), 0);
+    cr_assert_geq(lab_count_in_file(lab.audit, "\"event\":\"initiate\""), answered);
+}

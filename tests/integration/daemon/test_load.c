@@ -1,0 +1,121 @@
+/* Too many requests, and a disk that is full. */
+#include <criterion/criterion.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "lab.h"
+
+static struct lab lab;
+
+static void remove_lab(void)
+{
+    lab_remove(&lab);
+}
+
+TestSuite(load, .fini = remove_lab, .timeout = 120);
+
+struct tally {
+    size_t done;
+    size_t by_status[MIKEYD_STATUS_COUNT];
+};
+
+static void count(void *user, enum mikeyd_status status, mikeyd_exchange *exchange)
+{
+    struct tally *tally = user;
+    tally->done++;
+    tally->by_status[status]++;
+    mikeyd_exchange_free(exchange);
+}
+
+/* `requests` initiates, all in flight at once. */
+static struct tally burst(size_t requests)
+{
+    static const struct mikeyd_stream stream = {.ssrc = 0x11223344};
+    const struct mikeyd_offer offer = {
+        .from = LAB_A, .to = LAB_B, .streams = &stream, .stream_count = 1, .verify = true};
+    struct tally tally = {0};
+    mikeyd_client *client = lab_client(&lab);
+    for (size_t i = 0; i < requests; i++)
+        cr_assert_eq(mikeyd_submit_initiate(client, &offer, count, &tally), MIKEYD_OK);
+    const int64_t until = clock_monotonic_ms() + 30000;
+    while (tally.done < requests) {
+        cr_assert_lt(clock_monotonic_ms(), until, "%zu of %zu answered", tally.done, requests);
+        struct pollfd wait = {.fd = mikeyd_client_fd(client),
+                              .events = mikeyd_client_events(client)};
+        (void)poll(&wait, 1, 1000);
+        cr_assert_eq(mikeyd_client_dispatch(client), MIKEYD_OK);
+    }
+    mikeyd_client_close(client);
+    return tally;
+}
+
+Test(load, queue_that_is_full_says_so_and_serves_the_rest)
+{
+    lab_make(&lab, "workers: 1\nqueue: 4\n");
+    lab_start(&lab);
+    struct tally tally = burst(1000);
+    cr_assert_gt(tally.by_status[MIKEYD_OK], 0);
+    cr_assert_gt(tally.by_status[MIKEYD_OVERLOADED], 0);
+    cr_assert_eq(tally.by_status[MIKEYD_OK] + tally.by_status[MIKEYD_OVERLOADED], 1000);
+    /* Refusals are told to the auditor, too, though not one by one. */
+    cr_assert(lab_file_gets(lab.audit, "\"result\":\"OVERLOADED\""));
+    mikeyd_client *client = lab_client(&lab);
+    lab_exchange(client);
+    mikeyd_client_close(client);
+}
+
+Test(load, many_requests_on_one_connection_are_all_served)
+{
+    lab_make(&lab, NULL);
+    lab_start(&lab);
+    struct tally tally = burst(2000);
+    cr_assert_eq(tally.by_status[MIKEYD_OK], 2000);
+    cr_assert_eq(lab_stop(&lab, SIGTERM), 0);
+    cr_assert_eq(lab_count_in_file(lab.audit, "\"event\":\"initiate\""), 2000);
+    cr_assert_eq(lab_verify_audit(&lab), 0);
+}
+
+/* The daemon's own limit on the size of files stands for the full disk: the audit log is the
+ * largest file, so that it alone meets the limit. */
+static void limit_files(rlim_t bytes)
+{
+    struct rlimit limit;
+    cr_assert_eq(prlimit(lab.daemon, RLIMIT_FSIZE, NULL, &limit), 0);
+    limit.rlim_cur = bytes;
+    cr_assert_eq(prlimit(lab.daemon, RLIMIT_FSIZE, &limit, NULL), 0);
+}
+
+Test(load, full_disk_means_no_key_and_no_restart)
+{
+    struct stat info;
+    lab_make(&lab, NULL);
+    lab_start(&lab);
+    (void)burst(2000);
+    cr_assert_eq(stat(lab.audit, &info), 0);
+    limit_files((rlim_t)info.st_size + 10);
+    mikeyd_client *client = lab_client(&lab);
+    mikeyd_exchange *exchange = NULL;
+    for (int i = 0; i < 3; i++) {
+        cr_assert_eq(lab_initiate(client, &exchange), MIKEYD_AUDIT_DOWN, "%s",
+                     mikeyd_client_error(client));
+        cr_assert_null(exchange);
+    }
+    limit_files(RLIM_INFINITY);
+    enum mikeyd_status status = MIKEYD_AUDIT_DOWN;
+    for (int i = 0; i < 100 && status == MIKEYD_AUDIT_DOWN; i++) {
+        (void)usleep(100000);
+        status = lab_initiate(client, &exchange);
+        mikeyd_exchange_free(exchange);
+        exchange = NULL;
+    }
+    cr_assert_eq(status, MIKEYD_OK);
+    lab_exchange(client);
+    mikeyd_client_close(client);
+    cr_assert_eq(lab_stop(&lab, SIGTERM), 0);
+    cr_assert_eq(lab_verify_audit(&lab), 0);
+}
