@@ -31,7 +31,7 @@ struct provision_object {
 /* How an object comes to be. */
 struct provision_maker {
     const char *operation; /* "C_GenerateKey" */
-    CK_RV (*make)
+    CK_RV(*make)
     (struct token_session *session, CK_ATTRIBUTE *list, CK_ULONG count,
      const struct provision_maker *maker, CK_OBJECT_HANDLE *out);
     void *context;
@@ -109,6 +109,9 @@ struct provision_plan {
 enum mikeyd_status provision_plan_make(struct token_session *session,
                                        const struct provision_spec *spec, unsigned bits,
                                        struct provision_plan *out, struct error *err);
+/* Puts the true length into the labels (~BITS), for tokens that will not tell it. */
+enum mikeyd_status provision_plan_state_bits(struct provision_plan *plan,
+                                             const struct provision_spec *spec, struct error *err);
 /* Fills spec->result, if wanted. */
 void provision_plan_report(const struct provision_spec *spec, const struct provision_plan *plan,
                            unsigned omitted);

@@ -128,6 +128,24 @@ static enum mikeyd_status name_check_free(struct token_session *session,
     return status;
 }
 
+static enum mikeyd_status labels_fill(struct provision_plan *plan,
+                                      const struct provision_spec *spec, bool with_bits,
+                                      struct error *err)
+{
+    enum mikeyd_status status = MIKEYD_OK;
+    for (size_t i = 0; status == MIKEYD_OK && i < plan->blocks; i++) {
+        struct token_label label = {
+            .kind = spec->kind,
+            .generation = spec->generation,
+            .bits = with_bits ? plan->bits : 0,
+            .block = plan->blocks > 1 ? (unsigned)i + 1 : 0,
+        };
+        (void)snprintf(label.name, sizeof label.name, "%s", spec->name);
+        status = token_label_format(&label, plan->object[i].label, err);
+    }
+    return status;
+}
+
 static enum mikeyd_status objects_fill(const struct token *token, const struct provision_spec *spec,
                                        struct provision_plan *out, struct error *err)
 {
@@ -154,20 +172,16 @@ static enum mikeyd_status objects_fill(const struct token *token, const struct p
         memcpy(object->not_before, not_before, sizeof not_before);
         memcpy(object->not_after, not_after, sizeof not_after);
         usage_fill(token, object);
-        struct token_label label = {
-            .kind = spec->kind,
-            .generation = spec->generation,
-            .bits = out->padded ? out->bits : 0,
-            .block = out->blocks > 1 ? (unsigned)i + 1 : 0,
-        };
-        (void)snprintf(label.name, sizeof label.name, "%s", spec->name);
-        status = token_label_format(&label, object->label, err);
-        if (status != MIKEYD_OK)
-            return status;
         if (RAND_bytes(object->id, sizeof object->id) != 1)
             return error_set(err, MIKEYD_INTERNAL, "no random bytes for CKA_ID");
     }
-    return MIKEYD_OK;
+    return labels_fill(out, spec, out->padded, err);
+}
+
+enum mikeyd_status provision_plan_state_bits(struct provision_plan *plan,
+                                             const struct provision_spec *spec, struct error *err)
+{
+    return labels_fill(plan, spec, true, err);
 }
 
 enum mikeyd_status provision_plan_make(struct token_session *session,

@@ -137,6 +137,20 @@ static enum mikeyd_status temporary_object(struct provision_object *out, size_t 
     return MIKEYD_OK;
 }
 
+/* By its handle: SoftHSM's search still finds session objects that are gone. */
+static enum mikeyd_status temporary_destroy(struct token_session *session, CK_OBJECT_HANDLE handle,
+                                            struct error *err)
+{
+    enum mikeyd_status status = token_call_begin(session, "C_DestroyObject", err);
+    if (status != MIKEYD_OK)
+        return status;
+    CK_RV rv = session->token->f->C_DestroyObject(session->handle, handle);
+    if (rv != CKR_OK)
+        return token_call_failed(session, "C_DestroyObject", rv, err);
+    token_call_end(session);
+    return MIKEYD_OK;
+}
+
 /* Length of the wrapping of an object, 0 when this mechanism does not wrap it. In the bracket. */
 static size_t wrapped_len(struct token_session *session, CK_MECHANISM_TYPE type,
                           CK_OBJECT_HANDLE probe, CK_OBJECT_HANDLE object)
@@ -205,8 +219,10 @@ static enum mikeyd_status measure_arrival(struct token_session *session, struct 
     return MIKEYD_OK;
 }
 
+/* *told: the token knows the length by itself. */
 static enum mikeyd_status length_check(struct token_session *session, struct arrival *arrival,
-                                       CK_OBJECT_HANDLE handle, size_t expected, struct error *err)
+                                       CK_OBJECT_HANDLE handle, size_t expected, bool *told,
+                                       struct error *err)
 {
     enum mikeyd_status status = token_call_begin(session, "C_GetAttributeValue", err);
     if (status != MIKEYD_OK)
@@ -215,7 +231,8 @@ static enum mikeyd_status length_check(struct token_session *session, struct arr
     CK_ATTRIBUTE attribute = {CKA_VALUE_LEN, &len, sizeof len};
     CK_RV rv = session->token->f->C_GetAttributeValue(session->handle, handle, &attribute, 1);
     token_call_end(session);
-    if (rv == CKR_OK && len != 0) {
+    *told = rv == CKR_OK && len != 0;
+    if (*told) {
         if (len == expected)
             return MIKEYD_OK;
         return error_set(err, MIKEYD_INVALID_ARGUMENT,
@@ -239,6 +256,7 @@ static enum mikeyd_status unwrap_epsk_as_epskx(struct token_session *session,
     struct arrival arrival;
     CK_OBJECT_HANDLE handle = 0, made = 0;
     unsigned omitted = 0, ignored = 0;
+    bool told = false;
     struct secret SECRET_CLEANUP epskx = {0};
     if (spec->bits < PROVISION_BITS_MIN || spec->bits > PROVISION_BITS_MAX || spec->bits % 8 != 0)
         return error_set(err, MIKEYD_INVALID_ARGUMENT, "%u bits: an epsk has %u to %u", spec->bits,
@@ -255,19 +273,45 @@ static enum mikeyd_status unwrap_epsk_as_epskx(struct token_session *session,
     if (status != MIKEYD_OK)
         return status;
 
-    status = length_check(session, &arrival, handle, object.value_len, err);
+    status = length_check(session, &arrival, handle, object.value_len, &told, err);
     if (status == MIKEYD_OK)
         status = provision_extract_in_token(session, handle, epskx.data, err);
     if (status == MIKEYD_OK)
         status =
             provision_object_create(session, &plan.object[0], epskx.data, &made, &omitted, err);
-    enum mikeyd_status removed = provision_object_destroy(session, &object, err);
+    enum mikeyd_status removed = temporary_destroy(session, handle, err);
     if (status == MIKEYD_OK && removed != MIKEYD_OK) {
         provision_plan_undo(session, &plan, 1, err);
         return removed;
     }
     if (status == MIKEYD_OK)
         provision_plan_report(&stored, &plan, omitted);
+    return status;
+}
+
+/* All blocks, or none. *told: false when the token does not know the length of what arrived. */
+static enum mikeyd_status unwrap_blocks(struct token_session *session,
+                                        const struct provision_plan *plan,
+                                        const struct provision_wrapping *wrapping,
+                                        const struct provision_blob *blobs, unsigned *omitted,
+                                        bool *told, struct error *err)
+{
+    enum mikeyd_status status = MIKEYD_OK;
+    size_t made = 0;
+    while (status == MIKEYD_OK && made < plan->blocks) {
+        const struct provision_object *object = &plan->object[made];
+        struct arrival arrival;
+        CK_OBJECT_HANDLE handle = 0;
+        status = arrival_prepare(session, wrapping, &blobs[made], &arrival, err);
+        if (status == MIKEYD_OK)
+            status = arrival_unwrap(session, &arrival, object, &handle, omitted, err);
+        if (status != MIKEYD_OK)
+            break;
+        made++;
+        status = length_check(session, &arrival, handle, object->value_len, told, err);
+    }
+    if (status != MIKEYD_OK)
+        provision_plan_undo(session, plan, made, err);
     return status;
 }
 
@@ -297,22 +341,18 @@ enum mikeyd_status provision_unwrap(struct token_session *session,
                          plan.blocks, count);
 
     unsigned omitted = 0;
-    size_t made = 0;
-    while (status == MIKEYD_OK && made < plan.blocks) {
-        const struct provision_object *object = &plan.object[made];
-        struct arrival arrival;
-        CK_OBJECT_HANDLE handle = 0;
-        status = arrival_prepare(session, wrapping, &blobs[made], &arrival, err);
-        if (status == MIKEYD_OK)
-            status = arrival_unwrap(session, &arrival, object, &handle, &omitted, err);
-        if (status != MIKEYD_OK)
-            break;
-        made++;
-        status = length_check(session, &arrival, handle, object->value_len, err);
-    }
+    bool told = false;
+    status = unwrap_blocks(session, &plan, wrapping, blobs, &omitted, &told, err);
     if (status != MIKEYD_OK)
-        provision_plan_undo(session, &plan, made, err);
-    else
+        return status;
+    if (!told && !plan.padded) {
+        /* Then the label has to say the length, or nobody will ever know it again. */
+        provision_plan_undo(session, &plan, plan.blocks, err);
+        status = provision_plan_state_bits(&plan, spec, err);
+        if (status == MIKEYD_OK)
+            status = unwrap_blocks(session, &plan, wrapping, blobs, &omitted, &told, err);
+    }
+    if (status == MIKEYD_OK)
         provision_plan_report(spec, &plan, omitted);
     return status;
 }

@@ -5,6 +5,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "base/log.h"
 #include "base/secret.h"
 #include "mikeyctl/key.h"
 
@@ -43,6 +44,7 @@ enum mikeyd_status ceremony_open(const struct key_options *options, bool recorde
 {
     *out = (struct ceremony){.options = options};
     (void)snprintf(out->client, sizeof out->client, "ceremony uid %u", (unsigned)getuid());
+    log_open("mikeyctl", LOG_LEVEL_WARNING);
     enum mikeyd_status status = secret_heap_init(SECURE_HEAP, err);
     if (status == MIKEYD_OK)
         status = secret_process_harden(err);

@@ -169,6 +169,9 @@ static enum mikeyd_status derive_generation(struct ceremony *ceremony, const str
                          "main key %s/%u is refused for its attributes: key "
                          "check",
                          key->name, generation);
+    if (options->delete_main && !key->delete_main)
+        return error_set(err, MIKEYD_POLICY, "the policy does not say delete_main: true for key %s",
+                         key->name);
     derivation.pairs = json_array();
     status = pairs_each(ceremony, key, generation, derive_pair, &derivation, err);
     const bool delete_it = options->delete_main && !options->dry_run && derivation.source != NULL;
