@@ -19,9 +19,11 @@ static Mikeyd__Request *seen;
 static void script_remember(int fd, int number)
 {
     (void)number;
-    seen = peer_read(fd);
-    if (seen != NULL)
-        peer_send_exchange(fd, seen->id);
+    Mikeyd__Request *request = peer_read(fd);
+    if (request != NULL) {
+        seen = request;
+        peer_send_exchange(fd, request->id);
+    }
     peer_serve(fd, number);
 }
 
