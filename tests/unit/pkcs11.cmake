@@ -6,3 +6,6 @@ if(NOT TARGET mikeyd_token_fixture)
 endif()
 mikeyd_unit_test(test_pkcs11_label SOURCES pkcs11/label.c LIBS mikeyd_pkcs11)
 mikeyd_unit_test(test_pkcs11_open SOURCES pkcs11/open.c LIBS mikeyd_token_fixture)
+mikeyd_unit_test(test_pkcs11_hmac SOURCES pkcs11/hmac.c LIBS mikeyd_token_fixture)
+mikeyd_unit_test(test_pkcs11_derive SOURCES pkcs11/derive.c
+    LIBS mikeyd_token_fixture mikeyd_importer PkgConfig::JANSSON)

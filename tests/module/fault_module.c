@@ -1,0 +1,270 @@
+/*
+ * A PKCS#11 module that passes calls on to a real one (MIKEYD_FAULT_REAL) and fails as its plan
+ * says (fault_plan.h). Object handles are numbers of its own, so that it can make them change their
+ * meaning over a re-initialisation, as real tokens do.
+ */
+#include <dlfcn.h>
+#include <pthread.h>
+#include <stdlib.h>
+
+#include "fault_plan.h"
+
+#define HANDLES_MAX 65536
+
+static CK_FUNCTION_LIST *real;
+static CK_FUNCTION_LIST faulty;
+static CK_OBJECT_HANDLE handles[HANDLES_MAX];
+static CK_ULONG handle_count;
+static unsigned initialisations;
+static pthread_mutex_t handle_lock = PTHREAD_MUTEX_INITIALIZER;
+
+/* ---- handles: ours is an index, theirs the real module's */
+
+static CK_OBJECT_HANDLE ours(CK_OBJECT_HANDLE theirs)
+{
+    (void)pthread_mutex_lock(&handle_lock);
+    CK_ULONG i = 1;
+    while (i <= handle_count && handles[i] != theirs)
+        i++;
+    if (i > handle_count && i < HANDLES_MAX)
+        handles[handle_count = i] = theirs;
+    (void)pthread_mutex_unlock(&handle_lock);
+    return i;
+}
+
+static CK_OBJECT_HANDLE theirs(CK_OBJECT_HANDLE ours_handle)
+{
+    (void)pthread_mutex_lock(&handle_lock);
+    CK_OBJECT_HANDLE found =
+        ours_handle >= 1 && ours_handle <= handle_count ? handles[ours_handle] : CK_INVALID_HANDLE;
+    (void)pthread_mutex_unlock(&handle_lock);
+    return found;
+}
+
+/* ---- striking: true when *rv is to be returned instead of calling the real module */
+
+static bool strike(const char *function, CK_SESSION_HANDLE session, CK_RV *rv)
+{
+    const struct fault fault = fault_next(function);
+    CK_SESSION_INFO info;
+    switch (fault.action) {
+    case FAULT_RV:
+        *rv = fault.argument;
+        return true;
+    case FAULT_LOGOUT:
+        (void)real->C_Logout(session);
+        return false;
+    case FAULT_CLOSE_ALL:
+        if (real->C_GetSessionInfo(session, &info) == CKR_OK)
+            (void)real->C_CloseAllSessions(info.slotID);
+        return false;
+    case FAULT_FINALIZE:
+        (void)real->C_Finalize(NULL);
+        return false;
+    case FAULT_NONE:
+    case FAULT_DELAY:
+    case FAULT_HANG:
+        break;
+    }
+    return false;
+}
+
+/* ---- the functions mikeyd calls */
+
+static CK_RV f_initialize(void *args)
+{
+    CK_RV rv;
+    if (strike("C_Initialize", 0, &rv))
+        return rv;
+    (void)pthread_mutex_lock(&handle_lock);
+    handle_count = 0;
+    initialisations++;
+    (void)pthread_mutex_unlock(&handle_lock);
+    return real->C_Initialize(args);
+}
+
+static CK_RV f_finalize(void *reserved)
+{
+    CK_RV rv;
+    return strike("C_Finalize", 0, &rv) ? rv : real->C_Finalize(reserved);
+}
+
+static CK_RV f_get_slot_list(CK_BBOOL present, CK_SLOT_ID *slots, CK_ULONG *count)
+{
+    CK_RV rv;
+    return strike("C_GetSlotList", 0, &rv) ? rv : real->C_GetSlotList(present, slots, count);
+}
+
+static CK_RV f_get_token_info(CK_SLOT_ID slot, CK_TOKEN_INFO *info)
+{
+    CK_RV rv;
+    return strike("C_GetTokenInfo", 0, &rv) ? rv : real->C_GetTokenInfo(slot, info);
+}
+
+static CK_RV f_open_session(CK_SLOT_ID slot, CK_FLAGS flags, void *application, CK_NOTIFY notify,
+                            CK_SESSION_HANDLE *session)
+{
+    CK_RV rv;
+    return strike("C_OpenSession", 0, &rv)
+               ? rv
+               : real->C_OpenSession(slot, flags, application, notify, session);
+}
+
+static CK_RV f_get_session_info(CK_SESSION_HANDLE session, CK_SESSION_INFO *info)
+{
+    CK_RV rv;
+    return strike("C_GetSessionInfo", session, &rv) ? rv : real->C_GetSessionInfo(session, info);
+}
+
+static CK_RV f_login(CK_SESSION_HANDLE session, CK_USER_TYPE user, CK_UTF8CHAR *pin, CK_ULONG len)
+{
+    CK_RV rv;
+    return strike("C_Login", session, &rv) ? rv : real->C_Login(session, user, pin, len);
+}
+
+static CK_RV f_find_objects_init(CK_SESSION_HANDLE session, CK_ATTRIBUTE *at, CK_ULONG count)
+{
+    CK_RV rv;
+    return strike("C_FindObjectsInit", session, &rv) ? rv
+                                                     : real->C_FindObjectsInit(session, at, count);
+}
+
+/* Every second initialisation numbers the objects from the other end. */
+static CK_RV f_find_objects(CK_SESSION_HANDLE session, CK_OBJECT_HANDLE *out, CK_ULONG max,
+                            CK_ULONG *count)
+{
+    CK_RV rv;
+    if (strike("C_FindObjects", session, &rv))
+        return rv;
+    rv = real->C_FindObjects(session, out, max, count);
+    if (rv != CKR_OK)
+        return rv;
+    const bool backwards = fault_shuffles() && initialisations % 2 == 0;
+    for (CK_ULONG i = 0; i < *count; i++) {
+        CK_OBJECT_HANDLE *one = backwards ? &out[*count - 1 - i] : &out[i];
+        *one = ours(*one);
+    }
+    return rv;
+}
+
+static CK_RV f_get_attribute_value(CK_SESSION_HANDLE session, CK_OBJECT_HANDLE object,
+                                   CK_ATTRIBUTE *at, CK_ULONG count)
+{
+    CK_RV rv;
+    return strike("C_GetAttributeValue", session, &rv)
+               ? rv
+               : real->C_GetAttributeValue(session, theirs(object), at, count);
+}
+
+static CK_RV f_sign_init(CK_SESSION_HANDLE session, CK_MECHANISM *mechanism, CK_OBJECT_HANDLE key)
+{
+    CK_RV rv;
+    return strike("C_SignInit", session, &rv) ? rv
+                                              : real->C_SignInit(session, mechanism, theirs(key));
+}
+
+static CK_RV f_sign(CK_SESSION_HANDLE session, CK_BYTE *data, CK_ULONG len, CK_BYTE *tag,
+                    CK_ULONG *tag_len)
+{
+    CK_RV rv;
+    return strike("C_Sign", session, &rv) ? rv : real->C_Sign(session, data, len, tag, tag_len);
+}
+
+static CK_RV f_create_object(CK_SESSION_HANDLE session, CK_ATTRIBUTE *at, CK_ULONG count,
+                             CK_OBJECT_HANDLE *object)
+{
+    CK_RV rv;
+    if (strike("C_CreateObject", session, &rv))
+        return rv;
+    rv = real->C_CreateObject(session, at, count, object);
+    if (rv == CKR_OK)
+        *object = ours(*object);
+    return rv;
+}
+
+static CK_RV f_copy_object(CK_SESSION_HANDLE session, CK_OBJECT_HANDLE object, CK_ATTRIBUTE *at,
+                           CK_ULONG count, CK_OBJECT_HANDLE *copy)
+{
+    CK_RV rv;
+    if (strike("C_CopyObject", session, &rv))
+        return rv;
+    rv = real->C_CopyObject(session, theirs(object), at, count, copy);
+    if (rv == CKR_OK)
+        *copy = ours(*copy);
+    return rv;
+}
+
+/* The slot of a destroyed object is free: real tokens give its number to the next one. */
+static CK_RV f_destroy_object(CK_SESSION_HANDLE session, CK_OBJECT_HANDLE object)
+{
+    CK_RV rv;
+    if (strike("C_DestroyObject", session, &rv))
+        return rv;
+    rv = real->C_DestroyObject(session, theirs(object));
+    (void)pthread_mutex_lock(&handle_lock);
+    if (rv == CKR_OK && object == handle_count)
+        handle_count--;
+    (void)pthread_mutex_unlock(&handle_lock);
+    return rv;
+}
+
+static CK_RV f_derive_key(CK_SESSION_HANDLE session, CK_MECHANISM *mechanism, CK_OBJECT_HANDLE base,
+                          CK_ATTRIBUTE *at, CK_ULONG count, CK_OBJECT_HANDLE *key)
+{
+    CK_RV rv;
+    if (strike("C_DeriveKey", session, &rv))
+        return rv;
+    rv = real->C_DeriveKey(session, mechanism, theirs(base), at, count, key);
+    if (rv == CKR_OK)
+        *key = ours(*key);
+    return rv;
+}
+
+static CK_RV f_encrypt_init(CK_SESSION_HANDLE session, CK_MECHANISM *mechanism,
+                            CK_OBJECT_HANDLE key)
+{
+    CK_RV rv;
+    return strike("C_EncryptInit", session, &rv)
+               ? rv
+               : real->C_EncryptInit(session, mechanism, theirs(key));
+}
+
+/* ---- the module */
+
+static bool load_real(void)
+{
+    const char *path = getenv("MIKEYD_FAULT_REAL");
+    void *library = path == NULL ? NULL : dlopen(path, RTLD_NOW | RTLD_LOCAL | RTLD_NODELETE);
+    CK_C_GetFunctionList get_list = NULL;
+    if (library == NULL)
+        return false;
+    *(void **)&get_list = dlsym(library, "C_GetFunctionList");
+    return get_list != NULL && get_list(&real) == CKR_OK;
+}
+
+__attribute__((visibility("default"))) CK_RV C_GetFunctionList(CK_FUNCTION_LIST **list)
+{
+    if (real == NULL && !load_real())
+        return CKR_GENERAL_ERROR;
+    faulty = *real;
+    faulty.C_Initialize = f_initialize;
+    faulty.C_Finalize = f_finalize;
+    faulty.C_GetFunctionList = C_GetFunctionList;
+    faulty.C_GetSlotList = f_get_slot_list;
+    faulty.C_GetTokenInfo = f_get_token_info;
+    faulty.C_OpenSession = f_open_session;
+    faulty.C_GetSessionInfo = f_get_session_info;
+    faulty.C_Login = f_login;
+    faulty.C_FindObjectsInit = f_find_objects_init;
+    faulty.C_FindObjects = f_find_objects;
+    faulty.C_GetAttributeValue = f_get_attribute_value;
+    faulty.C_SignInit = f_sign_init;
+    faulty.C_Sign = f_sign;
+    faulty.C_CreateObject = f_create_object;
+    faulty.C_CopyObject = f_copy_object;
+    faulty.C_DestroyObject = f_destroy_object;
+    faulty.C_DeriveKey = f_derive_key;
+    faulty.C_EncryptInit = f_encrypt_init;
+    *list = &faulty;
+    return CKR_OK;
+}

@@ -1,0 +1,46 @@
+/*
+ * What the fault module shall do, and when. The plan is a text file named by MIKEYD_FAULT_PLAN,
+ * read again whenever it has changed; counting of calls starts anew then. Lines:
+ *
+ *     FUNCTION N ACTION [ARGUMENT]      N: the n-th call of that function; N+: that and all later
+ *
+ *     rv 0x30        returns that CKR without calling the real module
+ *     delay 250      waits so many milliseconds, then calls it
+ *     hang           waits until the plan changes, then calls it
+ *     logout         C_Logout in the real module first, as another process's reset would
+ *     closeall       C_CloseAllSessions first
+ *     finalize       C_Finalize first
+ *     shuffle        (any function, N ignored) object handles are numbered anew in another order
+ *                    after each C_Initialize, so that old handles name other objects
+ *
+ * Lines that start with # are comments. A plan that cannot be read does nothing.
+ */
+#ifndef TESTS_MODULE_FAULT_PLAN_H
+#define TESTS_MODULE_FAULT_PLAN_H
+
+#include <stdbool.h>
+
+#include <p11-kit/pkcs11.h>
+
+enum fault_action {
+    FAULT_NONE,
+    FAULT_RV,
+    FAULT_DELAY,
+    FAULT_HANG,
+    FAULT_LOGOUT,
+    FAULT_CLOSE_ALL,
+    FAULT_FINALIZE
+};
+
+struct fault {
+    enum fault_action action;
+    unsigned long argument;
+};
+
+/* Counts this call and says what the plan has for it. FAULT_DELAY and FAULT_HANG are over when it
+ * returns. Any thread. */
+struct fault fault_next(const char *function);
+/* The plan asks for handles that change their meaning. */
+bool fault_shuffles(void);
+
+#endif
