@@ -160,6 +160,7 @@ bool audit_report_write(const struct audit_report *report, const struct audit_re
     report_write_refusals(out, report);
     report_write_outages(out, report);
     report_write_events(out, report);
+    report_write_requirements(out, input);
     html_markup(out, "</main>\n<footer class=\"page\">mikeyd " MIKEYD_VERSION
                      " &middot; times are UTC &middot; made from the log alone: what is not in it "
                      "is not here</footer>\n</body>\n</html>\n");

@@ -36,7 +36,7 @@ static const char rules[] =
     ".page{max-width:1000px;margin:0 auto;padding:0 28px}\n"
     "main{padding:26px 0 46px}\n"
     "section{margin:0 0 40px}\n"
-    "h2{font-size:20px;line-height:1.3;font-weight:600;margin:0 0 4px;padding-top:16px;"
+    "h2{font-size:20px;line-height:1.3;font-weight:600;margin:0 0 10px;padding-top:16px;"
     "border-top:2px solid var(--head)}\n"
     "h3{font-size:15px;font-weight:600;margin:24px 0 8px}\n"
     "p{margin:0 0 12px;max-width:74ch}\n"

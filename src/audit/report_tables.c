@@ -51,6 +51,16 @@ static void write_policies_in_force(FILE *out, const struct audit_report *report
     html_markup(out, "</tbody></table>\n");
 }
 
+/* "policies/carrier.yaml:14 ..." is said of "policies/carrier.yaml", which stands above the table.
+ */
+static size_t folder_len(const json_t *finding, const json_t *policy)
+{
+    const char *file = text_of(policy, "policy");
+    const char *slash = strrchr(file, '/');
+    size_t len = slash == NULL ? 0 : (size_t)(slash - file) + 1;
+    return strncmp(text_of(finding, "where"), file, len) == 0 ? len : 0;
+}
+
 static void write_findings(FILE *out, const json_t *policy)
 {
     const json_t *findings = json_object_get(policy, "findings");
@@ -70,36 +80,8 @@ static void write_findings(FILE *out, const json_t *policy)
         tag(out, severity_class(severity), severity);
         html_markup(out, "</td>");
         html_cell(out, "t", text_of(finding, "rule"));
-        html_cell(out, NULL, text_of(finding, "where"));
+        html_cell(out, NULL, text_of(finding, "where") + folder_len(finding, policy));
         html_cell(out, NULL, text_of(finding, "text"));
-        html_markup(out, "</tr>\n");
-    }
-    html_markup(out, "</tbody></table>\n");
-}
-
-static void write_requirements(FILE *out, const json_t *policy)
-{
-    const json_t *rules = json_object_get(policy, "rules");
-    size_t index;
-    json_t *rule;
-    if (json_array_size(rules) == 0)
-        return;
-    html_markup(out, "<h3>Requirements of RFC 9257 and RFC 3830, one by one</h3>\n<table><thead>"
-                     "<tr><th>Requirement</th><th>Strength</th><th>Status</th><th>How</th></tr>"
-                     "</thead><tbody>\n");
-    json_array_foreach(rules, index, rule)
-    {
-        const char *status = text_of(rule, "status");
-        html_markup(out, "<tr><td>");
-        html_text(out, text_of(rule, "requirement"));
-        html_markup(out, " <span class=\"soft\">");
-        html_text(out, text_of(rule, "section"));
-        html_markup(out, "</span></td>");
-        html_cell(out, NULL, text_of(rule, "strength"));
-        html_markup(out, "<td>");
-        tag(out, strcmp(status, "enforced") == 0 ? "good" : "plain", status);
-        html_markup(out, "</td>");
-        html_cell(out, NULL, text_of(rule, "reason"));
         html_markup(out, "</tr>\n");
     }
     html_markup(out, "</tbody></table>\n");
@@ -122,8 +104,36 @@ void report_write_policy(FILE *out, const struct audit_report *report,
     html_text(out, sha256);
     html_markup(out, "</p>\n");
     write_findings(out, input->policy);
-    write_requirements(out, input->policy);
     html_markup(out, "</section>\n");
+}
+
+void report_write_requirements(FILE *out, const struct audit_report_input *input)
+{
+    const json_t *rules = json_object_get(input->policy, "rules");
+    size_t index;
+    json_t *rule;
+    if (json_array_size(rules) == 0)
+        return;
+    html_markup(
+        out, "<section><h2>Requirements of RFC 9257 and RFC 3830, one by one</h2>\n<table><thead>"
+             "<tr><th>Requirement</th><th>Strength</th><th>Status</th><th>How</th></tr>"
+             "</thead><tbody>\n");
+    json_array_foreach(rules, index, rule)
+    {
+        const char *status = text_of(rule, "status");
+        html_markup(out, "<tr><td>");
+        html_text(out, text_of(rule, "requirement"));
+        html_markup(out, " <span class=\"soft\">");
+        html_text(out, text_of(rule, "section"));
+        html_markup(out, "</span></td>");
+        html_cell(out, "t", text_of(rule, "strength"));
+        html_markup(out, "<td>");
+        tag(out, strcmp(status, "enforced") == 0 ? "good" : "plain", status);
+        html_markup(out, "</td>");
+        html_cell(out, NULL, text_of(rule, "reason"));
+        html_markup(out, "</tr>\n");
+    }
+    html_markup(out, "</tbody></table>\n</section>\n");
 }
 
 /* ---- keys ---- */
