@@ -85,6 +85,25 @@ static void *run(void *argument)
     return NULL;
 }
 
+/* A pre-shared or pair key of the token itself, where the daemon works on those. */
+static CK_OBJECT_HANDLE token_key(struct floor *fl, CK_SESSION_HANDLE session)
+{
+    CK_OBJECT_CLASS class = CKO_SECRET_KEY;
+    CK_BBOOL yes = CK_TRUE;
+    CK_ATTRIBUTE template[] = {{CKA_CLASS, &class, sizeof class},
+                               {CKA_TOKEN, &yes, sizeof yes},
+                               {CKA_SIGN, &yes, sizeof yes}};
+    CK_OBJECT_HANDLE object = 0;
+    CK_ULONG found = 0;
+    CK_RV rv = fl->f->C_FindObjectsInit(session, template, sizeof template / sizeof template[0]);
+    if (rv == CKR_OK)
+        rv = fl->f->C_FindObjects(session, &object, 1, &found);
+    (void)fl->f->C_FindObjectsFinal(session);
+    if (rv != CKR_OK || found != 1)
+        fl->failed = rv != CKR_OK ? rv : CKR_KEY_HANDLE_INVALID;
+    return object;
+}
+
 static enum mikeyd_status find_slot(struct floor *fl, const char *uri_text, struct error *err)
 {
     P11KitUri *uri = p11_kit_uri_new();
@@ -149,7 +168,7 @@ enum mikeyd_status floor_measure(const struct token_config *config, const struct
         unsigned threads = config->sessions == 0 ? 1 : config->sessions;
         pthread_t *thread = calloc(threads, sizeof *thread);
         unsigned started = 0;
-        fl.psk = session_key(&fl, session, 32);
+        fl.psk = mix->session_copies ? session_key(&fl, session, 32) : token_key(&fl, session);
         fl.per_thread = (count + threads - 1) / threads;
         int64_t begin = clock_monotonic_us();
         while (thread != NULL && started < threads &&

@@ -14,10 +14,12 @@ struct floor_mix {
     unsigned hmacs; /* HMACs under the pre-shared key */
     unsigned macs; /* message MACs: an HMAC under a key that has to become a session object first */
     unsigned hash_bytes; /* 20: SHA-1, 32: SHA-256 */
+    bool session_copies; /* keys are session objects, as the daemon's hot copies; else token objects
+                          */
 };
 
 /*
- * Opens the token of config with the bare module (PIN from its file), makes one session key, and
+ * Opens the token of config with the bare module (PIN from its file), takes or makes one key, and
  * runs `count` messages of this mix on config->sessions threads. *per_second: messages a second.
  */
 enum mikeyd_status floor_measure(const struct token_config *config, const struct floor_mix *mix,
