@@ -47,7 +47,7 @@ Test(yaml, names_the_line_of_a_syntax_error)
 {
     refuses("a: 1\nb: ]\nc: 2\n", "f:2: did not find expected node content");
     refuses("a: 1\nb: [1,\nc: 2\n", "f:4: did not find expected ',' or ']'"); /* at the end */
-    refuses("a: 1\n\tb: 2\n", "f:2: found character that cannot start any token");
+    refuses("a: 1\n\tb: 2\n", "f:2: found a tab character that violates indentation");
 }
 
 Test(yaml, refuses_nesting_without_end)
