@@ -1,5 +1,5 @@
-foreach(area kats)
+foreach(area kats derivation damage peers samples)
     mikeyd_unit_test(test_mikey_${area}
                      SOURCES mikey/test_${area}.c mikey/support.c
-                     LIBS mikeyd_mikey PkgConfig::JANSSON)
+                     LIBS mikeyd_dissect mikeyd_mikey PkgConfig::JANSSON)
 endforeach()
