@@ -84,17 +84,29 @@ static enum mikeyd_status inventory_open(const struct token_config *config,
 /* ---- output ------------------------------------------------------------------------------------
  */
 
-static void print_findings(const struct policy *policy, const struct policy_findings *findings)
+/* Prints those of one severity; returns how many. */
+static size_t print_severity(const struct policy_findings *findings, enum policy_severity severity)
 {
-    size_t count[POLICY_ERROR + 1] = {0};
+    size_t count = 0;
     for (size_t i = 0; i < findings->count; i++) {
         const struct policy_finding *finding = &findings->list[i];
-        count[finding->severity]++;
-        (void)printf("%-7s  %s  [%s]\n         %s\n", policy_severity_name(finding->severity),
+        if (finding->severity != severity)
+            continue;
+        (void)printf("%-7s  %s  [%s]\n         %s\n", policy_severity_name(severity),
                      finding->where, finding->rule, finding->text);
+        count++;
     }
-    (void)printf("%zu errors, %zu warnings, %zu notes; sha256 %s\n", count[POLICY_ERROR],
-                 count[POLICY_WARNING], count[POLICY_NOTE], policy_sha256(policy));
+    return count;
+}
+
+/* Worst first. */
+static void print_findings(const struct policy *policy, const struct policy_findings *findings)
+{
+    size_t errors = print_severity(findings, POLICY_ERROR);
+    size_t warnings = print_severity(findings, POLICY_WARNING);
+    size_t notes = print_severity(findings, POLICY_NOTE);
+    (void)printf("errors: %zu, warnings: %zu, notes: %zu; sha256 %s\n", errors, warnings, notes,
+                 policy_sha256(policy));
 }
 
 static void print_coverage(void)
