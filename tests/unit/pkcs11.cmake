@@ -9,3 +9,20 @@ mikeyd_unit_test(test_pkcs11_open SOURCES pkcs11/open.c LIBS mikeyd_token_fixtur
 mikeyd_unit_test(test_pkcs11_hmac SOURCES pkcs11/hmac.c LIBS mikeyd_token_fixture)
 mikeyd_unit_test(test_pkcs11_derive SOURCES pkcs11/derive.c
     LIBS mikeyd_token_fixture mikeyd_importer PkgConfig::JANSSON)
+mikeyd_unit_test(test_provision SOURCES pkcs11/test_provision.c pkcs11/provision_support.c
+    LIBS mikeyd_token_fixture)
+mikeyd_unit_test(test_provision_faults
+    SOURCES pkcs11/test_provision_faults.c pkcs11/provision_support.c LIBS mikeyd_token_fixture)
+if(NOT TARGET mikeyd_fault_module)
+    add_library(mikeyd_fault_module MODULE
+        ${PROJECT_SOURCE_DIR}/tests/module/fault_module.c
+        ${PROJECT_SOURCE_DIR}/tests/module/fault_plan.c)
+    target_link_libraries(mikeyd_fault_module PRIVATE mikeyd_build PkgConfig::P11KIT
+        Threads::Threads ${CMAKE_DL_LIBS})
+endif()
+foreach(name recover threads)
+    mikeyd_unit_test(test_pkcs11_${name} SOURCES pkcs11/${name}.c LIBS mikeyd_token_fixture)
+    target_compile_definitions(test_pkcs11_${name}
+        PRIVATE FAULT_MODULE="$<TARGET_FILE:mikeyd_fault_module>")
+    add_dependencies(test_pkcs11_${name} mikeyd_fault_module)
+endforeach()
