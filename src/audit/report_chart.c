@@ -20,18 +20,17 @@ void report_day_text(int64_t day, char out[16])
         out[0] = '\0';
 }
 
-/* The next 1, 2 or 5 times a power of ten: what people like on an axis. */
+/* The next even digit times a power of ten, so that the line half-way up is a whole number too. */
 static uint64_t round_up(uint64_t value)
 {
-    static const uint64_t steps[] = {1, 2, 5, 10};
     uint64_t power = 1;
-    if (value < 4)
+    if (value <= 4)
         return 4;
-    while (power <= UINT64_MAX / 100 && power * 10 <= value)
+    while (power <= UINT64_MAX / 100 && power * 10 < value)
         power *= 10;
-    for (size_t i = 0; i < 4; i++) {
-        if (steps[i] * power >= value)
-            return steps[i] * power;
+    for (uint64_t digit = 2; digit <= 10; digit += 2) {
+        if (digit * power >= value)
+            return digit * power;
     }
     return value;
 }

@@ -67,7 +67,7 @@ static const char rules[] =
     ".tag.good{background:var(--good-wash)}\n.tag.bad{background:var(--bad-wash)}\n"
     ".tag.warn{background:var(--warn-wash)}\n"
     ".tag.plain{background:var(--wash);color:var(--soft)}\n"
-    ".pairs{display:grid;grid-template-columns:1fr 1fr;gap:14px 22px}\n"
+    ".pairs{display:grid;grid-template-columns:1fr 1fr;gap:14px 22px;margin:0 0 14px}\n"
     ".pair{border:1px solid var(--line);border-radius:4px;padding:12px 14px 8px;"
     "break-inside:avoid;min-width:0}\n"
     ".pair h4{margin:0;font-size:13.5px;line-height:1.4;font-weight:600;overflow-wrap:anywhere}\n"

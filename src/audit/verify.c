@@ -227,14 +227,14 @@ enum mikeyd_status audit_verify(const struct audit_verify_options *options,
     return status;
 }
 
-enum mikeyd_status audit_verify_stream(FILE *stream, struct audit_verdict *verdict,
-                                       struct error *err)
+enum mikeyd_status audit_verify_stream(const struct audit_verify_options *options, FILE *stream,
+                                       struct audit_verdict *verdict, struct error *err)
 {
-    static const struct audit_verify_options options = {0};
-    struct audit_verifier v = {.options = &options, .verdict = verdict, .file = "(stream)"};
+    struct audit_verifier v = {.options = options, .verdict = verdict, .file = "(stream)"};
     enum mikeyd_status status = prepare(&v, err);
     if (status == MIKEYD_OK) {
         read_stream(&v, stream);
+        verdict->file_count = 1;
         check_end(&v, false);
         status = conclude(&v, err);
     }

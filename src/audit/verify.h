@@ -77,8 +77,8 @@ struct audit_verdict {
 enum mikeyd_status audit_verify(const struct audit_verify_options *options,
                                 struct audit_verdict *verdict, struct error *err);
 
-/* One stream as a whole log; public_keys as PEM text. For tests that have no files. */
-enum mikeyd_status audit_verify_stream(FILE *stream, struct audit_verdict *verdict,
-                                       struct error *err);
+/* One stream as a whole log; options->files are not looked at. */
+enum mikeyd_status audit_verify_stream(const struct audit_verify_options *options, FILE *stream,
+                                       struct audit_verdict *verdict, struct error *err);
 
 #endif
