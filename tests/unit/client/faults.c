@@ -344,7 +344,7 @@ Test(client_faults, answer_that_comes_byte_by_byte)
     peer_stop(&peer);
 }
 
-/* Serves one request a connection, then hangs up. */
+/* Serves one request a connection, and hangs up when its answer has been read. */
 static void one_each(int fd, int number)
 {
     (void)number;
@@ -353,6 +353,7 @@ static void one_each(int fd, int number)
         return;
     peer_send_exchange(fd, request->id);
     mikeyd__request__free_unpacked(request, NULL);
+    (void)usleep(10000);
 }
 
 Test(client_faults, daemon_that_restarted_meanwhile_is_found_again_by_the_next_call)
@@ -362,7 +363,7 @@ Test(client_faults, daemon_that_restarted_meanwhile_is_found_again_by_the_next_c
     mikeyd_client *client = peer_connect(&peer);
     for (int i = 0; i < 5; i++) {
         cr_expect_eq(call_once(client), MIKEYD_OK, "%s", mikeyd_client_error(client));
-        (void)usleep(20000); /* let it hang up */
+        (void)usleep(40000); /* let it hang up */
     }
     mikeyd_client_close(client);
     peer_stop(&peer);

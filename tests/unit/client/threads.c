@@ -89,6 +89,71 @@ Test(client_threads, eight_threads_share_a_connection, .timeout = 60)
 
 static atomic_int requests_seen;
 
+/* Answers the first request when the second is there, and the second long after. */
+static void one_after_the_other(int fd, int number)
+{
+    (void)number;
+    Mikeyd__Request *requests[2];
+    for (int i = 0; i < 2; i++) {
+        requests[i] = peer_read(fd);
+        if (requests[i] == NULL)
+            return;
+        atomic_fetch_add(&requests_seen, 1);
+    }
+    for (int i = 0; i < 2; i++) {
+        (void)usleep(50000);
+        peer_send_exchange(fd, requests[i]->id);
+        mikeyd__request__free_unpacked(requests[i], NULL);
+    }
+}
+
+Test(client_threads, a_thread_that_has_its_answer_leaves_the_reading_to_another, .timeout = 20)
+{
+    struct peer peer;
+    peer_start(&peer, one_after_the_other);
+    mikeyd_client *client = peer_connect(&peer);
+    mikeyd_client_set_timeout(client, 1000);
+    for (int i = 0; i < 2; i++) {
+        workers[i].client = client;
+        workers[i].calls = 1;
+        cr_assert_eq(pthread_create(&workers[i].thread, NULL, work, &workers[i]), 0);
+        while (atomic_load(&requests_seen) <= i)
+            (void)usleep(1000);
+    }
+    for (int i = 0; i < 2; i++)
+        (void)pthread_join(workers[i].thread, NULL);
+    cr_expect_eq(workers[0].done, 1);
+    cr_expect_eq(workers[1].done, 1);
+    mikeyd_client_close(client);
+    peer_stop(&peer);
+}
+
+static atomic_bool stop_dispatching;
+
+static void *dispatch_all_the_time(void *arg)
+{
+    while (!atomic_load(&stop_dispatching))
+        (void)mikeyd_client_dispatch(arg);
+    return NULL;
+}
+
+Test(client_threads, an_answer_read_by_dispatch_wakes_the_thread_it_belongs_to, .timeout = 60)
+{
+    struct peer peer;
+    peer_start(&peer, peer_serve);
+    mikeyd_client *client = peer_connect(&peer);
+    mikeyd_client_set_timeout(client, 1000);
+    pthread_t thread;
+    cr_assert_eq(pthread_create(&thread, NULL, dispatch_all_the_time, client), 0);
+    struct worker worker = {.client = client, .calls = 500};
+    (void)work(&worker);
+    atomic_store(&stop_dispatching, true);
+    (void)pthread_join(thread, NULL);
+    cr_expect_eq(worker.done, 500);
+    mikeyd_client_close(client);
+    peer_stop(&peer);
+}
+
 static void silent(int fd, int number)
 {
     (void)number;
