@@ -9,6 +9,8 @@
 #include <sys/prctl.h>
 #include <sys/socket.h>
 
+#include "base/log.h"
+
 /* What serving needs. One line a call: which part makes it, and for what. */
 static const int allowed[] = {
     /* Memory: malloc of any part, thread stacks, LMDB's map, the secure heap. */
@@ -182,6 +184,14 @@ static int allow_some(scmp_filter_ctx filter)
 
 enum mikeyd_status sandbox_enter(struct error *err)
 {
+#ifdef MIKEYD_SANITIZED
+    /* The sanitizers' runtime stops and traces threads: never in a build for service. */
+    log_warning("built with sanitizers: no sandbox");
+    (void)err;
+    (void)allow_calls;
+    (void)allow_some;
+    return MIKEYD_OK;
+#else
     scmp_filter_ctx filter = seccomp_init(SCMP_ACT_ERRNO(EPERM));
     if (filter == NULL)
         return error_set(err, MIKEYD_INTERNAL, "seccomp_init failed");
@@ -199,4 +209,5 @@ enum mikeyd_status sandbox_enter(struct error *err)
                          strerror(-result));
     }
     return MIKEYD_OK;
+#endif
 }
