@@ -1,0 +1,124 @@
+#include "store/fixture.h"
+
+#include <criterion/criterion.h>
+#include <dirent.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "store/store_clock.h"
+
+char store_path[64];
+int64_t wall_offset_ms;
+int64_t boottime_offset_ms;
+
+int64_t __real_clock_unix_ms(void);
+int64_t __real_store_clock_boottime_ms(void);
+int64_t __wrap_clock_unix_ms(void);
+int64_t __wrap_clock_unix_now(void);
+uint64_t __wrap_clock_ntp_now(void);
+int64_t __wrap_store_clock_boottime_ms(void);
+
+int64_t __wrap_clock_unix_ms(void)
+{
+    return __real_clock_unix_ms() + wall_offset_ms;
+}
+
+int64_t __wrap_clock_unix_now(void)
+{
+    return __wrap_clock_unix_ms() / 1000;
+}
+
+uint64_t __wrap_clock_ntp_now(void)
+{
+    int64_t now = __wrap_clock_unix_ms();
+    return clock_ntp_of_unix(now / 1000, (uint32_t)(now % 1000) * 1000000);
+}
+
+int64_t __wrap_store_clock_boottime_ms(void)
+{
+    return __real_store_clock_boottime_ms() + boottime_offset_ms;
+}
+
+void time_passes(int64_t seconds)
+{
+    wall_offset_ms += seconds * 1000;
+    boottime_offset_ms += seconds * 1000;
+}
+
+void store_fixture_start(void)
+{
+    (void)snprintf(store_path, sizeof store_path, "/tmp/mikeyd-store-XXXXXX");
+    cr_assert_not_null(mkdtemp(store_path));
+}
+
+void store_fixture_stop(void)
+{
+    DIR *directory = opendir(store_path);
+    struct dirent *entry;
+    while (directory != NULL && (entry = readdir(directory)) != NULL)
+        (void)unlinkat(dirfd(directory), entry->d_name, 0);
+    if (directory != NULL)
+        (void)closedir(directory);
+    (void)rmdir(store_path);
+}
+
+struct replay_store *open_store(void)
+{
+    struct replay_store *store = NULL;
+    struct error err = {0};
+    cr_assert_eq(store_open(store_path, WINDOW, &store, &err), MIKEYD_OK, "%s", err.text);
+    return store;
+}
+
+void digest_of(uint64_t number, uint8_t out[STORE_DIGEST])
+{
+    const void *data[] = {&number};
+    const size_t len[] = {sizeof number};
+    store_digest(STORE_MESSAGE, data, len, 1, out);
+}
+
+enum mikeyd_status insert_number(struct replay_store *store, uint64_t number, int64_t life_s,
+                                 struct error *err)
+{
+    uint8_t digests[1][STORE_DIGEST];
+    digest_of(number, digests[0]);
+    return store_insert(store, (const uint8_t(*)[STORE_DIGEST])digests, 1,
+                        clock_unix_now() + life_s, err);
+}
+
+enum mikeyd_status lookup_number(struct replay_store *store, uint64_t number, struct error *err)
+{
+    uint8_t digest[STORE_DIGEST];
+    digest_of(number, digest);
+    return store_lookup(store, digest, err);
+}
+
+int64_t closed_until(struct replay_store *store)
+{
+    struct store_stats stats;
+    store_get_stats(store, &stats);
+    return stats.closed_until;
+}
+
+void edit_store_file(const char *name, const char *old, const char *new)
+{
+    char path[128];
+    static char text[65536];
+    (void)snprintf(path, sizeof path, "%s/%s", store_path, name);
+    FILE *file = fopen(path, "r+");
+    cr_assert_not_null(file);
+    size_t len = fread(text, 1, sizeof text, file);
+    char *at = memmem(text, len, old, strlen(old));
+    cr_assert_not_null(at, "%s has no \"%s\"", name, old);
+    cr_assert_eq(fseek(file, at - text, SEEK_SET), 0);
+    cr_assert_eq(fwrite(new, 1, strlen(new), file), strlen(new));
+    (void)fclose(file);
+}
+
+void pretend_another_boot(void)
+{
+    edit_store_file("state", "boot ", "boot Z");
+}
