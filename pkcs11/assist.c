@@ -4,11 +4,13 @@
  */
 #include <stdlib.h>
 
+#include "base/clock.h"
 #include "base/log.h"
 #include "pkcs11/internal.h"
 
 #define SLOW_US 50
 #define ASSIST_MAX 8
+#define SHARE_JOBS 6 /* of one exchange: two rounds of three */
 
 enum task_state { TASK_WAITING, TASK_RUNNING, TASK_DONE };
 
@@ -164,6 +166,32 @@ static bool start_one(struct token_assist *assist)
     return false;
 }
 
+/* Milliseconds-long calls share well; those of a single connection (p11-kit's) gain nothing. */
+static bool sharing_pays(struct token *token)
+{
+    struct hmac_job jobs[SHARE_JOBS];
+    uint8_t tags[SHARE_JOBS][HMAC_TAG_MAX];
+    const struct token_object *key = token_measured_key(token);
+    static const uint8_t message[32] = {0};
+    if (key == NULL)
+        return false;
+    for (size_t i = 0; i < SHARE_JOBS; i++)
+        jobs[i] = (struct hmac_job){.key = key,
+                                    .hash = HMAC_SHA256,
+                                    .data = {message, NULL},
+                                    .len = {sizeof message, 0},
+                                    .tag = tags[i]};
+    int64_t start = clock_monotonic_us();
+    enum mikeyd_status status = token_hmac_serial(&token->session[0], jobs, SHARE_JOBS, NULL);
+    const int64_t alone = clock_monotonic_us() - start;
+    start = clock_monotonic_us();
+    if (status == MIKEYD_OK)
+        status = token_hmac_spread(&token->session[0], jobs, SHARE_JOBS, NULL);
+    const int64_t shared = clock_monotonic_us() - start;
+    secret_wipe(tags, sizeof tags);
+    return status == MIKEYD_OK && shared * 130 < alone * 100;
+}
+
 void token_assist_start(struct token *token)
 {
     if (token->hmac_us <= SLOW_US)
@@ -171,6 +199,7 @@ void token_assist_start(struct token *token)
     struct token_assist *assist = calloc(1, sizeof *assist);
     if (assist == NULL)
         return;
+    token->module->serialise = false; /* that was for calls of microseconds */
     assist->token = token;
     assist->last = &assist->first;
     (void)pthread_mutex_init(&assist->lock, NULL);
@@ -179,8 +208,11 @@ void token_assist_start(struct token *token)
     token->assist = assist;
     while (assist->threads < ASSIST_MAX && start_one(assist))
         ;
-    log_info("token %s: %u us an HMAC, %u threads share batches", token->label, token->hmac_us,
-             assist->threads);
+    const bool pays = sharing_pays(token);
+    log_info("token %s: %u us an HMAC, %s", token->label, token->hmac_us,
+             pays ? "batches are shared between sessions" : "batches stay on one session");
+    if (!pays)
+        token_assist_stop(token);
 }
 
 void token_assist_stop(struct token *token)

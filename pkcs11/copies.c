@@ -106,7 +106,7 @@ enum mikeyd_status token_key_warm(struct token_session *session, const struct to
     (void)pthread_mutex_lock(&token->keeper_lock);
     CK_RV rv = entry_copy(token, entry);
     entry->hot = rv == CKR_OK;
-    atomic_store(&token->keeper.busy_since_ms, 0);
+    token_call_end(&token->keeper);
     (void)pthread_mutex_unlock(&token->keeper_lock);
     token_call_end(session);
     if (rv != CKR_OK)
@@ -150,6 +150,12 @@ static struct token_key_entry *signing_key(struct token *token)
             return token->key[i];
     }
     return NULL;
+}
+
+const struct token_object *token_measured_key(struct token *token)
+{
+    struct token_key_entry *entry = signing_key(token);
+    return entry == NULL ? NULL : &entry->key.block[0];
 }
 
 static void measure_with(struct token *token, struct token_key_entry *entry)

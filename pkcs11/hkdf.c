@@ -72,7 +72,7 @@ static CK_RV derive_by_keeper(struct token *token, CK_OBJECT_HANDLE base,
     (void)pthread_mutex_lock(&token->keeper_lock);
     token_call_mark(&token->keeper, "C_DeriveKey");
     CK_RV rv = token_hkdf_call(&token->keeper, base, job->info, job->info_len, made);
-    atomic_store(&token->keeper.busy_since_ms, 0);
+    token_call_end(&token->keeper);
     (void)pthread_mutex_unlock(&token->keeper_lock);
     return rv;
 }

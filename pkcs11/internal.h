@@ -291,6 +291,8 @@ void token_keys_free(struct token *token);
 void token_copies_remake(struct token *token);
 /* Decides session_copies and measures hmac_us. Under exclusion. */
 void token_measure(struct token *token);
+/* The object that was measured: of any key that signs; NULL when the token has none. */
+const struct token_object *token_measured_key(struct token *token);
 
 /* What an object shows of itself (never its value). */
 struct token_attributes {

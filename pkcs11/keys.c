@@ -121,13 +121,14 @@ static struct token_key_entry *entry_append(struct token *token)
     return entry;
 }
 
-static void entry_forget(struct token_key_entry *entry)
+static void entry_forget(struct token *token, struct token_key_entry *entry)
 {
     entry->missing = entry->missing || entry->key.present;
     entry->key.present = false;
     for (size_t i = 0; i < entry->key.block_count; i++) {
         entry->key.block[i].original = CK_INVALID_HANDLE;
         entry->key.block[i].is_copy = false;
+        entry->key.block[i].generation = atomic_load(&token->generation);
         __atomic_store_n(&entry->key.block[i].handle, CK_INVALID_HANDLE, __ATOMIC_RELEASE);
     }
 }
@@ -139,7 +140,7 @@ static enum mikeyd_status keys_merge(struct token *token, const struct found_lis
     const bool first = token->key_count == 0;
     size_t at = first ? 0 : token->key_count - 1;
     for (size_t i = 0; i < token->key_count; i++)
-        entry_forget(token->key[i]);
+        entry_forget(token, token->key[i]);
     for (size_t i = 0; i < list->count;) {
         size_t count = 1;
         while (i + count < list->count &&

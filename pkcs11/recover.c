@@ -273,7 +273,7 @@ static enum mikeyd_status reinitialise(struct token *token, struct error *err)
     status = token_module_reinitialise(module, err);
     if (status == MIKEYD_OK)
         status = token_connect(token, err);
-    atomic_store(&token->keeper.busy_since_ms, 0);
+    token_call_end(&token->keeper);
     open_gates(module, NULL);
     return status;
 }
@@ -290,7 +290,7 @@ static enum mikeyd_status recover_exclusively(struct token *token, bool try_logi
             return status;
         token_call_mark(&token->keeper, "recovery");
         status = reconnect(token, &reason);
-        atomic_store(&token->keeper.busy_since_ms, 0);
+        token_call_end(&token->keeper);
         open_gate(token);
     }
     /* A refused PIN is not mended by another attempt. */
@@ -312,7 +312,7 @@ static enum mikeyd_status exclude(struct token *token, struct error *err)
 {
     enum mikeyd_status status = MIKEYD_OK;
     unsigned gate = atomic_load(&token->gate);
-    if ((gate & TOKEN_GATE_DOWN) != 0 && !probe_due(token))
+    if ((gate & TOKEN_GATE_DOWN) != 0 && (!probe_due(token) || token->pin_refused))
         return refuse_down(token, err);
     if ((gate & (TOKEN_GATE_DOWN | TOKEN_GATE_STALE)) != 0)
         status = recover_exclusively(token, (gate & TOKEN_GATE_DOWN) == 0, err);
@@ -336,7 +336,7 @@ enum mikeyd_status token_exclusive_begin(struct token *token, struct error *err)
 
 void token_exclusive_end(struct token *token)
 {
-    atomic_store(&token->keeper.busy_since_ms, 0);
+    token_call_end(&token->keeper);
     open_gate(token);
     unlock_recovery(token);
 }
@@ -348,7 +348,7 @@ static enum mikeyd_status recover_locked(struct token_session *session, CK_RV rv
     if ((gate & TOKEN_GATE_HUNG) != 0)
         return refuse_hung(token, err);
     if ((gate & TOKEN_GATE_DOWN) != 0) {
-        if (!probe_due(token))
+        if (!probe_due(token) || token->pin_refused)
             return refuse_down(token, err);
         return recover_exclusively(token, false, err);
     }

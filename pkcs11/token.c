@@ -163,7 +163,7 @@ static enum mikeyd_status token_start(struct token *token, struct error *err)
         token_measure(token);
     if (status == MIKEYD_OK)
         token_assist_start(token);
-    atomic_store(&token->keeper.busy_since_ms, 0);
+    token_call_end(&token->keeper);
     return status;
 }
 

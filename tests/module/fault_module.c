@@ -43,13 +43,12 @@ static CK_OBJECT_HANDLE theirs(CK_OBJECT_HANDLE ours_handle)
 
 /* ---- striking: true when *rv is to be returned instead of calling the real module */
 
-static bool strike(const char *function, CK_SESSION_HANDLE session, CK_RV *rv)
+static bool strike_as(const struct fault *fault, CK_SESSION_HANDLE session, CK_RV *rv)
 {
-    const struct fault fault = fault_next(function);
     CK_SESSION_INFO info;
-    switch (fault.action) {
+    switch (fault->action) {
     case FAULT_RV:
-        *rv = fault.argument;
+        *rv = fault->argument;
         return true;
     case FAULT_LOGOUT:
         (void)real->C_Logout(session);
@@ -64,9 +63,17 @@ static bool strike(const char *function, CK_SESSION_HANDLE session, CK_RV *rv)
     case FAULT_NONE:
     case FAULT_DELAY:
     case FAULT_HANG:
+    case FAULT_FLAGS:
+    case FAULT_CORRUPT:
         break;
     }
     return false;
+}
+
+static bool strike(const char *function, CK_SESSION_HANDLE session, CK_RV *rv)
+{
+    const struct fault fault = fault_next(function);
+    return strike_as(&fault, session, rv);
 }
 
 /* ---- the functions mikeyd calls */
@@ -97,8 +104,14 @@ static CK_RV f_get_slot_list(CK_BBOOL present, CK_SLOT_ID *slots, CK_ULONG *coun
 
 static CK_RV f_get_token_info(CK_SLOT_ID slot, CK_TOKEN_INFO *info)
 {
+    const struct fault fault = fault_next("C_GetTokenInfo");
     CK_RV rv;
-    return strike("C_GetTokenInfo", 0, &rv) ? rv : real->C_GetTokenInfo(slot, info);
+    if (strike_as(&fault, 0, &rv))
+        return rv;
+    rv = real->C_GetTokenInfo(slot, info);
+    if (rv == CKR_OK && fault.action == FAULT_FLAGS)
+        info->flags |= fault.argument;
+    return rv;
 }
 
 static CK_RV f_open_session(CK_SLOT_ID slot, CK_FLAGS flags, void *application, CK_NOTIFY notify,
@@ -166,8 +179,14 @@ static CK_RV f_sign_init(CK_SESSION_HANDLE session, CK_MECHANISM *mechanism, CK_
 static CK_RV f_sign(CK_SESSION_HANDLE session, CK_BYTE *data, CK_ULONG len, CK_BYTE *tag,
                     CK_ULONG *tag_len)
 {
+    const struct fault fault = fault_next("C_Sign");
     CK_RV rv;
-    return strike("C_Sign", session, &rv) ? rv : real->C_Sign(session, data, len, tag, tag_len);
+    if (strike_as(&fault, session, &rv))
+        return rv;
+    rv = real->C_Sign(session, data, len, tag, tag_len);
+    if (rv == CKR_OK && fault.action == FAULT_CORRUPT)
+        tag[0] ^= 1;
+    return rv;
 }
 
 static CK_RV f_create_object(CK_SESSION_HANDLE session, CK_ATTRIBUTE *at, CK_ULONG count,

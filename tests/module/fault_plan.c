@@ -31,7 +31,8 @@ static bool action_named(const char *name, struct fault *out)
         enum fault_action action;
     } actions[] = {
         {"rv", FAULT_RV},         {"delay", FAULT_DELAY},        {"hang", FAULT_HANG},
-        {"logout", FAULT_LOGOUT}, {"closeall", FAULT_CLOSE_ALL}, {"finalize", FAULT_FINALIZE}};
+        {"logout", FAULT_LOGOUT}, {"closeall", FAULT_CLOSE_ALL}, {"finalize", FAULT_FINALIZE},
+        {"flags", FAULT_FLAGS},   {"corrupt", FAULT_CORRUPT}};
     for (size_t i = 0; i < sizeof actions / sizeof actions[0]; i++) {
         if (strcmp(actions[i].name, name) == 0) {
             out->action = actions[i].action;

@@ -10,6 +10,8 @@
  *     logout         C_Logout in the real module first, as another process's reset would
  *     closeall       C_CloseAllSessions first
  *     finalize       C_Finalize first
+ *     flags 0x20000  C_GetTokenInfo: adds these flags to the answer
+ *     corrupt        C_Sign: flips a bit of the tag
  *     shuffle        (any function, N ignored) object handles are numbered anew in another order
  *                    after each C_Initialize, so that old handles name other objects
  *
@@ -29,7 +31,9 @@ enum fault_action {
     FAULT_HANG,
     FAULT_LOGOUT,
     FAULT_CLOSE_ALL,
-    FAULT_FINALIZE
+    FAULT_FINALIZE,
+    FAULT_FLAGS,
+    FAULT_CORRUPT
 };
 
 struct fault {
@@ -40,6 +44,7 @@ struct fault {
 /* Counts this call and says what the plan has for it. FAULT_DELAY and FAULT_HANG are over when it
  * returns. Any thread. */
 struct fault fault_next(const char *function);
+
 /* The plan asks for handles that change their meaning. */
 bool fault_shuffles(void);
 

@@ -26,3 +26,10 @@ foreach(name recover threads)
         PRIVATE FAULT_MODULE="$<TARGET_FILE:mikeyd_fault_module>")
     add_dependencies(test_pkcs11_${name} mikeyd_fault_module)
 endforeach()
+mikeyd_unit_test(test_provision_transport
+    SOURCES pkcs11/test_provision_transport.c pkcs11/provision_support.c LIBS mikeyd_token_fixture)
+mikeyd_unit_test(test_provision_derive
+    SOURCES pkcs11/test_provision_derive.c pkcs11/provision_support.c
+    LIBS mikeyd_token_fixture mikeyd_importer PkgConfig::JANSSON)
+mikeyd_unit_test(test_signer SOURCES pkcs11/test_signer.c pkcs11/provision_support.c
+    LIBS mikeyd_token_fixture)

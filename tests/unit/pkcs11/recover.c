@@ -1,0 +1,564 @@
+/* What goes wrong in tokens, made to happen by the fault module, and what becomes of it. */
+#include <dirent.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include <criterion/criterion.h>
+#include <openssl/evp.h>
+
+#include "base/clock.h"
+#include "base/secret.h"
+#include "pkcs11/internal.h"
+#include "support/token_fixture.h"
+
+#define KEYS 5
+
+static struct token_fixture fixture;
+static struct token_config config;
+static struct token *token;
+static struct token_session *session;
+static char plan_path[128];
+static uint8_t psk[KEYS][32];
+
+/* ---- the stage */
+
+static void plan(const char *text)
+{
+    char fresh[160];
+    (void)snprintf(fresh, sizeof fresh, "%s.new", plan_path);
+    FILE *file = fopen(fresh, "we");
+    cr_assert_not_null(file);
+    cr_assert_geq(fputs(text, file), 0);
+    cr_assert_eq(fclose(file), 0);
+    cr_assert_eq(rename(fresh, plan_path), 0);
+}
+
+static void stage(void)
+{
+    (void)snprintf(plan_path, sizeof plan_path, "%s/plan", fixture.dir);
+    plan("# nothing\n");
+    cr_assert_eq(setenv("MIKEYD_FAULT_PLAN", plan_path, 1), 0);
+    cr_assert_eq(setenv("MIKEYD_FAULT_REAL", fixture.module, 1), 0);
+    for (uint8_t i = 0; i < KEYS; i++) {
+        char name[8];
+        memset(psk[i], 0x30 + i, sizeof psk[i]);
+        (void)snprintf(name, sizeof name, "k%u", i);
+        cr_assert(token_fixture_psk(&fixture, name, psk[i], sizeof psk[i]));
+    }
+    config = token_fixture_config(&fixture);
+    config.module = FAULT_MODULE;
+    config.call_timeout_ms = 300;
+}
+
+static void with_softhsm(void)
+{
+    cr_assert_eq(secret_heap_init(1 << 17, NULL), MIKEYD_OK);
+    cr_assert(token_fixture_softhsm(&fixture, "unit"));
+    stage();
+}
+
+static void with_nss(void)
+{
+    cr_assert_eq(secret_heap_init(1 << 17, NULL), MIKEYD_OK);
+    cr_assert(token_fixture_nss(&fixture));
+    stage();
+}
+
+static void teardown(void)
+{
+    plan("# nothing\n");
+    token_session_release(session);
+    token_close(token);
+    token_fixture_remove(&fixture);
+}
+
+TestSuite(recover, .init = with_softhsm, .fini = teardown);
+TestSuite(recover_nss, .init = with_nss, .fini = teardown);
+
+static void open_token(void)
+{
+    struct error err = {0};
+    cr_assert_eq(token_open(&config, &token, &err), MIKEYD_OK, "%s", err.text);
+    cr_assert_eq(token_session_acquire(token, 100, &session, &err), MIKEYD_OK, "%s", err.text);
+}
+
+static const struct token_key *find(unsigned index)
+{
+    const struct token_key *key = NULL;
+    struct error err = {0};
+    char name[8];
+    (void)snprintf(name, sizeof name, "k%u", index);
+    cr_assert_eq(token_key_find(token, TOKEN_PSK, name, 1, &key, &err), MIKEYD_OK, "%s", err.text);
+    return key;
+}
+
+static const uint8_t message[] = "a message of the peer";
+
+static bool right_tag(unsigned index, const uint8_t *tag)
+{
+    uint8_t want[HMAC_TAG_MAX];
+    size_t len = 0;
+    return EVP_Q_mac(NULL, "HMAC", NULL, "SHA256", NULL, psk[index], 32, message, sizeof message,
+                     want, sizeof want, &len) != NULL &&
+           memcmp(tag, want, sizeof want) == 0;
+}
+
+static enum mikeyd_status sign_by(struct token_session *by, const struct token_key *key,
+                                  uint8_t *tag, struct error *err)
+{
+    struct hmac_job job = {.key = &key->block[0],
+                           .hash = HMAC_SHA256,
+                           .data = {message, NULL},
+                           .len = {sizeof message, 0},
+                           .tag = tag};
+    return token_hmac_batch(by, &job, 1, err);
+}
+
+static enum mikeyd_status sign(unsigned index, struct error *err)
+{
+    uint8_t tag[HMAC_TAG_MAX];
+    enum mikeyd_status status = sign_by(session, find(index), tag, err);
+    if (status == MIKEYD_OK)
+        cr_assert(right_tag(index, tag), "signed with another key");
+    return status;
+}
+
+static void expect_recovery(const char *faults, uint64_t generation)
+{
+    struct error err = {0};
+    open_token();
+    cr_assert_eq(sign(0, &err), MIKEYD_OK, "%s", err.text);
+    plan(faults);
+    for (unsigned i = 0; i < KEYS; i++)
+        cr_assert_eq(sign(i, &err), MIKEYD_OK, "%s", err.text);
+    cr_expect_eq(token_generation(token), generation, "generation %lu",
+                 (unsigned long)token_generation(token));
+    struct token_facts facts;
+    token_get_facts(token, &facts);
+    cr_expect(facts.up);
+}
+
+/* ---- recovered without anybody noticing */
+
+Test(recover, invalid_session_is_replaced)
+{
+    expect_recovery("C_SignInit 1 rv 0xb3\n", 1);
+}
+
+Test(recover, active_operation_costs_the_session)
+{
+    expect_recovery("C_SignInit 1 rv 0x90\n", 1);
+}
+
+Test(recover, lost_login_is_repeated)
+{
+    expect_recovery("C_SignInit 1 logout\n", 2);
+}
+
+Test(recover, lost_sessions_are_opened_again)
+{
+    expect_recovery("C_SignInit 1 closeall\n", 2);
+}
+
+Test(recover, finalised_module_is_initialised_again)
+{
+    expect_recovery("C_SignInit 1 finalize\n", 2);
+}
+
+Test(recover, device_error_ends_in_reinitialisation)
+{
+    expect_recovery("C_Sign 1 rv 0x30\n", 2);
+}
+
+Test(recover, removed_device_ends_in_reinitialisation)
+{
+    expect_recovery("C_Sign 1 rv 0x32\n", 2);
+}
+
+Test(recover_nss, lost_login_is_repeated)
+{
+    expect_recovery("C_SignInit 1 logout\n", 2);
+}
+
+Test(recover_nss, finalised_module_is_initialised_again)
+{
+    expect_recovery("C_SignInit 1 finalize\n", 2);
+}
+
+Test(recover, first_call_of_a_new_session_may_fail_too)
+{
+    expect_recovery("C_SignInit 1 rv 0xb3\nC_OpenSession 1 rv 0x30\n", 2);
+}
+
+/* ---- stale handles */
+
+Test(recover, handles_of_before_never_sign_with_another_key)
+{
+    struct error err = {0};
+    plan("any 1 shuffle\n");
+    open_token();
+    for (unsigned i = 0; i < KEYS; i++)
+        cr_assert_eq(sign(i, &err), MIKEYD_OK, "%s", err.text);
+    const unsigned long before = find(0)->block[0].handle;
+    for (unsigned round = 0; round < 6; round++) {
+        plan("any 1 shuffle\nC_SignInit 2 finalize\n");
+        for (unsigned i = 0; i < KEYS; i++)
+            cr_assert_eq(sign(i, &err), MIKEYD_OK, "%s", err.text);
+        if (round == 0)
+            cr_assert_neq(find(0)->block[0].handle, before, "the module did not shuffle");
+    }
+    cr_expect_eq(token_generation(token), 7);
+}
+
+Test(recover_nss, derived_object_of_before_is_refused)
+{
+    cr_assert(token_fixture_key(
+        &fixture,
+        &(struct token_fixture_key){.label = "mikeyd/epsk/e/1", .value = psk[0], .len = 32}));
+    open_token();
+    const struct token_key *epsk = NULL;
+    struct token_object pair;
+    struct error err = {0};
+    uint8_t tag[HMAC_TAG_MAX];
+    cr_assert_eq(token_key_find(token, TOKEN_EPSK, "e", 1, &epsk, &err), MIKEYD_OK, "%s", err.text);
+    cr_assert_eq(token_hkdf_pair(session, epsk, message, 8, &pair, &err), MIKEYD_OK, "%s",
+                 err.text);
+    plan("C_SignInit 1 finalize\n");
+    cr_assert_eq(sign(0, &err), MIKEYD_OK, "%s", err.text);
+    struct hmac_job job = {.key = &pair,
+                           .hash = HMAC_SHA256,
+                           .data = {message, NULL},
+                           .len = {sizeof message, 0},
+                           .tag = tag};
+    cr_expect_eq(token_hmac_batch(session, &job, 1, &err), MIKEYD_TOKEN_DOWN);
+    cr_expect_neq(pair.generation, token_generation(token));
+    cr_assert_eq(token_hkdf_pair(session, epsk, message, 8, &pair, &err), MIKEYD_OK, "%s",
+                 err.text);
+    cr_expect_eq(token_hmac_batch(session, &job, 1, &err), MIKEYD_OK, "%s", err.text);
+}
+
+Test(recover_nss, pair_key_outlives_the_session_that_asked_for_it)
+{
+    cr_assert(token_fixture_key(
+        &fixture,
+        &(struct token_fixture_key){.label = "mikeyd/epsk/e/1", .value = psk[0], .len = 32}));
+    open_token();
+    const struct token_key *epsk = NULL;
+    struct token_object pair;
+    struct error err = {0};
+    uint8_t tag[HMAC_TAG_MAX];
+    cr_assert_eq(token_key_find(token, TOKEN_EPSK, "e", 1, &epsk, &err), MIKEYD_OK, "%s", err.text);
+    cr_assert_eq(token_hkdf_pair(session, epsk, message, 8, &pair, &err), MIKEYD_OK, "%s",
+                 err.text);
+    plan("C_SignInit 1 rv 0xb3\n");
+    struct hmac_job job = {.key = &pair,
+                           .hash = HMAC_SHA256,
+                           .data = {message, NULL},
+                           .len = {sizeof message, 0},
+                           .tag = tag};
+    cr_expect_eq(token_hmac_batch(session, &job, 1, &err), MIKEYD_OK, "%s", err.text);
+    cr_expect_eq(token_generation(token), 1);
+}
+
+Test(recover_nss, derived_keys_die_with_their_session)
+{
+    open_token();
+    struct error err = {0};
+    unsigned long handle = 0, second = 0;
+    uint8_t tag[HMAC_TAG_MAX];
+    const uint8_t *const data[1] = {message};
+    const size_t len[1] = {sizeof message};
+    cr_assert_eq(token_prf_derive(session, &find(0)->block[0], HMAC_SHA256, message, 16,
+                                  TOKEN_DERIVED_HMAC, 32, &handle, &err),
+                 MIKEYD_OK, "%s", err.text);
+    plan("C_SignInit 1 rv 0xb3\n");
+    cr_assert_eq(sign(1, &err), MIKEYD_OK, "%s", err.text);
+    cr_expect_eq(token_hmac_handle(session, handle, HMAC_SHA256, data, len, 1, tag, &err),
+                 MIKEYD_TOKEN_DOWN);
+    cr_expect_eq(token_prf_derive(session, &find(0)->block[0], HMAC_SHA256, message, 16,
+                                  TOKEN_DERIVED_HMAC, 32, &second, &err),
+                 MIKEYD_TOKEN_DOWN, "half of the keys are of another session");
+    token_object_destroy(session, handle);
+    cr_assert_eq(token_prf_derive(session, &find(0)->block[0], HMAC_SHA256, message, 16,
+                                  TOKEN_DERIVED_HMAC, 32, &handle, &err),
+                 MIKEYD_OK, "%s", err.text);
+    cr_expect_eq(token_hmac_handle(session, handle, HMAC_SHA256, data, len, 1, tag, &err),
+                 MIKEYD_OK, "%s", err.text);
+    token_object_destroy(session, handle);
+}
+
+/* ---- what cannot be recovered */
+
+Test(recover, lasting_error_names_token_operation_and_ckr)
+{
+    struct error err = {0};
+    open_token();
+    plan("C_Sign 1+ rv 0x30\n");
+    cr_expect_eq(sign(0, &err), MIKEYD_TOKEN_DOWN);
+    cr_expect_not_null(strstr(err.text, "token unit: C_Sign: CKR_DEVICE_ERROR"), "%s", err.text);
+    plan("# nothing\n");
+    cr_expect_eq(sign(0, &err), MIKEYD_OK, "%s", err.text);
+}
+
+Test(recover, refusal_of_the_arguments_is_not_retried)
+{
+    struct error err = {0};
+    open_token();
+    plan("C_SignInit 1 rv 0x68\n");
+    cr_expect_eq(sign(0, &err), MIKEYD_TOKEN_DOWN);
+    cr_expect_not_null(strstr(err.text, "CKR_KEY_FUNCTION_NOT_PERMITTED"), "%s", err.text);
+    cr_expect_eq(token_generation(token), 1);
+}
+
+Test(recover, token_that_is_gone_is_refused_at_once_and_comes_back)
+{
+    struct error err = {0};
+    struct token_facts facts;
+    open_token();
+    plan("C_Sign 1+ rv 0x32\nC_GetSlotList 1+ rv 0x30\n");
+    cr_expect_eq(sign(0, &err), MIKEYD_TOKEN_DOWN);
+    token_get_facts(token, &facts);
+    cr_expect_not(facts.up);
+    plan("C_GetSlotList 1+ delay 1000\n");
+    const int64_t start = clock_monotonic_ms();
+    cr_expect_eq(sign(0, &err), MIKEYD_TOKEN_DOWN);
+    cr_expect_lt(clock_monotonic_ms() - start, 100);
+    cr_expect_not_null(strstr(err.text, "CKR_DEVICE_ERROR"), "%s", err.text);
+    plan("# nothing\n");
+    usleep(300000);
+    cr_expect_eq(sign(0, &err), MIKEYD_OK, "%s", err.text);
+    token_get_facts(token, &facts);
+    cr_expect(facts.up);
+}
+
+Test(recover, no_slots_is_a_failure)
+{
+    struct error err = {0};
+    open_token();
+    /* As a p11-kit connection without server: everything works, nothing is there. */
+    char tokens[160], away[160];
+    (void)snprintf(tokens, sizeof tokens, "%s/tokens", fixture.dir);
+    (void)snprintf(away, sizeof away, "%s/away", fixture.dir);
+    cr_assert_eq(rename(tokens, away), 0);
+    cr_expect_eq(sign(0, &err), MIKEYD_TOKEN_DOWN);
+    cr_expect_neq(token_check_health(token, &err), MIKEYD_OK);
+    cr_assert_eq(rename(away, tokens), 0);
+    usleep(500000);
+    cr_expect_eq(sign(0, &err), MIKEYD_OK, "%s", err.text);
+    cr_expect_eq(token_check_health(token, &err), MIKEYD_OK, "%s", err.text);
+}
+
+Test(recover, wrong_pin_at_login_is_tried_once)
+{
+    struct error err = {0};
+    open_token();
+    /* A second attempt would succeed. */
+    plan("C_SignInit 1 logout\nC_Login 1 rv 0xa0\n");
+    cr_expect_eq(sign(0, &err), MIKEYD_TOKEN_DOWN);
+    cr_expect_not_null(strstr(err.text, "CKR_PIN_INCORRECT"), "%s", err.text);
+    for (int i = 0; i < 3; i++) {
+        usleep(300000);
+        cr_expect_eq(sign(0, &err), MIKEYD_TOKEN_DOWN);
+        cr_expect_not_null(strstr(err.text, "PIN"), "%s", err.text);
+    }
+}
+
+static void expect_no_login(const char *faults, const char *reason)
+{
+    struct error err = {0};
+    plan(faults);
+    cr_expect_eq(token_open(&config, &token, &err), MIKEYD_TOKEN_DOWN);
+    cr_expect_not_null(strstr(err.text, reason), "%s", err.text);
+}
+
+Test(recover, no_login_on_the_final_try)
+{
+    expect_no_login("C_GetTokenInfo 1+ flags 0x20000\n", "one attempt is left");
+}
+
+Test(recover, no_login_when_the_pin_is_locked)
+{
+    expect_no_login("C_GetTokenInfo 1+ flags 0x40000\n", "locked");
+}
+
+Test(recover, object_destroyed_elsewhere_is_gone_and_the_others_stay)
+{
+    struct error err = {0};
+    open_token();
+    const struct token_key *lost = find(1);
+    uint8_t tag[HMAC_TAG_MAX];
+    cr_assert_eq(sign(1, &err), MIKEYD_OK, "%s", err.text);
+    cr_assert(token_fixture_destroy(&fixture, "mikeyd/psk/k1/1"));
+    cr_expect_eq(sign_by(session, lost, tag, &err), MIKEYD_TOKEN_DOWN);
+    cr_expect_eq(sign_by(session, lost, tag, &err), MIKEYD_TOKEN_DOWN);
+    cr_expect_not_null(strstr(err.text, "gone"), "%s", err.text);
+    cr_expect_eq(sign(0, &err), MIKEYD_OK, "%s", err.text);
+    cr_expect_eq(sign(4, &err), MIKEYD_OK, "%s", err.text);
+    cr_expect_eq(token_check_health(token, &err), MIKEYD_TOKEN_DOWN);
+    cr_expect_not_null(strstr(err.text, "mikeyd/psk/k1/1"), "%s", err.text);
+}
+
+/* ---- the start */
+
+Test(recover, wrong_hmac_refuses_the_token)
+{
+    struct error err = {0};
+    plan("C_Sign 7 corrupt\n");
+    cr_expect_eq(token_open(&config, &token, &err), MIKEYD_TOKEN_DOWN);
+    cr_expect_not_null(strstr(err.text, "RFC 4231 case 2"), "%s", err.text);
+}
+
+Test(recover_nss, wrong_derivation_only_switches_it_off)
+{
+    struct token_facts facts;
+    plan("C_DeriveKey 1 rv 0x70\n");
+    open_token();
+    token_get_facts(token, &facts);
+    cr_expect_not(facts.prf_derive);
+    cr_expect(facts.hkdf);
+}
+
+Test(recover_nss, derived_key_that_signs_wrongly_switches_derivation_off)
+{
+    struct token_facts facts;
+    plan("C_Sign 10 corrupt\n");
+    open_token();
+    token_get_facts(token, &facts);
+    cr_expect_not(facts.prf_derive);
+}
+
+Test(recover, fewer_sessions_than_wanted)
+{
+    struct error err = {0};
+    struct token_facts facts;
+    plan("C_OpenSession 4+ rv 0xb1\n"); /* the keeper, two of the pool */
+    open_token();
+    token_get_facts(token, &facts);
+    cr_expect_eq(facts.sessions, 2);
+    cr_expect_eq(sign(0, &err), MIKEYD_OK, "%s", err.text);
+}
+
+/* ---- deadlines */
+
+static void *sign_in_thread(void *argument)
+{
+    struct token_session *by = argument;
+    uint8_t tag[HMAC_TAG_MAX];
+    struct error err = {0};
+    (void)sign_by(by, find(0), tag, &err);
+    return NULL;
+}
+
+Test(recover, hanging_call_refuses_the_others_at_once)
+{
+    struct token_session *other = NULL;
+    struct error err = {0};
+    struct token_facts facts;
+    pthread_t thread;
+    open_token();
+    cr_assert_eq(token_session_acquire(token, 100, &other, &err), MIKEYD_OK, "%s", err.text);
+    plan("C_Sign 1 hang\n");
+    cr_assert_eq(pthread_create(&thread, NULL, sign_in_thread, other), 0);
+    usleep(50000);
+    cr_expect_not(token_overdue(token, clock_monotonic_ms()));
+    usleep(350000);
+    cr_expect(token_overdue(token, clock_monotonic_ms()));
+    token_get_facts(token, &facts);
+    cr_expect_not(facts.up);
+    const int64_t start = clock_monotonic_ms();
+    cr_expect_eq(sign(0, &err), MIKEYD_TOKEN_DOWN);
+    cr_expect_lt(clock_monotonic_ms() - start, 20);
+    plan("# nothing\n");
+    cr_assert_eq(pthread_join(thread, NULL), 0);
+    cr_expect_not(token_overdue(token, clock_monotonic_ms()));
+    cr_expect_eq(sign(0, &err), MIKEYD_OK, "%s", err.text);
+    token_session_release(other);
+}
+
+Test(recover, recovery_gives_up_on_a_hanging_call)
+{
+    struct token_session *other = NULL;
+    struct error err = {0};
+    pthread_t thread;
+    open_token();
+    cr_assert_eq(token_session_acquire(token, 100, &other, &err), MIKEYD_OK, "%s", err.text);
+    plan("C_GetAttributeValue 1 hang\nC_Sign 1 rv 0x30\n");
+    cr_assert_eq(pthread_create(&thread, NULL, sign_in_thread, other), 0);
+    usleep(450000);
+    cr_expect(token_overdue(token, clock_monotonic_ms()));
+    const int64_t start = clock_monotonic_ms();
+    cr_expect_eq(sign(0, &err), MIKEYD_TOKEN_DOWN);
+    cr_expect_lt(clock_monotonic_ms() - start, 400);
+    plan("# nothing\n");
+    cr_assert_eq(pthread_join(thread, NULL), 0);
+    cr_expect_eq(sign(0, &err), MIKEYD_OK, "%s", err.text);
+    token_session_release(other);
+}
+
+/* ---- slow tokens */
+
+Test(recover, slow_token_shares_a_batch_between_sessions)
+{
+    struct hmac_job jobs[6];
+    uint8_t tags[6][HMAC_TAG_MAX];
+    struct error err = {0};
+    plan("C_SignInit 1+ delay 5\n");
+    open_token();
+    for (size_t i = 0; i < 6; i++)
+        jobs[i] = (struct hmac_job){.key = &find(0)->block[0],
+                                    .hash = HMAC_SHA256,
+                                    .data = {message, NULL},
+                                    .len = {sizeof message, 0},
+                                    .tag = tags[i]};
+    const int64_t start = clock_monotonic_ms();
+    cr_assert_eq(token_hmac_batch(session, jobs, 6, &err), MIKEYD_OK, "%s", err.text);
+    cr_expect_lt(clock_monotonic_ms() - start, 20, "six calls of 5 ms one after the other");
+    for (size_t i = 0; i < 6; i++)
+        cr_expect(right_tag(0, tags[i]));
+}
+
+Test(recover, slow_token_recovers_amid_a_batch)
+{
+    struct hmac_job jobs[6];
+    uint8_t tags[6][HMAC_TAG_MAX];
+    struct error err = {0};
+    plan("C_SignInit 1+ delay 2\n");
+    open_token();
+    for (unsigned i = 0; i < 6; i++)
+        jobs[i] = (struct hmac_job){.key = &find(i % KEYS)->block[0],
+                                    .hash = HMAC_SHA256,
+                                    .data = {message, NULL},
+                                    .len = {sizeof message, 0},
+                                    .tag = tags[i]};
+    plan("C_SignInit 3 finalize\n");
+    cr_assert_eq(token_hmac_batch(session, jobs, 6, &err), MIKEYD_OK, "%s", err.text);
+    for (unsigned i = 0; i < 6; i++)
+        cr_expect(right_tag(i % KEYS, tags[i]));
+}
+
+/* ---- several tokens on one module */
+
+Test(recover, token_on_the_same_module_follows_a_reinitialisation)
+{
+    struct token *other = NULL;
+    struct token_session *other_session = NULL;
+    struct error err = {0};
+    uint8_t tag[HMAC_TAG_MAX];
+    struct token_config same = config;
+    open_token();
+    cr_assert_eq(token_open(&same, &other, &err), MIKEYD_OK, "%s", err.text);
+    cr_assert_eq(token_session_acquire(other, 100, &other_session, &err), MIKEYD_OK);
+    plan("C_Sign 1 rv 0x30\n");
+    cr_assert_eq(sign(0, &err), MIKEYD_OK, "%s", err.text);
+    const struct token_key *key = NULL;
+    cr_assert_eq(token_key_find(other, TOKEN_PSK, "k2", 1, &key, &err), MIKEYD_OK);
+    cr_assert_eq(sign_by(other_session, key, tag, &err), MIKEYD_OK, "%s", err.text);
+    cr_expect(right_tag(2, tag));
+    cr_expect_eq(token_generation(other), 2);
+    token_session_release(other_session);
+    token_close(other);
+    cr_expect_eq(sign(1, &err), MIKEYD_OK, "%s", err.text);
+}
