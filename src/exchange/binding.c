@@ -21,6 +21,18 @@ static bool is_pair(const struct token_key *key)
     return key->kind == TOKEN_PAIR && key->present;
 }
 
+static void index_pair(struct binding *b, const struct token_key *key)
+{
+    struct bound_pair *pair = &b->pairs[b->pair_count++];
+    memcpy(pair->name, key->name, sizeof pair->name);
+    pair->generation = key->generation;
+    pair->key = key;
+    size_t at = pair_hash(pair->name, pair->generation) & b->pair_mask;
+    while (b->pair_slots[at] != 0)
+        at = (at + 1) & b->pair_mask;
+    b->pair_slots[at] = (uint32_t)b->pair_count;
+}
+
 static bool index_pairs(struct binding *b)
 {
     size_t total = token_key_count(b->token), pairs = 0, size = 16;
@@ -28,20 +40,15 @@ static bool index_pairs(struct binding *b)
         pairs += is_pair(token_key_at(b->token, i));
     while (size < 2 * pairs)
         size *= 2;
-    b->pairs = calloc(size, sizeof *b->pairs);
-    if (b->pairs == NULL)
-        return false;
+    b->pairs = calloc(pairs + 1, sizeof *b->pairs);
+    b->pair_slots = calloc(size, sizeof *b->pair_slots);
     b->pair_mask = size - 1;
-    /* No more than were counted: keys may be added while this runs. */
-    for (size_t i = 0; i < total && pairs > 0; i++) {
+    if (b->pairs == NULL || b->pair_slots == NULL)
+        return false;
+    for (size_t i = 0; i < total && b->pair_count < pairs; i++) {
         const struct token_key *key = token_key_at(b->token, i);
-        if (!is_pair(key))
-            continue;
-        size_t at = pair_hash(key->name, key->generation) & b->pair_mask;
-        while (b->pairs[at] != NULL)
-            at = (at + 1) & b->pair_mask;
-        b->pairs[at] = key;
-        pairs--;
+        if (is_pair(key))
+            index_pair(b, key);
     }
     return true;
 }
@@ -50,10 +57,10 @@ const struct token_key *binding_find_pair(const struct binding *binding, const c
                                           unsigned generation)
 {
     size_t at = pair_hash(object_name, generation) & binding->pair_mask;
-    for (; binding->pairs[at] != NULL; at = (at + 1) & binding->pair_mask) {
-        const struct token_key *key = binding->pairs[at];
-        if (key->generation == generation && strcmp(key->name, object_name) == 0)
-            return key;
+    for (; binding->pair_slots[at] != 0; at = (at + 1) & binding->pair_mask) {
+        const struct bound_pair *pair = &binding->pairs[binding->pair_slots[at] - 1];
+        if (pair->generation == generation && strcmp(pair->name, object_name) == 0)
+            return pair->key;
     }
     return NULL;
 }
@@ -62,10 +69,10 @@ const struct token_key *binding_find_pair(const struct binding *binding, const c
 static bool has_pairs_of(const struct binding *b, const char *key_name, unsigned generation)
 {
     size_t len = strlen(key_name);
-    for (size_t i = 0; i <= b->pair_mask; i++) {
-        const struct token_key *key = b->pairs[i];
-        if (key != NULL && key->generation == generation &&
-            strncmp(key->name, key_name, len) == 0 && key->name[len] == '.')
+    for (size_t i = 0; i < b->pair_count; i++) {
+        const struct bound_pair *pair = &b->pairs[i];
+        if (pair->generation == generation && strncmp(pair->name, key_name, len) == 0 &&
+            pair->name[len] == '.')
             return true;
     }
     return false;
@@ -87,7 +94,12 @@ static enum mikeyd_status bind_psk(const struct binding *b, const struct policy_
     if (status != MIKEYD_OK)
         return status;
     out->bits = out->psk->bits;
-    if (policy_default_prf(b->policy) == POLICY_PRF_DERIVE && out->psk->block_count != 1) {
+    out->block_count = out->psk->block_count;
+    if (out->block_count == 0 || out->block_count > MIKEY_PSK_BLOCKS_MAX) {
+        return error_set(err, MIKEYD_POLICY, "key %s/%u is longer than %d blocks of 32 bytes",
+                         key->name, out->generation, MIKEY_PSK_BLOCKS_MAX);
+    }
+    if (policy_default_prf(b->policy) == POLICY_PRF_DERIVE && out->block_count != 1) {
         return error_set(err, MIKEYD_POLICY,
                          "key %s/%u is longer than the 256 bits that `prf: derive` can use",
                          key->name, out->generation);
@@ -234,5 +246,6 @@ void binding_unref(struct binding *binding)
     policy_unref(binding->policy);
     free(binding->keys);
     free(binding->pairs);
+    free(binding->pair_slots);
     free(binding);
 }

@@ -13,9 +13,15 @@
 #include "pkcs11/token.h"
 #include "policy/policy.h"
 
+/*
+ * What is taken from a token's keys is taken while binding: a later rescan may be rewriting them,
+ * though never their place, while a request runs.
+ */
+
 /* One generation of a policy key. */
 struct bound_generation {
     unsigned generation;
+    size_t block_count;           /* of psk */
     const struct token_key *psk;  /* kind psk: used directly */
     const struct token_key *epsk; /* kind epsk on a token with HKDF: pair keys come from it */
     unsigned bits;                /* true length of what was provisioned */
@@ -29,14 +35,23 @@ struct bound_key {
     atomic_bool warmed[2];
 };
 
+/* A token object of kind pair. */
+struct bound_pair {
+    char name[TOKEN_NAME_MAX];
+    unsigned generation;
+    const struct token_key *key;
+};
+
 struct binding {
     atomic_uint references;
     uint64_t serial;
     struct policy *policy;
     struct token *token;
-    struct token_facts facts;       /* as of binding: hkdf and prf_derive do not change */
-    struct bound_key *keys;         /* by policy_key.index */
-    const struct token_key **pairs; /* objects of kind pair, open addressing by name, generation */
+    struct token_facts facts; /* as of binding: hkdf and prf_derive do not change */
+    struct bound_key *keys;   /* by policy_key.index */
+    struct bound_pair *pairs;
+    size_t pair_count;
+    uint32_t *pair_slots; /* open addressing by name and generation: index + 1 of pairs, 0: free */
     size_t pair_mask;
     /*
      * After a reload that widened the clock skew: messages with T up to `narrow_until` may have

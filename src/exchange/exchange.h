@@ -38,12 +38,19 @@ enum mikeyd_status exchange_service_open(const struct exchange_service_config *c
                                          struct error *err);
 void exchange_service_close(struct exchange_service *service);
 /*
- * Puts another policy in force, atomically: the token is rescanned and all keys are bound first; on
- * failure the old one stays. Takes a reference. Requests in flight end under the one they began
- * with. One caller at a time.
+ * Puts another policy in force, atomically: all its keys are bound first (call token_rescan()
+ * before, so that new objects are seen); on failure the old one stays. Takes a reference. Requests
+ * in flight end under the one they began with. One caller at a time.
  */
 enum mikeyd_status exchange_service_set_policy(struct exchange_service *service,
                                                struct policy *policy, struct error *err);
+/*
+ * For store_open(): how long a replay entry of ours can matter, so how long nothing is accepted
+ * after track was lost. The longer of twice the skew and the wait of a ticket for its reply (CSB
+ * IDs are kept for a day, but losing those costs no more than a coincidence of random numbers).
+ */
+#define EXCHANGE_WINDOW_MARGIN_S 2u
+unsigned exchange_store_window_s(const struct policy *policy);
 /* The policy in force, referenced for the caller. */
 struct policy *exchange_service_policy(struct exchange_service *service);
 

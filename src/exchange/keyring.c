@@ -24,22 +24,17 @@ static void warm(struct exchange_worker *w, const struct token_key *key)
 }
 
 /* RFC 3830 4.1.2 splits a PSK into blocks of 32 bytes: each is an object. */
-static enum mikeyd_status take_psk(struct exchange_worker *w,
-                                   const struct bound_generation *generation, struct mikey_psk *psk,
-                                   struct error *err)
+static void take_psk(struct exchange_worker *w, const struct bound_generation *generation,
+                     struct mikey_psk *psk)
 {
     const struct token_key *key = generation->psk;
     if (!atomic_load_explicit(generation->warmed, memory_order_relaxed)) {
         atomic_store_explicit(generation->warmed, true, memory_order_relaxed);
         warm(w, key);
     }
-    if (key->block_count == 0 || key->block_count > MIKEY_PSK_BLOCKS_MAX)
-        return error_set(err, MIKEYD_INTERNAL, "key %s has %zu blocks", key->name,
-                         key->block_count);
-    for (size_t i = 0; i < key->block_count; i++)
+    for (size_t i = 0; i < generation->block_count; i++)
         psk->blocks[i] = &key->block[i];
-    psk->block_count = key->block_count;
-    return MIKEYD_OK;
+    psk->block_count = generation->block_count;
 }
 
 static enum mikeyd_status pair_missing(const struct exchange_worker *w,
@@ -71,11 +66,7 @@ static enum mikeyd_status make_pair(struct exchange_worker *w,
     const struct token_key *object =
         binding_find_pair(w->binding, pair.object_name, generation->generation);
     if (object != NULL) {
-        /* Refuses one whose attributes would let it out. */
-        status = token_key_find(w->binding->token, TOKEN_PAIR, pair.object_name,
-                                generation->generation, &object, err);
-        if (status != MIKEYD_OK)
-            return status;
+        /* One whose attributes would let it out has no handle: its first use fails. */
         warm(w, object);
         *out = pair_cache_put_object(cache, name, &object->block[0], w->session);
     } else if (generation->epsk != NULL) {
@@ -137,9 +128,11 @@ enum mikeyd_status keyring_take(struct exchange_worker *w, const struct policy_d
     keyring_release(w);
     *psk = (struct mikey_psk){.service = w->session};
     w->generation = generation;
-    enum mikeyd_status status = decision->key->kind == POLICY_KEY_PSK
-                                    ? take_psk(w, generation, psk, err)
-                                    : take_pair(w, decision, generation, psk, err);
+    enum mikeyd_status status = MIKEYD_OK;
+    if (decision->key->kind == POLICY_KEY_PSK)
+        take_psk(w, generation, psk);
+    else
+        status = take_pair(w, decision, generation, psk, err);
     if (status == MIKEYD_OK)
         status = choose_strategy(w, decision, psk, err);
     if (status != MIKEYD_OK)

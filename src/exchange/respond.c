@@ -11,7 +11,7 @@
 static enum mikeyd_status remember(struct exchange_worker *w,
                                    const uint8_t digests[2][STORE_DIGEST], struct error *err)
 {
-    int64_t window = 2 * (int64_t)policy_max_skew_s(w->binding->policy) + 2;
+    int64_t window = 2 * (int64_t)policy_max_skew_s(w->binding->policy) + EXCHANGE_WINDOW_MARGIN_S;
     return store_insert(w->service->config.store, digests, 2, w->now + window, err);
 }
 

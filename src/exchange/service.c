@@ -17,6 +17,12 @@ static unsigned within(unsigned value, unsigned fallback, unsigned most)
     return value > most ? most : value;
 }
 
+unsigned exchange_store_window_s(const struct policy *policy)
+{
+    unsigned skew = 2 * policy_max_skew_s(policy) + EXCHANGE_WINDOW_MARGIN_S;
+    return skew > TICKET_S_DEFAULT ? skew : TICKET_S_DEFAULT;
+}
+
 /* Uses one token session while no worker has taken it yet. */
 static enum mikeyd_status open_ticket_keys(struct exchange_service *service, struct error *err)
 {
@@ -88,13 +94,9 @@ struct binding *service_binding(struct exchange_service *service)
 enum mikeyd_status exchange_service_set_policy(struct exchange_service *service,
                                                struct policy *policy, struct error *err)
 {
-    /* A rotation brings new objects; the keys in use stay valid. */
-    enum mikeyd_status status = token_rescan(service->config.token, err);
-    if (status != MIKEYD_OK)
-        return status;
     struct binding *fresh;
-    status = binding_make(service->config.token, policy, service->next_serial, service->binding,
-                          &fresh, err);
+    enum mikeyd_status status = binding_make(service->config.token, policy, service->next_serial,
+                                             service->binding, &fresh, err);
     if (status != MIKEYD_OK)
         return status;
     service->next_serial++;
@@ -103,7 +105,7 @@ enum mikeyd_status exchange_service_set_policy(struct exchange_service *service,
     service->binding = fresh;
     pthread_rwlock_unlock(&service->lock);
     binding_unref(old);
-    ticket_keys_expire(service->ticket_keys);
+    ticket_keys_select(service->ticket_keys);
     return MIKEYD_OK;
 }
 

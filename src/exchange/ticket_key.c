@@ -25,8 +25,15 @@ struct ticket_table {
     size_t count;
 };
 
+struct token_source {
+    const struct token_key *key;
+    unsigned generation;
+};
+
 struct ticket_keys {
     struct token *token;
+    struct token_source source[GENERATIONS]; /* guarded by `refreshing`; newest first */
+    size_t source_count;
     pthread_rwlock_t lock; /* of *table */
     struct ticket_table *table;
     pthread_mutex_t refreshing;
@@ -72,9 +79,7 @@ static enum mikeyd_status derive_table(struct ticket_keys *keys, struct token_se
                                        uint32_t today, struct ticket_table *table,
                                        struct error *err)
 {
-    const struct token_key *found[GENERATIONS];
-    size_t generations = find_token_keys(keys->token, found);
-    if (generations == 0) {
+    if (keys->source_count == 0) {
         return error_set(err, MIKEYD_TOKEN_DOWN,
                          "no key of kind ticket in the token: make one with `mikeyctl key generate "
                          "--kind ticket --name tickets`");
@@ -82,13 +87,13 @@ static enum mikeyd_status derive_table(struct ticket_keys *keys, struct token_se
     struct hmac_job jobs[GENERATIONS * DAYS];
     uint8_t days[GENERATIONS * DAYS][4];
     size_t count = 0;
-    for (size_t g = 0; g < generations; g++) {
+    for (size_t g = 0; g < keys->source_count; g++) {
         for (uint32_t d = 0; d < DAYS; d++, count++) {
             struct ticket_slot *slot = &table->slot[count];
-            slot->id = (struct ticket_key_id){found[g]->generation, today + d - 1};
+            slot->id = (struct ticket_key_id){keys->source[g].generation, today + d - 1};
             struct byte_writer w = writer_of(days[count], sizeof days[count]);
             writer_u32(&w, slot->id.day);
-            jobs[count] = (struct hmac_job){.key = &found[g]->block[0],
+            jobs[count] = (struct hmac_job){.key = &keys->source[g].key->block[0],
                                             .hash = HMAC_SHA256,
                                             .data = {(const uint8_t *)LABEL, days[count]},
                                             .len = {sizeof LABEL - 1, sizeof days[count]},
@@ -128,6 +133,7 @@ enum mikeyd_status ticket_keys_open(struct token *token, struct token_session *s
     keys->token = token;
     pthread_rwlock_init(&keys->lock, NULL);
     pthread_mutex_init(&keys->refreshing, NULL);
+    ticket_keys_select(keys);
     enum mikeyd_status status = install_table(keys, session, now, err);
     if (status != MIKEYD_OK) {
         ticket_keys_close(keys);
@@ -147,9 +153,17 @@ void ticket_keys_close(struct ticket_keys *keys)
     free(keys);
 }
 
-void ticket_keys_expire(struct ticket_keys *keys)
+void ticket_keys_select(struct ticket_keys *keys)
 {
+    const struct token_key *found[GENERATIONS];
+    size_t count = find_token_keys(keys->token, found);
+    pthread_mutex_lock(&keys->refreshing);
+    keys->source_count = count;
+    for (size_t i = 0; i < count; i++)
+        keys->source[i] = (struct token_source){found[i], found[i]->generation};
+    atomic_store(&keys->retry_after, 0);
     atomic_store(&keys->day, 0);
+    pthread_mutex_unlock(&keys->refreshing);
 }
 
 void ticket_keys_refresh(struct ticket_keys *keys, struct token_session *session, int64_t now)

@@ -19,8 +19,11 @@ struct ticket_keys;
 enum mikeyd_status ticket_keys_open(struct token *token, struct token_session *session, int64_t now,
                                     struct ticket_keys **out, struct error *err);
 void ticket_keys_close(struct ticket_keys *keys);
-/* The next ticket_keys_refresh() derives again: the token may hold a newer generation. */
-void ticket_keys_expire(struct ticket_keys *keys);
+/*
+ * After a rescan of the token, by the thread that made it: looks for the newest generations again;
+ * the next ticket_keys_refresh() derives from them.
+ */
+void ticket_keys_select(struct ticket_keys *keys);
 /*
  * Derives the table again when the day has changed; one worker does it, the others go on with the
  * keys they have. A failure leaves the old table: it serves for a day more.

@@ -314,6 +314,7 @@ void lab_open(struct lab *lab, enum lab_token kind, const char *defaults)
 enum mikeyd_status lab_reload(struct lab *lab, const char *policy, struct error *err)
 {
     struct policy *loaded = load_policy(policy);
+    cr_assert_eq(token_rescan(lab->token, err), MIKEYD_OK, "%s", err->text);
     enum mikeyd_status status = exchange_service_set_policy(lab->service, loaded, err);
     if (status != MIKEYD_OK) {
         policy_unref(loaded);

@@ -1,0 +1,142 @@
+/* The cache of pair keys by itself. */
+#include <criterion/criterion.h>
+
+#include "exchange/pair_cache.h"
+#include "lab.h"
+
+TestSuite(pair_cache, .timeout = 60);
+
+static struct lab lab;
+static struct pair_cache *cache;
+static const struct token_object object;
+
+static void open_cache(size_t capacity, size_t workers)
+{
+    struct error err = {0};
+    lab_open(&lab, LAB_SOFTHSM, NULL);
+    cr_assert_eq(pair_cache_make(lab.token, capacity, workers, &cache, &err), MIKEYD_OK);
+}
+
+static void close_cache(void)
+{
+    pair_cache_free(cache, NULL);
+    lab_close(&lab);
+}
+
+static struct pair_name name_of(uint64_t pair)
+{
+    return (struct pair_name){.binding = 1, .pair_id = pair, .generation = 1};
+}
+
+static struct pair_entry *put(uint64_t pair)
+{
+    struct pair_name name = name_of(pair);
+    return pair_cache_put_object(cache, &name, &object, NULL);
+}
+
+static bool has(uint64_t pair)
+{
+    struct pair_name name = name_of(pair);
+    struct pair_entry *entry = pair_cache_get(cache, &name);
+    if (entry != NULL)
+        pair_cache_release(cache, entry, NULL);
+    return entry != NULL;
+}
+
+Test(pair_cache, finds_what_was_put_and_nothing_else)
+{
+    open_cache(8, 2);
+    pair_cache_release(cache, put(1), NULL);
+    cr_assert(has(1));
+    struct pair_name name = name_of(1);
+    name.binding = 2;
+    cr_assert_null(pair_cache_get(cache, &name), "another policy");
+    name = name_of(1);
+    name.generation = 2;
+    cr_assert_null(pair_cache_get(cache, &name), "another generation");
+    name = name_of(1);
+    name.algorithms = MIKEY_ALGORITHMS_256;
+    cr_assert_null(pair_cache_get(cache, &name), "another algorithm set");
+    cr_assert_not(has((uint64_t)1 << 32), "the other direction");
+    close_cache();
+}
+
+Test(pair_cache, forgets_the_least_recently_used)
+{
+    open_cache(3, 2);
+    for (uint64_t i = 1; i <= 3; i++)
+        pair_cache_release(cache, put(i), NULL);
+    cr_assert(has(1));
+    pair_cache_release(cache, put(4), NULL);
+    cr_assert_not(has(2));
+    cr_assert(has(1));
+    cr_assert(has(3));
+    cr_assert(has(4));
+    close_cache();
+}
+
+Test(pair_cache, never_forgets_what_is_in_use)
+{
+    open_cache(2, 2);
+    struct pair_entry *used = put(1);
+    for (uint64_t i = 2; i < 50; i++)
+        pair_cache_release(cache, put(i), NULL);
+    cr_assert(has(1));
+    pair_cache_release(cache, used, NULL);
+    close_cache();
+}
+
+Test(pair_cache, more_users_than_entries_get_the_workers_share)
+{
+    open_cache(1, 2);
+    struct pair_entry *used[4];
+    for (uint64_t i = 0; i < 4; i++)
+        used[i] = put(i);
+    cr_assert(used[0] != NULL && used[1] != NULL && used[2] != NULL);
+    cr_assert_null(used[3]);
+    for (size_t i = 0; i < 3; i++)
+        pair_cache_release(cache, used[i], NULL);
+    close_cache();
+}
+
+Test(pair_cache, a_dropped_entry_is_found_no_more_and_its_place_comes_back)
+{
+    open_cache(1, 1);
+    for (uint64_t i = 0; i < 10; i++) {
+        struct pair_entry *entry = put(i);
+        cr_assert_not_null(entry);
+        pair_cache_drop(cache, entry);
+        pair_cache_drop(cache, entry);
+        cr_assert_not(has(i));
+        pair_cache_release(cache, entry, NULL);
+    }
+    struct pair_cache_stats stats;
+    pair_cache_get_stats(cache, &stats);
+    cr_assert_eq(stats.entries, 0);
+    close_cache();
+}
+
+Test(pair_cache, a_key_of_an_earlier_initialisation_is_gone)
+{
+    open_cache(4, 1);
+    struct token_object stale = {.handle = 77, .generation = token_generation(lab.token) + 1};
+    struct pair_name name = name_of(1);
+    pair_cache_release(cache, pair_cache_put_derived(cache, &name, &stale, NULL), NULL);
+    cr_assert_not(has(1));
+    close_cache();
+}
+
+Test(pair_cache, two_that_derive_at_once_share_one_entry)
+{
+    open_cache(4, 2);
+    struct token_object derived = {.handle = 77, .generation = token_generation(lab.token)};
+    struct pair_name name = name_of(1);
+    struct pair_entry *first = pair_cache_put_derived(cache, &name, &derived, NULL);
+    derived.handle = 78;
+    struct pair_entry *second = pair_cache_put_derived(cache, &name, &derived, NULL);
+    cr_assert_eq(first, second);
+    cr_assert_eq(first->object->handle, 77);
+    pair_cache_release(cache, first, NULL);
+    pair_cache_release(cache, second, NULL);
+    close_cache();
+}

@@ -1,0 +1,138 @@
+/* The contents of a ticket: what is written is what is read, and nothing else is read. */
+#include <string.h>
+
+#include <criterion/criterion.h>
+
+#include "exchange/bundle.h"
+
+static struct bundle bundle, back;
+static struct bundle_key key, back_key;
+static uint8_t bytes[BUNDLE_BYTES_MAX];
+
+static void fill(void)
+{
+    const struct identity a = {.type = IDENTITY_URI, .len = 7, .data = (const uint8_t *)"sip:a@b"};
+    const struct identity b = {.type = IDENTITY_NAI, .len = 3, .data = (const uint8_t *)"c@d"};
+    memset(&bundle, 0, sizeof bundle);
+    memset(&key, 0, sizeof key);
+    bundle.role = BUNDLE_RESPONDER;
+    strcpy(bundle.client, "sbc-a");
+    cr_assert(bundle_set_identity(&bundle.initiator, &a));
+    cr_assert(bundle_set_identity(&bundle.responder, &b));
+    strcpy(bundle.key_name, "core");
+    bundle.generation = 7;
+    bundle.algorithms = MIKEY_ALGORITHMS_256;
+    bundle.csb_id = 0xfedcba98;
+    bundle.t = (struct mikey_timestamp){
+        .type = MIKEY_TS_NTP_UTC, .raw_len = 8, .raw = {1, 2, 3}, .value = 0x0102030000000000};
+    memset(bundle.rand, 9, 16);
+    bundle.rand_len = 16;
+    bundle.updates = 3;
+    memset(bundle.mki, 8, 4);
+    bundle.mki_len = 4;
+    key.type = MIKEY_KEY_TGK_SALT;
+    memset(key.key, 7, 32);
+    key.key_len = 32;
+    memset(key.salt, 6, 14);
+    key.salt_len = 14;
+    bundle.streams[0] = (struct mikey_stream){1, 2, SRTP_AES_CM_128_HMAC_SHA1_32};
+    bundle.streams[1] = (struct mikey_stream){3, 4, SRTP_AEAD_AES_256_GCM};
+    bundle.stream_count = 2;
+}
+
+static size_t write_all(void)
+{
+    struct byte_writer w = writer_of(bytes, sizeof bytes);
+    bundle_write(&bundle, &key, &w);
+    cr_assert_not(w.failed);
+    return w.len;
+}
+
+static bool read_all(size_t len)
+{
+    struct byte_reader r = reader_of(bytes, len);
+    memset(&back, 0, sizeof back);
+    memset(&back_key, 0, sizeof back_key);
+    return bundle_read(&r, &back, &back_key);
+}
+
+Test(bundle, reads_what_it_wrote)
+{
+    fill();
+    cr_assert(read_all(write_all()));
+    cr_assert_eq(memcmp(&back, &bundle, sizeof bundle), 0);
+    cr_assert_eq(memcmp(&back_key, &key, sizeof key), 0);
+}
+
+Test(bundle, the_largest_fits)
+{
+    fill();
+    memset(bundle.client, 'c', BUNDLE_NAME_MAX - 1);
+    memset(bundle.key_name, 'k', TOKEN_NAME_MAX - 1);
+    bundle.initiator.len = bundle.responder.len = IDENTITY_MAX;
+    bundle.rand_len = BUNDLE_RAND_MAX;
+    bundle.mki_len = BUNDLE_MKI_MAX;
+    key.key_len = BUNDLE_TGK_MAX;
+    key.salt_len = BUNDLE_SALT_MAX;
+    bundle.stream_count = MIKEY_CS_MAX;
+    cr_assert(read_all(write_all()));
+    cr_assert_eq(back.stream_count, MIKEY_CS_MAX);
+}
+
+Test(bundle, refuses_every_truncation_and_a_byte_too_many)
+{
+    fill();
+    size_t len = write_all();
+    for (size_t i = 0; i < len; i++)
+        cr_assert_not(read_all(i), "%zu", i);
+    bytes[len] = 0;
+    cr_assert_not(read_all(len + 1));
+}
+
+/* Positions of single fields in the bytes that fill() leads to. */
+#define AT_ROLE 0
+#define AT_CLIENT 1
+#define AT_ALGORITHMS (1 + 1 + 5 + 2 + 7 + 2 + 3 + 1 + 4 + 4)
+
+Test(bundle, refuses_numbers_out_of_range)
+{
+    static const struct {
+        size_t at;
+        uint8_t value;
+    } cases[] = {{AT_ROLE, 0},       {AT_ROLE, 4},     {AT_CLIENT, 0},
+                 {AT_CLIENT + 2, 0}, {AT_CLIENT, 255}, {AT_ALGORITHMS, 2}};
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        fill();
+        size_t len = write_all();
+        bytes[cases[i].at] = cases[i].value;
+        cr_assert_not(read_all(len), "case %zu", i);
+    }
+    fill();
+    size_t len = write_all();
+    bytes[len - 1] = SRTP_SUITE_COUNT;
+    cr_assert_not(read_all(len), "suite");
+}
+
+Test(bundle, refuses_an_empty_key_and_no_stream)
+{
+    fill();
+    key.key_len = 0;
+    cr_assert_not(read_all(write_all()));
+    fill();
+    bundle.stream_count = 0;
+    cr_assert_not(read_all(write_all()));
+}
+
+Test(bundle, the_key_view_carries_salt_and_mki)
+{
+    fill();
+    struct mikey_key_data view = bundle_key_view(&bundle, &key);
+    cr_assert_eq(view.kv, MIKEY_KV_SPI);
+    cr_assert_eq(view.spi_len, 4);
+    cr_assert_eq(view.salt_len, 14);
+    bundle.mki_len = 0;
+    key.salt_len = 0;
+    view = bundle_key_view(&bundle, &key);
+    cr_assert_eq(view.kv, MIKEY_KV_NULL);
+    cr_assert_null(view.salt);
+}
