@@ -90,9 +90,11 @@ struct provision_blob {
 /*
  * Wrapped objects into the token, non-extractable: one blob, or one a block in their order.
  * spec->bits says the key's true length; it is checked against what arrived: CKA_VALUE_LEN where
- * the token tells it, else by wrapping a second, session-only arrival of the same blob under an AES
- * key that lives for this one call and looking at the length alone. A key shorter than the token's
- * HMAC minimum cannot be padded in the token: its sender pads it with zeros to 32 bytes.
+ * the token tells it, else (to the 64-bit word, and by one HMAC for the token's minimum) by
+ * wrapping a second, session-only arrival of the same blob under an AES key that lives for this one
+ * call and looking at the length alone; the label then carries the length (~BITS). A key shorter
+ * than the token's HMAC minimum cannot be padded in the token: its sender pads it with zeros to 32
+ * bytes.
  *
  * Kind EPSK on a token without HKDF makes an EPSKX: the EPSK arrives as a sensitive,
  * non-extractable session object and its extract step (RFC 5869 2.2) runs over C_DigestKey, so the

@@ -167,20 +167,20 @@ static size_t wrapped_len(struct token_session *session, CK_MECHANISM_TYPE type,
 }
 
 /*
- * RFC 3394: key wrap takes whole 64-bit words and adds one; RFC 5649: padding fills the last word.
- * So whole words are measured exactly, and other lengths to the word. In the bracket.
+ * RFC 3394, RFC 5649: a wrapping has one 64-bit word more than the key, whose last word is filled
+ * up (PKCS#11 2.40 2.14.3 pads in both). So a length is known to the word. In the bracket.
  */
 static bool length_by_wrapping(struct token_session *session, CK_OBJECT_HANDLE probe,
                                CK_OBJECT_HANDLE object, size_t expected)
 {
-    const size_t exact = wrapped_len(session, CKM_AES_KEY_WRAP, probe, object);
-    if (expected % 8 == 0)
-        return exact == expected + 8;
-    const CK_MECHANISM_TYPE kwp =
-        token_has_mechanism(session->token, MIKEYD_CKM_AES_KEY_WRAP_KWP_300)
-            ? MIKEYD_CKM_AES_KEY_WRAP_KWP_300
-            : MIKEYD_CKM_AES_KEY_WRAP_KWP_240;
-    return exact == 0 && wrapped_len(session, kwp, probe, object) == (expected + 7) / 8 * 8 + 8;
+    static const CK_MECHANISM_TYPE types[] = {MIKEYD_CKM_AES_KEY_WRAP_KWP_300,
+                                              MIKEYD_CKM_AES_KEY_WRAP_KWP_240, CKM_AES_KEY_WRAP};
+    for (size_t i = 0; i < sizeof types / sizeof types[0]; i++) {
+        const size_t len = wrapped_len(session, types[i], probe, object);
+        if (len != 0)
+            return len == (expected + 7) / 8 * 8 + 8;
+    }
+    return false;
 }
 
 /*
@@ -240,6 +240,31 @@ static enum mikeyd_status length_check(struct token_session *session, struct arr
                          8 * expected);
     }
     return measure_arrival(session, arrival, expected, err);
+}
+
+/* A key that cannot do its one job must not stay: one HMAC, which also finds a key under the
+ * token's minimum that its length did not give away. */
+static enum mikeyd_status sign_check(struct token_session *session, CK_OBJECT_HANDLE handle,
+                                     struct error *err)
+{
+    CK_MECHANISM mechanism = {CKM_SHA256_HMAC, NULL, 0};
+    uint8_t zero = 0, tag[32];
+    CK_ULONG len = sizeof tag;
+    enum mikeyd_status status = token_call_begin(session, "C_Sign", err);
+    if (status != MIKEYD_OK)
+        return status;
+    CK_FUNCTION_LIST *f = session->token->f;
+    CK_RV rv = f->C_SignInit(session->handle, &mechanism, handle);
+    if (rv == CKR_OK)
+        rv = f->C_Sign(session->handle, &zero, sizeof zero, tag, &len);
+    secret_wipe(tag, sizeof tag);
+    if (rv != CKR_OK) {
+        status = token_call_failed(session, "C_Sign", rv, err);
+        error_prefix(err, "the unwrapped key makes no HMAC (is its length what was said?)");
+        return status;
+    }
+    token_call_end(session);
+    return MIKEYD_OK;
 }
 
 /* An EPSK for a token that cannot import: it stands in the token, for this session, while its
@@ -309,6 +334,8 @@ static enum mikeyd_status unwrap_blocks(struct token_session *session,
             break;
         made++;
         status = length_check(session, &arrival, handle, object->value_len, told, err);
+        if (status == MIKEYD_OK && object->sign)
+            status = sign_check(session, handle, err);
     }
     if (status != MIKEYD_OK)
         provision_plan_undo(session, plan, made, err);
