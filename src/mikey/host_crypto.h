@@ -2,7 +2,7 @@
  * Inside src/mikey only: the few OpenSSL operations the engine needs, on keys in clear. Algorithms
  * are fetched once per process. Any thread may call anything here at any time, except that one
  * host_hmac belongs to one thread at a time. OpenSSL keeps a context in the ordinary heap and wipes
- * it when the context is freed; no context outlives the call or the object that made it.
+ * it when the context is freed or reset; none holds a key beyond the call or object that made it.
  */
 #ifndef MIKEY_HOST_CRYPTO_H
 #define MIKEY_HOST_CRYPTO_H

@@ -241,9 +241,8 @@ const struct mikey_sp *mikey_find_sp(const struct mikey_message *m, uint8_t numb
 
 static void write_parameter(struct byte_writer *w, uint8_t type, uint8_t value)
 {
-    writer_u8(w, type);
-    writer_u8(w, 1);
-    writer_u8(w, value);
+    const uint8_t tlv[] = {type, 1, value};
+    writer_bytes(w, tlv, sizeof tlv);
 }
 
 void mikey_sp_write(struct byte_writer *w, uint8_t next, uint8_t number, enum srtp_suite suite)
