@@ -16,7 +16,7 @@
 
 #define KEYS 3
 #define P_MAX 2 /* 32 bytes by SHA-1, the longest output here */
-#define SLOTS (2 * P_MAX)
+#define SLOTS ((size_t)2 * P_MAX)
 
 struct wanted {
     uint8_t *out;

@@ -31,7 +31,6 @@ static enum mikeyd_status check_init(const struct mikey_init *init, struct error
 static enum mikeyd_status plan_streams(struct plan *plan, struct error *err)
 {
     const struct mikey_init *init = plan->init;
-    plan->policy_count = 0;
     for (size_t i = 0; i < init->stream_count; i++) {
         const struct mikey_stream *stream = &init->streams[i];
         if (srtp_suite_info(stream->suite) == NULL)
@@ -177,9 +176,7 @@ enum mikeyd_status mikey_seal_init(const struct mikey_init *init, const struct m
                                    struct mikey_message_keys *keys, struct byte_writer *out,
                                    struct error *err)
 {
-    struct plan plan;
-    plan.init = init;
-    plan.numbers = mikey_algorithm_numbers(init->algorithms);
+    struct plan plan = {.init = init, .numbers = mikey_algorithm_numbers(init->algorithms)};
     enum mikeyd_status status = check_init(init, err);
     if (status == MIKEYD_OK)
         status = plan_streams(&plan, err);
