@@ -1,6 +1,7 @@
 /* The log as its callers see it: what is on disk, in which order, and what a record says. */
 #include <fcntl.h>
 #include <inttypes.h>
+#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -11,6 +12,7 @@
 #include <jansson.h>
 #include <openssl/sha.h>
 
+#include "audit/verify.h"
 #include "base/text.h"
 #include "fixture.h"
 
@@ -254,5 +256,108 @@ Test(audit_log, failing_signer_stops_nothing_and_is_recorded)
     cr_assert_not_null(strstr(text, "\"event\":\"unsigned\",\"result\":\"TOKEN_DOWN\""));
     cr_assert_null(strstr(text, "\"event\":\"checkpoint\""));
     free(text);
+    fixture_drop(&fixture);
+}
+
+Test(audit_log, healed_signer_signs_what_was_missed)
+{
+    struct fixture fixture;
+    fixture_make(&fixture);
+    fixture.signer_fails = true;
+    struct audit_log *log = fixture_open(&fixture, NULL);
+    cr_assert_eq(audit_wait(log, fixture_append(log), NULL), MIKEYD_OK);
+    cr_assert_eq(audit_wait(log, fixture_append(log), NULL), MIKEYD_OK);
+    fixture.signer_fails = false;
+    audit_close(log);
+    const char *const files[] = {fixture.path}, *const keys[] = {fixture.key_path};
+    const struct audit_verify_options options = {.files = files,
+                                                 .file_count = 1,
+                                                 .public_keys = keys,
+                                                 .public_key_count = 1,
+                                                 .strict = true};
+    static struct audit_verdict verdict;
+    struct error err = {0};
+    cr_assert_eq(audit_verify(&options, &verdict, &err), MIKEYD_OK, "%s", err.text);
+    cr_assert_geq(verdict.covered_sequence, 3);
+    fixture_drop(&fixture);
+}
+
+/* More clients than the table of refusals has places: none is forgotten. */
+Test(audit_log, refusals_of_very_many_clients_are_all_counted)
+{
+    struct fixture fixture;
+    fixture_make(&fixture);
+    const struct audit_options options = {0};
+    struct audit_log *log = fixture_open(&fixture, &options);
+    for (int i = 0; i < 20000; i++) {
+        char client[32];
+        (void)snprintf(client, sizeof client, "uid %d", i % 2000);
+        const struct audit_record refusal = {
+            .event = AUDIT_REFUSED, .status = MIKEYD_NOT_ENTITLED, .client = client};
+        audit_refusal(log, &refusal);
+    }
+    audit_close(log);
+    char *text = fixture_read(fixture.path, NULL);
+    char *save = NULL;
+    json_int_t told = 0;
+    unsigned lines = 0;
+    for (char *line = strtok_r(text, "\n", &save); line != NULL;
+         line = strtok_r(NULL, "\n", &save)) {
+        json_t *json = json_loads(line, 0, NULL);
+        const json_t *count = json_object_get(json, "count");
+        told += count == NULL ? 1 : json_integer_value(count);
+        lines++;
+        json_decref(json);
+    }
+    cr_assert_eq(told, 20000);
+    cr_assert_lt(lines, 10000);
+    free(text);
+    fixture_drop(&fixture);
+}
+
+struct appender {
+    struct audit_log *log;
+    pthread_t thread;
+};
+
+static void *append_many(void *context)
+{
+    const struct appender *appender = context;
+    uint64_t before = 0;
+    for (int i = 0; i < 500; i++) {
+        uint64_t sequence = fixture_append(appender->log);
+        cr_assert_gt(sequence, before);
+        before = sequence;
+        if (i % 50 == 0)
+            cr_assert_eq(audit_wait(appender->log, sequence, NULL), MIKEYD_OK);
+    }
+    return NULL;
+}
+
+Test(audit_log, threads_share_one_unbroken_chain)
+{
+    struct fixture fixture;
+    fixture_make(&fixture);
+    const struct audit_options settings = {.signer = &fixture.signer, .checkpoint_records = 200};
+    struct audit_log *log = fixture_open(&fixture, &settings);
+    struct appender appenders[8];
+    for (size_t i = 0; i < 8; i++) {
+        appenders[i].log = log;
+        cr_assert_eq(pthread_create(&appenders[i].thread, NULL, append_many, &appenders[i]), 0);
+    }
+    for (size_t i = 0; i < 8; i++)
+        cr_assert_eq(pthread_join(appenders[i].thread, NULL), 0);
+    audit_close(log);
+    const char *const files[] = {fixture.path}, *const keys[] = {fixture.key_path};
+    const struct audit_verify_options options = {.files = files,
+                                                 .file_count = 1,
+                                                 .public_keys = keys,
+                                                 .public_key_count = 1,
+                                                 .strict = true};
+    static struct audit_verdict verdict;
+    struct error err = {0};
+    cr_assert_eq(audit_verify(&options, &verdict, &err), MIKEYD_OK, "%s", err.text);
+    cr_assert_geq(verdict.records, 4000);
+    cr_assert_geq(verdict.good_signatures, 5);
     fixture_drop(&fixture);
 }
