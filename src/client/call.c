@@ -1,5 +1,21 @@
 #include "client/call.h"
 
+void call_join(struct call **waiters, struct call *call)
+{
+    call->waiter_next = *waiters;
+    call->waiter_link = waiters;
+    if (*waiters != NULL)
+        (*waiters)->waiter_link = &call->waiter_next;
+    *waiters = call;
+}
+
+void call_leave(struct call *call)
+{
+    *call->waiter_link = call->waiter_next;
+    if (call->waiter_next != NULL)
+        call->waiter_next->waiter_link = call->waiter_link;
+}
+
 static struct call **call_bucket(struct call_table *table, uint64_t id)
 {
     /* IDs count up, so neighbours in flight fall into different buckets. */

@@ -45,6 +45,10 @@ struct call_table {
     size_t count;
 };
 
+/* The list of blocking calls that wait: any of their threads can take over the reading. */
+void call_join(struct call **waiters, struct call *call);
+void call_leave(struct call *call);
+
 void call_table_add(struct call_table *table, struct call *call);
 /* Takes the call out of the table; NULL when id is unknown. */
 struct call *call_table_take(struct call_table *table, uint64_t id);

@@ -45,19 +45,12 @@ static void client_queue_ready(struct mikeyd_client *client, struct call *call)
         (void)eventfd_write(client->ready_fd, 1);
 }
 
-static void call_leave_waiters(struct call *call)
-{
-    *call->waiter_link = call->waiter_next;
-    if (call->waiter_next != NULL)
-        call->waiter_next->waiter_link = call->waiter_link;
-}
-
 void client_finish(struct mikeyd_client *client, struct call *call)
 {
     call->finished = true;
     switch (call->owner) {
     case CALL_BLOCKING:
-        call_leave_waiters(call);
+        call_leave(call);
         (void)pthread_cond_signal(&call->answered);
         /* Its thread may be the poller. */
         client_wake_poller(client);

@@ -8,15 +8,6 @@
 
 #include "base/clock.h"
 
-static void call_join_waiters(struct mikeyd_client *client, struct call *call)
-{
-    call->waiter_next = client->waiters;
-    call->waiter_link = &client->waiters;
-    if (client->waiters != NULL)
-        client->waiters->waiter_link = &call->waiter_next;
-    client->waiters = call;
-}
-
 /* Sleeps until the socket can do something, the deadline, or a wake-up. Gives up the lock. */
 static void client_poll(struct mikeyd_client *client, int64_t left_ms)
 {
@@ -63,9 +54,7 @@ static struct call *call_abandon(struct mikeyd_client *client, struct call *call
 {
     struct call *ghost = malloc(sizeof *ghost);
     (void)call_table_take(&client->calls, call->id);
-    *call->waiter_link = call->waiter_next;
-    if (call->waiter_next != NULL)
-        call->waiter_next->waiter_link = call->waiter_link;
+    call_leave(call);
     if (ghost != NULL) {
         *ghost = (struct call){.id = call->id, .kind = call->kind, .owner = CALL_ABANDONED};
         call_table_add(&client->calls, ghost);
@@ -79,7 +68,7 @@ static enum mikeyd_status client_call_locked(struct mikeyd_client *client, struc
     enum mikeyd_status status = client_submit(client, request, call, &call->err);
     if (status != MIKEYD_OK)
         return status;
-    call_join_waiters(client, call);
+    call_join(&client->waiters, call);
     /* A poller that is asleep does not know that output waits for the socket. */
     client_exchange_bytes(client);
     if (connection_has_output(&client->connection))
