@@ -10,6 +10,7 @@
 
 /* Of one rule; a file with one fault a thousand times needs it told a few times. */
 #define FINDINGS_PER_RULE 40
+#define PLACE_FILE_MAX 56
 
 const char *policy_severity_name(enum policy_severity severity)
 {
@@ -56,14 +57,16 @@ static void write_place(const struct rule_run *run, const struct yaml_node *at, 
                         size_t size)
 {
     const char *file = yaml_name(run->policy->file);
+    const size_t len = strlen(file);
+    if (len > PLACE_FILE_MAX) /* the end of a path says more than its beginning */
+        file += len - PLACE_FILE_MAX;
     char path[96] = "";
     if (at == NULL) {
         (void)snprintf(out, size, "%s", file);
         return;
     }
     yaml_path(at, path, sizeof path);
-    (void)snprintf(out, size, "%.60s:%d%s%s", file, yaml_line(at), path[0] == '\0' ? "" : " ",
-                   path);
+    (void)snprintf(out, size, "%s:%d%s%s", file, yaml_line(at), path[0] == '\0' ? "" : " ", path);
 }
 
 void rule_tell(struct rule_run *run, const struct yaml_node *at, const char *format, ...)
