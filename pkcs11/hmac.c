@@ -81,34 +81,14 @@ enum mikeyd_status token_handle_now(const struct token_session *session,
 
 /* ---- twice at most */
 
-/*
- * Without login NSS softokn cannot decrypt its keys and calls them too short: whatever the error
- * said, a session that is not logged in is the reason.
- */
-static bool login_lost(struct token_session *session)
-{
-    CK_SESSION_INFO info = {0};
-    if (token_call_begin(session, "C_GetSessionInfo", NULL) != MIKEYD_OK)
-        return false;
-    CK_RV rv = session->token->f->C_GetSessionInfo(session->handle, &info);
-    token_call_end(session);
-    return rv == CKR_OK &&
-           (info.state == CKS_RO_PUBLIC_SESSION || info.state == CKS_RW_PUBLIC_SESSION);
-}
-
 enum mikeyd_status token_try_twice(struct token_session *session, token_attempt *attempt,
                                    void *work, struct error *err)
 {
     for (int round = 0;; round++) {
         CK_RV rv = CKR_OK;
         enum mikeyd_status status = attempt(session, work, &rv, err);
-        if (status == MIKEYD_OK || rv == CKR_OK || round == 1)
+        if (status == MIKEYD_OK || rv == CKR_OK || !token_rv_recoverable(rv) || round == 1)
             return status;
-        if (!token_rv_recoverable(rv)) {
-            if (!login_lost(session))
-                return status;
-            rv = CKR_USER_NOT_LOGGED_IN;
-        }
         status = token_recover(session, rv, err);
         if (status != MIKEYD_OK)
             return status;

@@ -178,11 +178,6 @@ Test(recover, removed_device_ends_in_reinitialisation)
     expect_recovery("C_Sign 1 rv 0x32\n", 2);
 }
 
-Test(recover_nss, lost_login_is_repeated)
-{
-    expect_recovery("C_SignInit 1 logout\n", 2);
-}
-
 Test(recover_nss, finalised_module_is_initialised_again)
 {
     expect_recovery("C_SignInit 1 finalize\n", 2);

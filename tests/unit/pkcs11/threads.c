@@ -136,12 +136,12 @@ static void *work(void *argument)
     return NULL;
 }
 
-static void run_threads(const char *faults)
+static void run_threads(const char *faults_planned)
 {
     struct worker workers[THREADS] = {0};
     struct error err = {0};
     cr_assert_eq(token_open(&config, &token, &err), MIKEYD_OK, "%s", err.text);
-    plan(faults);
+    plan(faults_planned);
     for (unsigned i = 0; i < THREADS; i++) {
         workers[i].index = i;
         cr_assert_eq(pthread_create(&workers[i].thread, NULL, work, &workers[i]), 0);
@@ -165,23 +165,27 @@ Test(threads_nss, sessions_side_by_side)
     run_threads("# nothing\n");
 }
 
+/* No C_Finalize behind our back: that frees the module's memory under the other threads, and
+ * modules crash. Our own comes after all calls have ended, which is what is tried here. */
+static const char faults[] = "any 1 shuffle\nC_Sign 100 rv 0x30\nC_SignInit 300 rv 0x32\n"
+                             "C_Sign 420 rv 0x30\nC_SignInit 540 rv 0xb3\n";
+
 Test(threads, recoveries_under_load_sign_with_no_other_key)
 {
     config.module = FAULT_MODULE;
     plan("any 1 shuffle\n");
-    run_threads("any 1 shuffle\nC_SignInit 100 finalize\nC_SignInit 500 logout\n"
-                "C_Sign 900 rv 0x30\nC_SignInit 1300 finalize\nC_SignInit 1700 rv 0xb3\n");
-    cr_expect_geq(token_generation(token), 4);
+    run_threads(faults);
+    /* Two faults at the same time are one recovery. */
+    cr_expect_geq(token_generation(token), 3);
 }
 
 Test(threads_nss, recoveries_under_load_sign_with_no_other_key)
 {
     config.module = FAULT_MODULE;
     plan("any 1 shuffle\n");
-    /* Nothing that frees softokn's memory under the other threads: that crashes in softokn. */
-    run_threads("any 1 shuffle\nC_Sign 100 rv 0x30\nC_SignInit 500 rv 0x32\n"
-                "C_Sign 900 rv 0x30\nC_SignInit 1300 rv 0xb3\n");
-    cr_expect_geq(token_generation(token), 4);
+    run_threads(faults);
+    /* Two faults at the same time are one recovery. */
+    cr_expect_geq(token_generation(token), 3);
 }
 
 Test(threads, rescans_under_load)
