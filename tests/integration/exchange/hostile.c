@@ -27,6 +27,20 @@ Test(hostile, a_message_is_answered_once)
     lab_close(&lab);
 }
 
+Test(hostile, a_replay_costs_no_token_call)
+{
+    struct lab lab;
+    struct token_facts before, after;
+    lab_open(&lab, LAB_SOFTHSM, NULL);
+    lab_must(lab_initiate(&lab, one, 1, true, &offer), offer);
+    lab_must(lab_respond(&lab, &offer.message, NULL, &answer), answer);
+    token_get_facts(lab.token, &before);
+    lab_refused(lab_respond(&lab, &offer.message, NULL, &got), got, MIKEYD_REPLAY);
+    token_get_facts(lab.token, &after);
+    cr_assert_eq(after.calls, before.calls);
+    lab_close(&lab);
+}
+
 Test(hostile, a_replay_is_refused_after_a_restart)
 {
     struct lab lab;
@@ -155,6 +169,18 @@ Test(hostile, our_own_message_sent_back_is_refused)
     lab_close(&lab);
 }
 
+Test(hostile, a_message_from_the_responder_to_itself_is_refused)
+{
+    struct lab lab;
+    static struct lab_bytes message;
+    lab_open(&lab, LAB_SOFTHSM, NULL);
+    struct mikey_init init = lab_peer_offer();
+    init.idi = init.idr;
+    lab_seal(&init, lab_psk, 32, &message);
+    lab_refused(lab_respond(&lab, &message, NULL, &got), got, MIKEYD_AUTH_FAILED);
+    lab_close(&lab);
+}
+
 Test(hostile, our_own_message_is_no_reply)
 {
     struct lab lab;
@@ -274,15 +300,15 @@ Test(hostile, one_tek_for_two_streams_of_one_ssrc_is_refused)
     init.streams = streams;
     init.stream_count = 2;
     lab_seal(&init, lab_psk, 32, &message);
-    static struct lab_bytes same;
-    same = message;
     lab_must(lab_respond(&lab, &message, NULL, &got), got);
     cr_assert_eq(memcmp(got.keys[0].value.key, key.key, 32), 0, "a TEK is the session key itself");
-    /* The second entry's SSRC made equal to the first's, T one higher. */
-    memcpy(same.data + 10 + 9 + 1, same.data + 10 + 1, 4);
-    same.data[10 + 18 + 9] ^= 1;
-    lab_remac(&same, lab_psk, 32);
-    lab_refused(lab_respond(&lab, &same, NULL, &got), got, MIKEYD_UNSUPPORTED);
+    /* The second stream's SSRC made equal to the first's. */
+    init.t++;
+    lab_seal(&init, lab_psk, 32, &message);
+    memcpy(message.data + 10 + 9 + 1, message.data + 10 + 1, 4);
+    lab_remac(&message, lab_psk, 32);
+    lab_refused(lab_respond(&lab, &message, NULL, &got), got, MIKEYD_UNSUPPORTED);
+    cr_assert_not_null(strstr(got.err.text, "same SSRC"), "%s", got.err.text);
     lab_close(&lab);
 }
 

@@ -124,6 +124,88 @@ Test(update, is_answered_once)
     lab_close(&lab);
 }
 
+Test(update, older_than_the_bundle_is_refused)
+{
+    struct lab lab;
+    static struct lab_bytes message;
+    lab_open(&lab, LAB_SOFTHSM, NULL);
+    struct mikey_init init = lab_peer_offer();
+    const uint64_t first = init.t;
+    lab_seal(&init, lab_psk, 32, &message);
+    lab_must(lab_respond(&lab, &message, NULL, &answer), answer);
+    init.update = true;
+    init.t = first - 1;
+    lab_seal(&init, lab_psk, 32, &message);
+    lab_refused(lab_respond(&lab, &message, &answer.ticket, &got), got, MIKEYD_REPLAY);
+    init.t = first + 1;
+    lab_seal(&init, lab_psk, 32, &message);
+    lab_must(lab_respond(&lab, &message, &answer.ticket, &got), got);
+    lab_close(&lab);
+}
+
+Test(update, without_a_key_keeps_the_old_one_and_may_add_streams)
+{
+    struct lab lab;
+    static struct lab_bytes message;
+    lab_open(&lab, LAB_SOFTHSM, NULL);
+    struct mikey_init init = lab_peer_offer();
+    lab_seal(&init, lab_psk, 32, &message);
+    lab_must(lab_respond(&lab, &message, NULL, &answer), answer);
+    const struct mikey_stream streams[] = {init.streams[0],
+                                           {.ssrc = 0x77, .suite = SRTP_AES_256_CM_HMAC_SHA1_80}};
+    init.update = true;
+    init.key_count = 0;
+    init.streams = streams;
+    init.stream_count = 2;
+    init.t++;
+    lab_seal(&init, lab_psk, 32, &message);
+    lab_must(lab_respond(&lab, &message, &answer.ticket, &got), got);
+    cr_assert_eq(got.key_count, 2);
+    cr_assert_eq(memcmp(&got.keys[0].value, &answer.keys[0].value, sizeof got.keys[0].value), 0);
+    cr_assert_eq(got.keys[1].ssrc, 0x77);
+    lab_close(&lab);
+}
+
+Test(update, cannot_drop_or_renumber_streams)
+{
+    struct lab lab;
+    static struct lab_bytes message;
+    lab_open(&lab, LAB_SOFTHSM, NULL);
+    struct mikey_init init = lab_peer_offer();
+    struct mikey_stream streams[] = {init.streams[0],
+                                     {.ssrc = 0x77, .suite = SRTP_AEAD_AES_256_GCM}};
+    init.streams = streams;
+    init.stream_count = 2;
+    lab_seal(&init, lab_psk, 32, &message);
+    lab_must(lab_respond(&lab, &message, NULL, &answer), answer);
+    init.update = true;
+    init.t++;
+    init.stream_count = 1;
+    lab_seal(&init, lab_psk, 32, &message);
+    lab_refused(lab_respond(&lab, &message, &answer.ticket, &got), got, MIKEYD_UNSUPPORTED);
+    init.t++;
+    init.stream_count = 2;
+    streams[0].ssrc = 0x78;
+    lab_seal(&init, lab_psk, 32, &message);
+    lab_refused(lab_respond(&lab, &message, &answer.ticket, &got), got, MIKEYD_UNSUPPORTED);
+    lab_close(&lab);
+}
+
+Test(update, keeps_the_length_of_the_mki)
+{
+    struct lab lab;
+    struct error err = {0};
+    lab_open(&lab, LAB_SOFTHSM, "mki_bytes: 4");
+    call(&lab);
+    cr_assert_eq(
+        lab_reload(&lab, lab_policy_text("mki_bytes: 2", "  - {name: legacy, kind: psk}", "legacy"),
+                   &err),
+        MIKEYD_OK, "%s", err.text);
+    update(&lab, NULL, 0);
+    cr_assert_eq(got.keys[0].mki_len, 4);
+    lab_close(&lab);
+}
+
 Test(update, a_new_bundle_takes_no_ticket)
 {
     struct lab lab;
