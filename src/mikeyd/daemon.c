@@ -266,14 +266,13 @@ static void tell_changes(struct daemon *daemon)
 }
 
 /*
- * A token that no worker gets out of for ten deadlines will not come back in this process: systemd
- * restarts a daemon that gives no sign of life.
+ * A token that has not let go of a worker for ten deadlines will not come back in this process:
+ * systemd restarts a daemon that gives no sign of life.
  */
 static bool hangs_for_good(const struct daemon *daemon, int64_t now_ms)
 {
-    return daemon->stuck >= daemon->config->workers &&
-           now_ms - daemon->stuck_since_ms >
-               10 * (int64_t)daemon->config->tokens[0].call_timeout_ms;
+    return daemon->stuck > 0 && now_ms - daemon->stuck_since_ms >
+                                    10 * (int64_t)daemon->config->tokens[0].call_timeout_ms;
 }
 
 static void on_second(evutil_socket_t fd, short events, void *context)

@@ -77,9 +77,9 @@ struct daemon {
 
     struct policy *policy; /* the main thread's reference; refreshed after a reload */
     struct job_list spare;
-    size_t jobs, jobs_max; /* handed to workers and not yet back */
-    unsigned stuck;        /* workers that hang in the token */
-    int64_t stuck_since_ms;
+    size_t jobs, jobs_max;  /* handed to workers and not yet back */
+    unsigned stuck;         /* workers that hang in the token */
+    int64_t stuck_since_ms; /* when the first of them began to */
     bool token_was_up, audit_was_healthy;
     bool watchdog;               /* systemd waits for signs of life */
     int64_t tick_ms;             /* between two deadline checks */

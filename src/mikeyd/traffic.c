@@ -64,9 +64,8 @@ void traffic_submit(struct daemon *daemon, struct job_list *list)
     struct job *job;
     if (list->head == NULL)
         return;
-    const bool hangs = daemon->stuck >= daemon->config->workers ||
-                       (daemon->stuck > 0 && token_overdue(daemon->token, clock_monotonic_ms()));
-    if (hangs) {
+    if (daemon->stuck > 0) {
+        /* What is known to hang is not waited for again, and takes no further worker. */
         while ((job = job_list_take(list)) != NULL)
             turn_down(daemon, job, MIKEYD_TOKEN_DOWN, "the token does not answer");
         return;
@@ -134,10 +133,10 @@ static void answer_abandoned(void *context, struct job *job)
     struct connection *connection = job->connection;
     static const char text[] = "the token did not answer in time";
     job->connection = NULL;
-    if (daemon->stuck++ == 0)
-        log_error("a call of the token is overdue");
-    if (daemon->stuck == daemon->config->workers)
+    if (daemon->stuck++ == 0) {
         daemon->stuck_since_ms = clock_monotonic_ms();
+        log_error("a call of the token is overdue");
+    }
     atomic_fetch_add(&daemon->counters.abandoned, 1);
     traffic_audit_refusal(daemon, job->has_uid, job->uid, "request", MIKEYD_TOKEN_DOWN, text);
 

@@ -7,3 +7,4 @@ target_compile_definitions(daemon_lab PRIVATE
 mikeyd_integration_test(test_daemon_life SOURCES daemon/test_life.c LIBS daemon_lab)
 mikeyd_integration_test(test_daemon_hostile SOURCES daemon/test_hostile.c LIBS daemon_lab)
 mikeyd_integration_test(test_daemon_load SOURCES daemon/test_load.c LIBS daemon_lab THREADS)
+mikeyd_integration_test(test_daemon_token_hangs SOURCES daemon/test_token_hangs.c LIBS daemon_lab)
