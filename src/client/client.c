@@ -52,12 +52,12 @@ static void client_release(struct mikeyd_client *client)
     free(client);
 }
 
-static enum mikeyd_status client_make(const char *path, struct mikeyd_client **out,
-                                      struct error *err)
+/* NULL without memory or descriptors. */
+static struct mikeyd_client *client_make(const char *path)
 {
     struct mikeyd_client *client = calloc(1, sizeof *client);
     if (client == NULL)
-        return error_set(err, MIKEYD_INTERNAL, "out of memory");
+        return NULL;
     client->timeout_ms = CLIENT_TIMEOUT_MS;
     client->ready_end = &client->ready;
     connection_init(&client->connection);
@@ -72,35 +72,36 @@ static enum mikeyd_status client_make(const char *path, struct mikeyd_client **o
         client->wake_fd < 0 ||
         epoll_ctl(client->loop_fd, EPOLL_CTL_ADD, client->ready_fd, &event) != 0) {
         client_release(client);
-        return error_set(err, MIKEYD_INTERNAL, "out of memory or descriptors");
+        return NULL;
     }
-    *out = client;
-    return MIKEYD_OK;
+    return client;
+}
+
+static enum mikeyd_status client_open(const char *address, mikeyd_client **out, struct error *err)
+{
+    if (out == NULL)
+        return error_set(err, MIKEYD_INVALID_ARGUMENT, "the result is missing");
+    *out = NULL;
+    const char *path = address == NULL ? NULL : client_path_of(address);
+    if (path == NULL)
+        return error_set(err, MIKEYD_INVALID_ARGUMENT, "the address is not unix:/absolute/path");
+    struct mikeyd_client *client = client_make(path);
+    if (client == NULL)
+        return error_set(err, MIKEYD_INTERNAL, "out of memory or descriptors");
+    (void)pthread_mutex_lock(&client->lock);
+    enum mikeyd_status status = client_connect(client, err);
+    (void)pthread_mutex_unlock(&client->lock);
+    if (status == MIKEYD_OK)
+        *out = client;
+    else
+        client_release(client);
+    return status;
 }
 
 enum mikeyd_status mikeyd_client_open(const char *address, mikeyd_client **out)
 {
     struct error err = {0};
-    if (out == NULL)
-        return client_report(&err, MIKEYD_INVALID_ARGUMENT);
-    *out = NULL;
-    const char *path = address == NULL ? NULL : client_path_of(address);
-    if (path == NULL)
-        return client_report(&err, error_set(&err, MIKEYD_INVALID_ARGUMENT,
-                                             "the address is not unix:/absolute/path"));
-    struct mikeyd_client *client = NULL;
-    enum mikeyd_status status = client_make(path, &client, &err);
-    if (status != MIKEYD_OK)
-        return client_report(&err, status);
-    (void)pthread_mutex_lock(&client->lock);
-    status = client_connect(client, &err);
-    (void)pthread_mutex_unlock(&client->lock);
-    if (status != MIKEYD_OK) {
-        client_release(client);
-        return client_report(&err, status);
-    }
-    *out = client;
-    return MIKEYD_OK;
+    return client_report(&err, client_open(address, out, &err));
 }
 
 void mikeyd_client_set_timeout(mikeyd_client *client, unsigned milliseconds)
