@@ -9,3 +9,7 @@ target_compile_definitions(test_memory PRIVATE
     FAULT_MODULE="$<TARGET_FILE:mikeyd_fault_module>"
     SOFTHSM_MODULE="${SOFTHSM_MODULE}" P11_KIT_CLIENT="${P11_KIT_CLIENT}")
 add_dependencies(test_memory mikeyd_fault_module)
+
+find_file(PKCS11_SPY pkcs11-spy.so PATHS /usr/lib/${CMAKE_LIBRARY_ARCHITECTURE} REQUIRED)
+mikeyd_integration_test(test_crossing SOURCES isolation/test_crossing.c LIBS daemon_lab)
+target_compile_definitions(test_crossing PRIVATE SOFTHSM_MODULE="${SOFTHSM_MODULE}" SPY_MODULE="${PKCS11_SPY}")
