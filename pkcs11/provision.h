@@ -147,6 +147,15 @@ enum mikeyd_status provision_derive_pair_as(struct token_session *session,
                                             const struct provision_spec *spec, const uint8_t *info,
                                             size_t info_len, struct error *err);
 
+/*
+ * Whether a pair object is what this source derives: both make the same HMAC. A pair may outlive
+ * the main key it came from, and a new one may have taken that key's name.
+ */
+enum mikeyd_status provision_verify_pair(struct token_session *session,
+                                         const struct token_key *source,
+                                         const struct token_key *pair, const uint8_t *info,
+                                         size_t info_len, bool *same, struct error *err);
+
 /* ---- the rest
  * ------------------------------------------------------------------------------------- */
 

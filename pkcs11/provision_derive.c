@@ -2,6 +2,7 @@
 #include <string.h>
 
 #include <openssl/evp.h>
+#include <openssl/hmac.h>
 
 #include "pkcs11/provision_internal.h"
 
@@ -104,23 +105,30 @@ static enum mikeyd_status derive_in_token(struct token_session *session,
 }
 
 /* RFC 5869 2.3: T(1) = HMAC(epskx, info || 0x01), the whole output for 32 bytes. */
-static enum mikeyd_status derive_by_sign(struct token_session *session,
-                                         const struct token_key *source,
-                                         const struct provision_object *object, const uint8_t *info,
-                                         size_t info_len, unsigned *omitted, struct error *err)
+static enum mikeyd_status expand_by_sign(struct token_session *session,
+                                         const struct token_key *source, const uint8_t *info,
+                                         size_t info_len, uint8_t *out, struct error *err)
 {
     static const uint8_t counter = 0x01;
-    struct secret SECRET_CLEANUP pair = {0};
-    if (!secret_make(&pair, SHA256_LEN))
-        return error_set(err, MIKEYD_INTERNAL, "secure heap exhausted");
     struct hmac_job job = {
         .key = &source->block[0],
         .hash = HMAC_SHA256,
         .data = {info, &counter},
         .len = {info_len, sizeof counter},
-        .tag = pair.data,
+        .tag = out,
     };
-    enum mikeyd_status status = token_hmac_batch(session, &job, 1, err);
+    return token_hmac_batch(session, &job, 1, err);
+}
+
+static enum mikeyd_status derive_by_sign(struct token_session *session,
+                                         const struct token_key *source,
+                                         const struct provision_object *object, const uint8_t *info,
+                                         size_t info_len, unsigned *omitted, struct error *err)
+{
+    struct secret SECRET_CLEANUP pair = {0};
+    if (!secret_make(&pair, SHA256_LEN))
+        return error_set(err, MIKEYD_INTERNAL, "secure heap exhausted");
+    enum mikeyd_status status = expand_by_sign(session, source, info, info_len, pair.data, err);
     if (status != MIKEYD_OK)
         return status;
     CK_OBJECT_HANDLE handle = 0;
@@ -164,4 +172,70 @@ enum mikeyd_status provision_derive_pair(struct token_session *session,
 {
     const struct provision_spec spec = {.name = object_name, .not_after = not_after};
     return provision_derive_pair_as(session, source, &spec, info, info_len, err);
+}
+
+/* ---- is this pair of that main key? ---- */
+
+static const uint8_t check_text[] = "mikeyd pair key check";
+
+static enum mikeyd_status tag_of_object(struct token_session *session,
+                                        const struct token_object *object, uint8_t tag[32],
+                                        struct error *err)
+{
+    struct hmac_job job = {.key = object,
+                           .hash = HMAC_SHA256,
+                           .data = {check_text, NULL},
+                           .len = {sizeof check_text, 0},
+                           .tag = tag};
+    return token_hmac_batch(session, &job, 1, err);
+}
+
+static enum mikeyd_status tag_by_sign(struct token_session *session, const struct token_key *source,
+                                      const uint8_t *info, size_t info_len, uint8_t tag[32],
+                                      struct error *err)
+{
+    struct secret SECRET_CLEANUP pair = {0};
+    unsigned len = 0;
+    if (!secret_make(&pair, SHA256_LEN))
+        return error_set(err, MIKEYD_INTERNAL, "secure heap exhausted");
+    enum mikeyd_status status = expand_by_sign(session, source, info, info_len, pair.data, err);
+    if (status == MIKEYD_OK && HMAC(EVP_sha256(), pair.data, (int)pair.len, check_text,
+                                    sizeof check_text, tag, &len) == NULL)
+        status = error_set(err, MIKEYD_INTERNAL, "HMAC failed");
+    return status;
+}
+
+static enum mikeyd_status tag_in_token(struct token_session *session,
+                                       const struct token_key *source, const uint8_t *info,
+                                       size_t info_len, uint8_t tag[32], struct error *err)
+{
+    struct token_object derived;
+    enum mikeyd_status status = token_hkdf_pair(session, source, info, info_len, &derived, err);
+    if (status != MIKEYD_OK)
+        return status;
+    status = tag_of_object(session, &derived, tag, err);
+    token_object_destroy(session, derived.handle);
+    return status;
+}
+
+enum mikeyd_status provision_verify_pair(struct token_session *session,
+                                         const struct token_key *source,
+                                         const struct token_key *pair, const uint8_t *info,
+                                         size_t info_len, bool *same, struct error *err)
+{
+    uint8_t expected[32], got[32];
+    *same = false;
+    if (pair->kind != TOKEN_PAIR || pair->block_count != 1 || source->block_count != 1 ||
+        (source->kind != TOKEN_EPSK && source->kind != TOKEN_EPSKX))
+        return error_set(err, MIKEYD_INVALID_ARGUMENT, "not a main key and a pair key");
+    enum mikeyd_status status = source->kind == TOKEN_EPSK
+                                    ? tag_in_token(session, source, info, info_len, expected, err)
+                                    : tag_by_sign(session, source, info, info_len, expected, err);
+    if (status == MIKEYD_OK)
+        status = tag_of_object(session, &pair->block[0], got, err);
+    if (status == MIKEYD_OK)
+        *same = secret_equal(expected, got, sizeof got);
+    secret_wipe(expected, sizeof expected);
+    secret_wipe(got, sizeof got);
+    return status;
 }

@@ -145,7 +145,7 @@ static bool date_kept(struct token_session *session, CK_OBJECT_HANDLE handle,
     CK_ATTRIBUTE attribute = {type, &got, sizeof got};
     CK_RV rv = session->token->f->C_GetAttributeValue(session->handle, handle, &attribute, 1);
     return rv == CKR_OK && attribute.ulValueLen == sizeof got &&
-           memcmp(&wanted, &got, sizeof got) == 0;
+           memcmp(&wanted, &got, sizeof got) == 0; /* public */
 }
 
 const char *provision_object_mismatch(struct token_session *session, CK_OBJECT_HANDLE handle,
@@ -168,9 +168,10 @@ const char *provision_object_mismatch(struct token_session *session, CK_OBJECT_H
     if (provision_flag_is_set(session, handle, CKA_TOKEN) != object->on_token)
         return "CKA_TOKEN";
     if (got.label_len != strlen(object->label) ||
-        memcmp(got.label, object->label, got.label_len) != 0)
+        memcmp(got.label, object->label, got.label_len) != 0 /* public */)
         return "CKA_LABEL";
-    if (got.id_len != sizeof object->id || memcmp(got.id, object->id, sizeof object->id) != 0)
+    if (got.id_len != sizeof object->id ||
+        memcmp(got.id, object->id, sizeof object->id) != 0 /* public */)
         return "CKA_ID";
     /* Zero: the token does not tell (SoftHSM after an unwrap). */
     if (got.value_len != 0 && got.value_len != object->value_len)

@@ -243,6 +243,13 @@ static enum mikeyd_status check_pairs(struct ceremony *ceremony, const struct po
                        missing, count.pairs, key->name, generation, count.first_missing, key->name);
         find(findings, ceremony->facts.label, "TOKEN-PAIRS", POLICY_ERROR, text);
     }
+    if (count.foreign != 0) {
+        (void)snprintf(text, sizeof text,
+                       "%zu of %zu pair keys of %s/%u are of another main key than the one there "
+                       "is, the first %s: destroy them, and key derive again",
+                       count.foreign, count.pairs, key->name, generation, count.first_foreign);
+        find(findings, ceremony->facts.label, "TOKEN-PAIRS-FOREIGN", POLICY_ERROR, text);
+    }
     return MIKEYD_OK;
 }
 

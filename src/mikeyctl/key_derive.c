@@ -68,6 +68,16 @@ static enum mikeyd_status derive_pair(void *context, const struct pair_view *pai
                              "mikeyd/pair/%s/%u is there with attributes that let it out: destroy "
                              "it first",
                              pair->importer.object_name, derivation->generation);
+        bool same = true;
+        enum mikeyd_status status = pairs_verify(ceremony, derivation->source, pair, &same, err);
+        if (status != MIKEYD_OK)
+            return status;
+        if (!same)
+            return error_set(err, MIKEYD_POLICY,
+                             "mikeyd/pair/%s/%u is of another main key than the %s/%u there is: "
+                             "destroy it first",
+                             pair->importer.object_name, derivation->generation,
+                             derivation->key->name, derivation->generation);
         derivation->present++;
         derivation_tell(derivation, pair, "present");
         return MIKEYD_OK;
@@ -116,10 +126,11 @@ static enum mikeyd_status delete_main(struct derivation *derivation, struct erro
         status = pairs_count(ceremony, key, derivation->generation, &count, err);
     if (status != MIKEYD_OK)
         return status;
-    if (count.pairs == 0 || count.present != count.pairs)
-        return error_set(err, MIKEYD_TOKEN_DOWN,
-                         "%zu of %zu pair keys of %s/%u are there: main key not destroyed",
-                         count.present, count.pairs, key->name, derivation->generation);
+    if (count.pairs == 0 || count.present != count.pairs || count.foreign != 0)
+        return error_set(
+            err, MIKEYD_TOKEN_DOWN,
+            "%zu of %zu pair keys of %s/%u are there and its own: main key not destroyed",
+            count.present - count.foreign, count.pairs, key->name, derivation->generation);
     unsigned objects = 0;
     char name[TOKEN_NAME_MAX + 16], detail[200];
     status = provision_destroy_name(ceremony->session, kind, key->name, derivation->generation,

@@ -79,26 +79,57 @@ enum mikeyd_status pairs_each(
     return walk.status;
 }
 
+enum mikeyd_status pairs_verify(struct ceremony *ceremony, const struct token_key *main_key,
+                                const struct pair_view *pair, bool *same, struct error *err)
+{
+    *same = true;
+    if (main_key == NULL || (main_key->findings & TOKEN_FINDING_FATAL) != 0)
+        return MIKEYD_OK;
+    return provision_verify_pair(ceremony->session, main_key, pair->object, pair->importer.info,
+                                 pair->importer.info_len, same, err);
+}
+
+struct counting {
+    struct ceremony *ceremony;
+    const struct token_key *main_key;
+    struct pairs_count *count;
+};
+
+static void name_first(char *out, size_t cap, const struct pair_view *pair)
+{
+    if (out[0] == '\0')
+        (void)snprintf(out, cap, "%.280s -> %.280s", pair->initiator->text, pair->responder->text);
+}
+
 static enum mikeyd_status count_pair(void *context, const struct pair_view *pair, struct error *err)
 {
-    struct pairs_count *count = context;
-    (void)err;
+    const struct counting *counting = context;
+    struct pairs_count *count = counting->count;
+    bool same = true;
     count->pairs++;
     if (pair->object == NULL) {
-        if (count->first_missing[0] == '\0')
-            (void)snprintf(count->first_missing, sizeof count->first_missing, "%.280s -> %.280s",
-                           pair->initiator->text, pair->responder->text);
-    } else if ((pair->object->findings & TOKEN_FINDING_FATAL) != 0) {
-        count->unfit++;
-    } else {
-        count->present++;
+        name_first(count->first_missing, sizeof count->first_missing, pair);
+        return MIKEYD_OK;
     }
-    return MIKEYD_OK;
+    if ((pair->object->findings & TOKEN_FINDING_FATAL) != 0) {
+        count->unfit++;
+        return MIKEYD_OK;
+    }
+    count->present++;
+    enum mikeyd_status status =
+        pairs_verify(counting->ceremony, counting->main_key, pair, &same, err);
+    if (status == MIKEYD_OK && !same) {
+        count->foreign++;
+        name_first(count->first_foreign, sizeof count->first_foreign, pair);
+    }
+    return status;
 }
 
 enum mikeyd_status pairs_count(struct ceremony *ceremony, const struct policy_key *key,
                                unsigned generation, struct pairs_count *out, struct error *err)
 {
     *out = (struct pairs_count){0};
-    return pairs_each(ceremony, key, generation, count_pair, out, err);
+    struct counting counting = {
+        .ceremony = ceremony, .main_key = pairs_main_key(ceremony, key, generation), .count = out};
+    return pairs_each(ceremony, key, generation, count_pair, &counting, err);
 }

@@ -30,8 +30,12 @@ enum mikeyd_status pairs_each(
 /* Counts of a generation's pairs, and the first that is not there. */
 struct pairs_count {
     size_t pairs, present, unfit; /* unfit: there, but refused for its attributes */
-    char first_missing[600];
+    size_t foreign;               /* present, but not of the main key that is there */
+    char first_missing[600], first_foreign[600];
 };
+/* Whether a pair's object is of this main key; true when there is no main key to ask. */
+enum mikeyd_status pairs_verify(struct ceremony *ceremony, const struct token_key *main_key,
+                                const struct pair_view *pair, bool *same, struct error *err);
 enum mikeyd_status pairs_count(struct ceremony *ceremony, const struct policy_key *key,
                                unsigned generation, struct pairs_count *out, struct error *err);
 

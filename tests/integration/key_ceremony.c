@@ -220,6 +220,30 @@ Test(ceremony_softhsm, derive_without_its_main_key_says_what_to_do)
     EXPECT_SAID("mikeyd/epskx/core/1");
 }
 
+static void expect_foreign_pairs_found(const char *kind)
+{
+    EXPECT_EXIT(0, "generate --kind epsk --name core");
+    EXPECT_EXIT(0, "generate --kind psk --name legacy");
+    EXPECT_EXIT(0, "derive");
+    EXPECT_EXIT(0, "check");
+    EXPECT_EXIT(0, "destroy --kind %s --name core --generation 1 --yes", kind);
+    EXPECT_EXIT(0, "generate --kind epsk --name core");
+    EXPECT_EXIT(3, "check");
+    EXPECT_SAID("TOKEN-PAIRS-FOREIGN");
+    EXPECT_EXIT(3, "derive");
+    EXPECT_SAID("another main key");
+}
+
+Test(ceremony_softhsm, pairs_of_an_earlier_main_key_are_found)
+{
+    expect_foreign_pairs_found("epskx");
+}
+
+Test(ceremony_nss, pairs_of_an_earlier_main_key_are_found)
+{
+    expect_foreign_pairs_found("epsk");
+}
+
 /* ---- keys in clear ---- */
 
 Test(ceremony_softhsm, no_secret_in_output_or_audit_log)
