@@ -1,7 +1,12 @@
 mikeyd_unit_test(test_client
-    SOURCES client/peer.c client/calls.c client/faults.c client/pipelined.c client/threads.c client/wipe.c
+    SOURCES client/peer.c client/calls.c client/faults.c client/pipelined.c client/threads.c
     LIBS mikeyd_client)
 target_include_directories(test_client PRIVATE ${CMAKE_CURRENT_SOURCE_DIR})
+# Sanitized programs bind lazily, and the binder saves vector registers, which hold what memcpy moved last, on
+# the stack. Programs that are linked with -z now, like ours, do not: there the memory is searched for keys.
+if(NOT MIKEYD_SANITIZE)
+    target_sources(test_client PRIVATE client/wipe.c)
+endif()
 
 # The shared library as a program of another language sees it.
 find_program(CXX_COMPILER NAMES c++ g++ clang++)
