@@ -263,7 +263,7 @@ static bool load_real(void)
 
 __attribute__((visibility("default"))) CK_RV C_GetFunctionList(CK_FUNCTION_LIST **list)
 {
-    if (real == NULL && !load_real())
+    if (!load_real()) /* each time: the next token may want another module */
         return CKR_GENERAL_ERROR;
     faulty = *real;
     faulty.C_Initialize = f_initialize;

@@ -265,19 +265,43 @@ static CK_RV create(struct raw *raw, const struct token_fixture_key *key, bool w
     return raw->f->C_CreateObject(raw->session, template, count, &handle);
 }
 
-bool token_fixture_key(const struct token_fixture *fixture, const struct token_fixture_key *key)
-{
+struct token_fixture_batch {
     struct raw raw;
-    CK_RV rv = CKR_GENERAL_ERROR;
-    if (raw_open(fixture, &raw)) {
-        rv = create(&raw, key, true);
-        if (rv == CKR_ATTRIBUTE_TYPE_INVALID || rv == CKR_GENERAL_ERROR) /* NSS knows no list */
-            rv = create(&raw, key, false);
+};
+
+struct token_fixture_batch *token_fixture_batch_open(const struct token_fixture *fixture)
+{
+    struct token_fixture_batch *batch = calloc(1, sizeof *batch);
+    if (batch != NULL && !raw_open(fixture, &batch->raw)) {
+        token_fixture_batch_close(batch);
+        batch = NULL;
     }
-    raw_close(&raw);
+    return batch;
+}
+
+bool token_fixture_batch_key(struct token_fixture_batch *batch, const struct token_fixture_key *key)
+{
+    CK_RV rv = create(&batch->raw, key, true);
+    if (rv == CKR_ATTRIBUTE_TYPE_INVALID || rv == CKR_GENERAL_ERROR) /* NSS knows no list */
+        rv = create(&batch->raw, key, false);
     if (rv != CKR_OK)
         (void)fprintf(stderr, "token fixture: C_CreateObject %s: 0x%lx\n", key->label, rv);
     return rv == CKR_OK;
+}
+
+void token_fixture_batch_close(struct token_fixture_batch *batch)
+{
+    if (batch != NULL)
+        raw_close(&batch->raw);
+    free(batch);
+}
+
+bool token_fixture_key(const struct token_fixture *fixture, const struct token_fixture_key *key)
+{
+    struct token_fixture_batch *batch = token_fixture_batch_open(fixture);
+    bool made = batch != NULL && token_fixture_batch_key(batch, key);
+    token_fixture_batch_close(batch);
+    return made;
 }
 
 bool token_fixture_psk(const struct token_fixture *fixture, const char *name, const uint8_t *psk,

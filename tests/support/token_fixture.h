@@ -57,6 +57,12 @@ struct token_fixture_key {
 };
 /* A secret key object (CKK_GENERIC_SECRET). Works beside an open token of this process. */
 bool token_fixture_key(const struct token_fixture *fixture, const struct token_fixture_key *key);
+/* Many keys without a login for each. */
+struct token_fixture_batch;
+struct token_fixture_batch *token_fixture_batch_open(const struct token_fixture *fixture);
+bool token_fixture_batch_key(struct token_fixture_batch *batch,
+                             const struct token_fixture_key *key);
+void token_fixture_batch_close(struct token_fixture_batch *batch);
 /* The blocks of a PSK over 32 bytes, as name#1, name#2 ...; one object for a shorter one, padded
  * to 32 bytes with "~BITS" in the label when it is shorter than that. */
 bool token_fixture_psk(const struct token_fixture *fixture, const char *name, const uint8_t *psk,

@@ -20,16 +20,13 @@ if(NOT TARGET mikeyd_fault_module)
     target_link_libraries(mikeyd_fault_module PRIVATE mikeyd_build PkgConfig::P11KIT
         Threads::Threads ${CMAKE_DL_LIBS})
 endif()
+mikeyd_unit_test(test_pkcs11_memory SOURCES pkcs11/memory.c LIBS mikeyd_token_fixture)
+mikeyd_unit_test(test_pkcs11_recover SOURCES pkcs11/recover.c LIBS mikeyd_token_fixture)
+add_executable(test_pkcs11_threads pkcs11/threads.c)
+target_link_libraries(test_pkcs11_threads PRIVATE mikeyd_token_fixture)
+add_test(NAME test_pkcs11_threads COMMAND test_pkcs11_threads)
 foreach(name recover threads)
-    mikeyd_unit_test(test_pkcs11_${name} SOURCES pkcs11/${name}.c LIBS mikeyd_token_fixture)
     target_compile_definitions(test_pkcs11_${name}
         PRIVATE FAULT_MODULE="$<TARGET_FILE:mikeyd_fault_module>")
     add_dependencies(test_pkcs11_${name} mikeyd_fault_module)
 endforeach()
-mikeyd_unit_test(test_provision_transport
-    SOURCES pkcs11/test_provision_transport.c pkcs11/provision_support.c LIBS mikeyd_token_fixture)
-mikeyd_unit_test(test_provision_derive
-    SOURCES pkcs11/test_provision_derive.c pkcs11/provision_support.c
-    LIBS mikeyd_token_fixture mikeyd_importer PkgConfig::JANSSON)
-mikeyd_unit_test(test_signer SOURCES pkcs11/test_signer.c pkcs11/provision_support.c
-    LIBS mikeyd_token_fixture)

@@ -197,13 +197,17 @@ Test(recover, handles_of_before_never_sign_with_another_key)
     open_token();
     for (unsigned i = 0; i < KEYS; i++)
         cr_assert_eq(sign(i, &err), MIKEYD_OK, "%s", err.text);
-    const unsigned long before = find(0)->block[0].handle;
+    unsigned long before[KEYS];
+    for (unsigned i = 0; i < KEYS; i++)
+        before[i] = find(i)->block[0].handle;
     for (unsigned round = 0; round < 6; round++) {
         plan("any 1 shuffle\nC_SignInit 2 finalize\n");
         for (unsigned i = 0; i < KEYS; i++)
             cr_assert_eq(sign(i, &err), MIKEYD_OK, "%s", err.text);
-        if (round == 0)
-            cr_assert_neq(find(0)->block[0].handle, before, "the module did not shuffle");
+        unsigned moved = 0;
+        for (unsigned i = 0; round == 0 && i < KEYS; i++)
+            moved += find(i)->block[0].handle != before[i] ? 1 : 0;
+        cr_assert(round != 0 || moved > 0, "the module did not shuffle");
     }
     cr_expect_eq(token_generation(token), 7);
 }
