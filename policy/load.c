@@ -11,7 +11,7 @@
 #include "policy/findings.h"
 
 #define DAY_S ((int64_t)24 * 60 * 60)
-#define CLOCK_SKEW_MAX_MS (60 * 60 * 1000)
+#define CLOCK_SKEW_MAX_MS ((uint64_t)60 * 60 * 1000)
 
 /* ---- values ---------------------------------------------------------------------------------- */
 
@@ -66,7 +66,7 @@ static enum mikeyd_status read_algorithms(const struct yaml_node *node, enum mik
                                           struct error *err)
 {
     static const char *const words[] = {"mikey-1", "mikey-256", NULL};
-    size_t word;
+    size_t word = 0;
     enum mikeyd_status status = policy_read_word(node, words, &word, err);
     if (status == MIKEYD_OK)
         *out = word == 0 ? MIKEY_ALGORITHMS_1 : MIKEY_ALGORITHMS_256;
@@ -78,7 +78,7 @@ static enum mikeyd_status read_choice(const struct yaml_node *node, const char *
                                       bool *out, struct error *err)
 {
     const char *const words[] = {no, yes, NULL};
-    size_t word;
+    size_t word = 0;
     enum mikeyd_status status = policy_read_word(node, words, &word, err);
     if (status == MIKEYD_OK)
         *out = word == 1;

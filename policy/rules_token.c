@@ -174,7 +174,7 @@ static void check_end_dates(struct rule_run *run)
             strptime(object->end_date, "%Y-%m-%d", &tm) == NULL)
             continue;
         /* CKA_END_DATE is the last day of use, not_after the first instant without. */
-        int64_t end = (int64_t)timegm(&tm) + 24 * 60 * 60;
+        int64_t end = (int64_t)timegm(&tm) + (int64_t)24 * 60 * 60;
         int64_t not_after = entry->key.not_after;
         if (run->now >= end)
             rule_tell(run, entry->at, "object mikeyd/%s/%.64s/%u ended on %s", object->kind,

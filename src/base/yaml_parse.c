@@ -105,7 +105,7 @@ static enum mikeyd_status builder_scalar(struct builder *b, const yaml_event_t *
         b->field_line = line;
         return MIKEYD_OK;
     }
-    struct yaml_node *node;
+    struct yaml_node *node = NULL;
     enum mikeyd_status status = builder_add(b, YAML_SCALAR, line, &node, err);
     if (status != MIKEYD_OK) {
         free(copy);
@@ -123,7 +123,7 @@ static enum mikeyd_status builder_open(struct builder *b, enum yaml_kind kind, i
         return yaml_fail_line(b->file, line, err, "a field name must be plain text");
     if (b->depth == DEPTH_MAX)
         return yaml_fail_line(b->file, line, err, "nested deeper than %d", DEPTH_MAX);
-    struct yaml_node *node;
+    struct yaml_node *node = NULL;
     enum mikeyd_status status = builder_add(b, kind, line, &node, err);
     if (status != MIKEYD_OK)
         return status;
