@@ -9,6 +9,9 @@
 
 /* A failing signer is asked again after this long. */
 #define SIGNER_RETRY_MS 5000
+/* The log is open before the token is: what fails so soon is tried again soon, and not recorded. */
+#define SIGNER_GRACE_MS 10000
+#define SIGNER_GRACE_RETRY_MS 200
 
 size_t audit_checkpoint_text(const struct audit_chain *covers, bool final, const char *signer,
                              char *out)
@@ -72,6 +75,19 @@ static void signer_changed(struct audit_log *log, enum mikeyd_status status, con
     queue_own(log, &record, NULL);
 }
 
+static void sign_failed(struct audit_log *log, enum mikeyd_status status, bool final,
+                        const struct error *err)
+{
+    const int64_t now = clock_monotonic_ms();
+    pthread_mutex_lock(&log->lock);
+    const bool starting = log->stats.checkpoints == 0 && now - log->opened_ms < SIGNER_GRACE_MS;
+    log->stats.signer_failures += starting && !final ? 0 : 1;
+    pthread_mutex_unlock(&log->lock);
+    log->checkpoint_not_before_ms = now + (starting ? SIGNER_GRACE_RETRY_MS : SIGNER_RETRY_MS);
+    if (!log->signer_failing && (!starting || final))
+        signer_changed(log, status, err->text);
+}
+
 void audit_checkpoint_make(struct audit_log *log, bool final)
 {
     char base64[2 * AUDIT_SIGNATURE_MAX];
@@ -80,12 +96,7 @@ void audit_checkpoint_make(struct audit_log *log, bool final)
     int64_t now = clock_monotonic_ms();
     enum mikeyd_status status = sign(log, final, base64, &err);
     if (status != MIKEYD_OK) {
-        log->checkpoint_not_before_ms = now + SIGNER_RETRY_MS;
-        pthread_mutex_lock(&log->lock);
-        log->stats.signer_failures++;
-        pthread_mutex_unlock(&log->lock);
-        if (!log->signer_failing)
-            signer_changed(log, status, err.text);
+        sign_failed(log, status, final, &err);
         return;
     }
     if (log->signer_failing)

@@ -278,7 +278,8 @@ enum mikeyd_status audit_open(const struct audit_options *options, struct audit_
         atomic_store(&log->healthy, true);
         atomic_store(&log->durable, log->chain.sequence);
         log->last_sequence = log->chain.sequence;
-        log->flush_at_ms = clock_monotonic_ms() + AUDIT_FLUSH_MS;
+        log->opened_ms = clock_monotonic_ms();
+        log->flush_at_ms = log->opened_ms + AUDIT_FLUSH_MS;
         if (pthread_create(&log->committer, NULL, audit_committer_run, log) != 0)
             status = error_set(err, MIKEYD_INTERNAL, "audit log: no thread");
     }

@@ -96,7 +96,7 @@ struct audit_log {
     struct error failure;
     uint64_t uncovered;  /* durable records of others that no checkpoint covers */
     uint64_t own_queued; /* checkpoints among the queued records */
-    int64_t checkpoint_at_ms, checkpoint_not_before_ms;
+    int64_t opened_ms, checkpoint_at_ms, checkpoint_not_before_ms;
     bool signer_failing;
 
     pthread_mutex_t suppress_lock;

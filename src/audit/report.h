@@ -23,7 +23,7 @@ void audit_report_add(void *report, const json_t *record);
 struct audit_report_input {
     const struct audit_verdict *verdict;
     const json_t *policy;  /* of policy_findings_json(), or NULL */
-    json_t *keys;          /* of `mikeyctl key check --json`, or NULL */
+    const json_t *keys;    /* of `mikeyctl key check --json`, or NULL */
     const char *log_name;  /* as given by the user */
     const char *generated; /* RFC 3339 */
     const char *host;

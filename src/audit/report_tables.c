@@ -138,71 +138,69 @@ void report_write_requirements(FILE *out, const struct audit_report_input *input
 
 /* ---- keys ---- */
 
-/* A value of the key listing: text, number, or a list or object of these. */
-static void write_value(FILE *out, json_t *value)
+/* One key of `mikeyctl key check --json`. */
+static void write_key(FILE *out, const json_t *key)
 {
-    size_t index;
-    json_t *item;
-    const char *key;
-    if (json_is_string(value)) {
-        html_text(out, json_string_value(value));
-    } else if (json_is_integer(value)) {
-        (void)fprintf(out, "%" JSON_INTEGER_FORMAT, json_integer_value(value));
-    } else if (json_is_boolean(value)) {
-        html_markup(out, json_is_true(value) ? "yes" : "no");
-    } else if (json_is_array(value)) {
-        json_array_foreach(value, index, item)
-        {
-            if (index > 0)
-                html_markup(out, json_is_object(item) ? "<br>" : ", ");
-            write_value(out, item);
-        }
-    } else if (json_is_object(value)) {
-        const char *between = "";
-        json_object_foreach(value, key, item)
-        {
-            html_markup(out, between);
-            html_text(out, key);
-            html_markup(out, ": ");
-            write_value(out, item);
-            between = ", ";
-        }
+    char text[REPORT_NAME];
+    const json_int_t generation = json_integer_value(json_object_get(key, "generation"));
+    const json_int_t bits = json_integer_value(json_object_get(key, "bits"));
+    const char *findings = text_of(key, "findings");
+    html_markup(out, "<tr>");
+    html_cell(out, "t", text_of(key, "kind"));
+    (void)snprintf(text, sizeof text, "%s/%" JSON_INTEGER_FORMAT, text_of(key, "name"), generation);
+    html_cell(out, NULL, text);
+    html_cell(out, NULL, text_of(key, "token"));
+    html_count_cell(out, bits > 0 ? (uint64_t)bits : 0);
+    html_cell(out, NULL, text_of(key, "flags"));
+    html_cell(out, NULL, text_of(key, "mechanisms"));
+    (void)snprintf(text, sizeof text, "%s%s%s", text_of(key, "start_date"),
+                   text_of(key, "end_date")[0] == '\0' ? "" : " to ", text_of(key, "end_date"));
+    html_cell(out, NULL, text);
+    html_markup(out, "<td>");
+    if (!json_is_true(json_object_get(key, "usable"))) {
+        tag(out, "bad", "refused");
+        html_markup(out, " ");
     }
+    html_text(out, findings);
+    html_markup(out, "</td></tr>\n");
 }
 
-/* The list of objects in what `key check --json` or `key list --json` printed. */
-static json_t *key_list(json_t *keys)
-{
-    json_t *list = json_is_array(keys) ? keys : json_object_get(keys, "keys");
-    return json_is_array(list) && json_is_object(json_array_get(list, 0)) ? list : NULL;
-}
-
-static void write_key_table(FILE *out, json_t *list)
+static void write_key_findings(FILE *out, const json_t *findings)
 {
     size_t index;
-    json_t *row, *value;
-    const char *name;
-    json_t *columns = json_array_get(list, 0);
-    html_markup(out, "<table><thead><tr>");
-    json_object_foreach(columns, name, value)
+    json_t *finding;
+    if (json_array_size(findings) == 0)
+        return;
+    html_markup(out, "<table><thead><tr><th>Weight</th><th>Rule</th><th>Token</th><th>Finding</th>"
+                     "</tr></thead><tbody>\n");
+    json_array_foreach(findings, index, finding)
     {
-        html_markup(out, "<th>");
-        html_text(out, name);
-        html_markup(out, "</th>");
-    }
-    html_markup(out, "</tr></thead><tbody>\n");
-    json_array_foreach(list, index, row)
-    {
-        html_markup(out, "<tr>");
-        json_object_foreach(columns, name, value)
-        {
-            html_markup(out, "<td>");
-            write_value(out, json_object_get(row, name));
-            html_markup(out, "</td>");
-        }
+        const char *severity = text_of(finding, "severity");
+        html_markup(out, "<tr><td>");
+        tag(out, severity_class(severity), severity);
+        html_markup(out, "</td>");
+        html_cell(out, "t", text_of(finding, "rule"));
+        html_cell(out, NULL, text_of(finding, "token"));
+        html_cell(out, NULL, text_of(finding, "text"));
         html_markup(out, "</tr>\n");
     }
     html_markup(out, "</tbody></table>\n");
+}
+
+static void write_key_table(FILE *out, const json_t *listing)
+{
+    const json_t *keys = json_object_get(listing, "keys");
+    size_t index;
+    json_t *key;
+    html_markup(out, "<h3>In the token</h3>\n<table><thead><tr><th>Kind</th><th>Key</th>"
+                     "<th>Token</th><th class=\"n\">Bits</th><th>Flags</th><th>Mechanisms</th>"
+                     "<th>Valid</th><th>Findings</th></tr></thead><tbody>\n");
+    json_array_foreach(keys, index, key)
+    {
+        write_key(out, key);
+    }
+    html_markup(out, "</tbody></table>\n");
+    write_key_findings(out, json_object_get(listing, "findings"));
 }
 
 static void write_steps(FILE *out, const struct audit_report *report)
@@ -237,10 +235,8 @@ void report_write_keys(FILE *out, const struct audit_report *report,
                        const struct audit_report_input *input)
 {
     html_markup(out, "<section><h2>Keys</h2>\n");
-    json_t *list = key_list(input->keys);
-    if (list != NULL) {
-        html_markup(out, "<h3>In the token</h3>\n");
-        write_key_table(out, list);
+    if (json_array_size(json_object_get(input->keys, "keys")) > 0) {
+        write_key_table(out, input->keys);
     } else {
         html_markup(out, "<p class=\"soft\">No key listing was given: attributes of the objects in "
                          "the token are not part of this report.</p>\n");

@@ -145,8 +145,9 @@ void audit_tail_find_previous(const char *path, struct audit_hasher *hasher,
     for (struct dirent *entry; (entry = readdir(listing)) != NULL;) {
         struct audit_chain found;
         const char *rest = entry->d_name + base_len;
-        if (strncmp(entry->d_name, base, base_len) != 0 || (*rest != '.' && *rest != '-') ||
-            !read_sibling(folder, entry->d_name, hasher, &found))
+        /* Rotated names go on with a number or a date; "audit.jsonl.ceremony" is another log. */
+        if (strncmp(entry->d_name, base, base_len) != 0 || (rest[0] != '.' && rest[0] != '-') ||
+            rest[1] < '0' || rest[1] > '9' || !read_sibling(folder, entry->d_name, hasher, &found))
             continue;
         if (name[0] == '\0' || found.sequence > chain->sequence) {
             *chain = found;

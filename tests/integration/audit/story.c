@@ -177,13 +177,17 @@ static void write_side_files(const char *folder, EVP_PKEY *key)
     (void)snprintf(path, sizeof path, "%s/keys.json", folder);
     file = fopen(path, "w");
     cr_assert_not_null(file);
-    (void)fputs("{\"keys\":["
-                "{\"label\":\"mikeyd/epsk/core/1\",\"bits\":256,\"not_after\":\"2027-06-01\","
-                "\"flags\":[\"SENSITIVE\",\"PRIVATE\",\"DERIVE\"],\"findings\":[]},"
-                "{\"label\":\"mikeyd/psk/legacy-pbx/1\",\"bits\":128,\"not_after\":null,"
-                "\"flags\":[\"SENSITIVE\",\"PRIVATE\",\"SIGN\"],\"findings\":[\"<b>no end "
-                "date</b>\"]}]}\n",
-                file);
+    static const char format[] =
+        "{\"token\":\"hsm-1\",\"kind\":\"%s\",\"name\":\"%s\",\"generation\":1,\"bits\":%d,"
+        "\"objects\":1,\"flags\":\"sensitive private %s\",\"mechanisms\":\"%s\","
+        "\"start_date\":\"2026-06-01\",\"end_date\":\"%s\",\"findings\":\"%s\",\"usable\":%s}";
+    (void)fprintf(file, "{\"clean\":false,\"keys\":[");
+    (void)fprintf(file, format, "epsk", "core", 256, "derive", "HKDF", "2027-06-01", "", "true");
+    (void)fputc(',', file);
+    (void)fprintf(file, format, "psk", "legacy-pbx", 112, "sign", "SHA1-HMAC, SHA256-HMAC", "",
+                  "<b>no end date</b>", "false");
+    (void)fprintf(file, "],\"findings\":[{\"token\":\"hsm-1\",\"rule\":\"RFC9257-6-1-LENGTH\","
+                        "\"severity\":\"error\",\"text\":\"legacy-pbx/1 has 112 bits\"}]}\n");
     cr_assert_eq(fclose(file), 0);
 }
 

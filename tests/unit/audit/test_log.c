@@ -278,7 +278,8 @@ Test(audit_log, healed_signer_signs_what_was_missed)
     static struct audit_verdict verdict;
     struct error err = {0};
     cr_assert_eq(audit_verify(&options, &verdict, &err), MIKEYD_OK, "%s", err.text);
-    cr_assert_geq(verdict.covered_sequence, 3);
+    cr_assert_eq(verdict.covered_sequence, 2);
+    cr_assert_eq(verdict.records, 3, "a token that opens a little later is no event");
     fixture_drop(&fixture);
 }
 
