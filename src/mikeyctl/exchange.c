@@ -11,6 +11,7 @@
 #include "base/suite.h"
 #include "base/text.h"
 #include "mikeyctl/ctl.h"
+#include "mikeyctl/exchange_json.h"
 
 #define STREAMS_MAX 255 /* RFC 3830 6.1: the number of crypto sessions is one byte */
 
@@ -172,113 +173,6 @@ static enum mikeyd_status parse_option(int option, const char *value, struct arg
     }
 }
 
-/* ---- results ---- */
-
-static json_t *json_base64(const uint8_t *data, size_t len)
-{
-    if (data == NULL || len == 0)
-        return json_null();
-    char *text = malloc(base64_size(len));
-    if (text == NULL)
-        return NULL;
-    base64_encode(data, len, text);
-    json_t *value = json_string(text);
-    free(text);
-    return value;
-}
-
-/* Key material goes from the wiped exchange through a wiped stack buffer into wiped JSON memory. */
-static json_t *json_hex(const uint8_t *data, size_t len)
-{
-    char text[2 * 255 + 1];
-    hex_encode(data, len, text);
-    json_t *value = json_string(text);
-    secret_wipe(text, sizeof text);
-    return value;
-}
-
-static json_t *json_ssrc(uint32_t ssrc)
-{
-    char text[9];
-    (void)snprintf(text, sizeof text, "%08x", ssrc);
-    return json_string(text);
-}
-
-/* null when there are no keys yet. */
-static json_t *json_keys(const mikeyd_exchange *exchange)
-{
-    const struct mikeyd_srtp_key *keys = NULL;
-    size_t count = mikeyd_exchange_keys(exchange, &keys);
-    if (count == 0)
-        return json_null();
-    json_t *list = json_array();
-    for (size_t i = 0; i < count; i++) {
-        const struct mikeyd_srtp_key *key = &keys[i];
-        json_t *item =
-            json_pack("{s:i, s:o, s:I, s:s, s:o, s:o, s:o}", "cs", (int)key->cs, "ssrc",
-                      json_ssrc(key->ssrc), "roc", (json_int_t)key->roc, "suite", key->suite,
-                      "master_key", json_hex(key->key, key->key_len), "master_salt",
-                      json_hex(key->salt, key->salt_len), "mki", json_hex(key->mki, key->mki_len));
-        if (item == NULL || json_array_append_new(list, item) != 0) {
-            json_decref(list);
-            return NULL;
-        }
-    }
-    return list;
-}
-
-static json_t *json_message_and_ticket(const char *name, const mikeyd_exchange *exchange)
-{
-    size_t message_len = 0, ticket_len = 0;
-    const uint8_t *message = mikeyd_exchange_message(exchange, &message_len);
-    const uint8_t *ticket = mikeyd_exchange_ticket(exchange, &ticket_len);
-    return json_pack("{s:o, s:o}", name, json_base64(message, message_len), "ticket",
-                     json_base64(ticket, ticket_len));
-}
-
-static int add_sdp(json_t *object, const struct arguments *arguments,
-                   const mikeyd_exchange *exchange)
-{
-    const char *line = arguments->sdp ? mikeyd_exchange_sdp(exchange) : NULL;
-    return line == NULL ? 0 : json_object_set_new(object, "sdp", json_string(line));
-}
-
-/* initiate and update */
-static json_t *offer_result(const struct arguments *arguments, const mikeyd_exchange *exchange)
-{
-    json_t *object = json_message_and_ticket("message", exchange);
-    if (object == NULL || json_object_set_new(object, "keys", json_keys(exchange)) != 0 ||
-        add_sdp(object, arguments, exchange) != 0) {
-        json_decref(object);
-        return NULL;
-    }
-    return object;
-}
-
-static json_t *respond_result(const struct arguments *arguments, const mikeyd_exchange *exchange)
-{
-    json_t *object = json_message_and_ticket("reply", exchange);
-    if (object == NULL ||
-        json_object_set_new(object, "from", json_string(mikeyd_exchange_from(exchange))) != 0 ||
-        json_object_set_new(object, "to", json_string(mikeyd_exchange_to(exchange))) != 0 ||
-        json_object_set_new(object, "csb_id", json_ssrc(mikeyd_exchange_csb_id(exchange))) != 0 ||
-        json_object_set_new(object, "keys", json_keys(exchange)) != 0 ||
-        add_sdp(object, arguments, exchange) != 0) {
-        json_decref(object);
-        return NULL;
-    }
-    return object;
-}
-
-static json_t *confirm_result(const struct arguments *arguments, const mikeyd_exchange *exchange)
-{
-    (void)arguments;
-    size_t ticket_len = 0;
-    const uint8_t *ticket = mikeyd_exchange_ticket(exchange, &ticket_len);
-    return json_pack("{s:o, s:o}", "keys", json_keys(exchange), "ticket",
-                     json_base64(ticket, ticket_len));
-}
-
 /* ---- the steps ---- */
 
 static enum mikeyd_status run_initiate(mikeyd_client *client, const struct arguments *arguments,
@@ -332,16 +226,16 @@ static const struct step {
     const char *name;
     unsigned required, allowed;
     enum mikeyd_status (*run)(mikeyd_client *, const struct arguments *, mikeyd_exchange **);
-    json_t *(*result)(const struct arguments *, const mikeyd_exchange *);
+    json_t *(*result)(const mikeyd_exchange *, bool sdp);
 } steps[] = {
     {"initiate", GIVEN_FROM | GIVEN_TO,
      GIVEN_STREAM | GIVEN_VERIFY | GIVEN_NO_VERIFY | GIVEN_METHOD | GIVEN_SDP, run_initiate,
-     offer_result},
+     exchange_json_offer},
     {"respond", GIVEN_AS | GIVEN_MESSAGE, GIVEN_STREAM | GIVEN_TICKET | GIVEN_SDP, run_respond,
-     respond_result},
-    {"confirm", GIVEN_TICKET | GIVEN_REPLY, 0, run_confirm, confirm_result},
+     exchange_json_respond},
+    {"confirm", GIVEN_TICKET | GIVEN_REPLY, 0, run_confirm, exchange_json_confirm},
     {"update", GIVEN_TICKET, GIVEN_STREAM | GIVEN_VERIFY | GIVEN_NO_VERIFY | GIVEN_SDP, run_update,
-     offer_result},
+     exchange_json_offer},
 };
 
 static int exchange_through_daemon(const struct ctl *ctl, const struct step *step,
@@ -360,7 +254,7 @@ static int exchange_through_daemon(const struct ctl *ctl, const struct step *ste
         (void)error_set(&err, status, "%s", text[0] == '\0' ? mikeyd_status_name(status) : text);
         exit_status = ctl_fail(true, &err);
     } else {
-        json_t *object = step->result(arguments, exchange);
+        json_t *object = step->result(exchange, arguments->sdp);
         (void)error_set(&err, MIKEYD_INTERNAL, "out of memory");
         exit_status = object == NULL ? ctl_fail(true, &err) : ctl_print(object);
     }

@@ -41,8 +41,7 @@ static enum mikeyd_status keep_string(struct config_memory *memory, char *text, 
     return MIKEYD_OK;
 }
 
-/* ---- typed fields: absent ones leave the default
- * ------------------------------------------------------------ */
+/* ---- typed fields: absent ones leave the default ---- */
 
 static enum mikeyd_status required(const struct yaml_node *map, const char *field,
                                    const struct yaml_node **out, struct error *err)
@@ -95,9 +94,7 @@ static enum mikeyd_status required_path(struct config_memory *memory, const stru
     return status != MIKEYD_OK ? status : read_path(memory, node, out, err);
 }
 
-/* ---- sections
- * ------------------------------------------------------------------------------------------------
- */
+/* ---- sections ---- */
 
 static enum mikeyd_status read_session_copies(const struct yaml_node *map, enum token_copies *out,
                                               struct error *err)

@@ -27,9 +27,7 @@
 /* Descriptors besides connections: token, store, audit, metrics, libraries. */
 #define DESCRIPTORS_MORE 512
 
-/* ---- opening
- * -------------------------------------------------------------------------------------------------
- */
+/* ---- opening ---- */
 
 /* Replies waiting to leave (about 1 KiB each), and what the workers hold at once. */
 static size_t heap_size(const struct config *config)
@@ -192,9 +190,7 @@ enum mikeyd_status daemon_open(struct config *config, struct daemon **out, struc
     return open_parts(daemon, err);
 }
 
-/* ---- events
- * --------------------------------------------------------------------------------------------------
- */
+/* ---- events ---- */
 
 static void on_mail(evutil_socket_t fd, short events, void *context)
 {
@@ -353,9 +349,7 @@ enum mikeyd_status daemon_run(struct daemon *daemon, bool sandbox, struct error 
     return MIKEYD_OK;
 }
 
-/* ---- closing
- * -------------------------------------------------------------------------------------------------
- */
+/* ---- closing ---- */
 
 static void free_events(struct daemon *daemon)
 {

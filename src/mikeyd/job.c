@@ -101,9 +101,7 @@ void job_list_free(struct job_list *list)
     }
 }
 
-/* ---- replies
- * -------------------------------------------------------------------------------------------------
- */
+/* ---- replies ---- */
 
 static enum mikeyd_status pack(struct job *job, const Mikeyd__Response *response, struct error *err)
 {

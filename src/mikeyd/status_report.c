@@ -153,6 +153,10 @@ char *status_report_make(struct daemon *daemon, bool checks)
                   report_policy(daemon), "token", report_token(daemon), "keys", report_keys(daemon),
                   "exchanges", report_exchanges(daemon), "requests", report_requests(daemon),
                   "store", report_store(daemon), "audit", report_audit(daemon));
+    struct token_facts facts;
+    token_get_facts(daemon->token, &facts);
+    if (report != NULL)
+        (void)json_object_set_new(report, "prf", json_string(facts.prf_derive ? "derive" : "sign"));
     if (report != NULL && checks) {
         (void)json_object_set_new(report, "checks", report_checks(daemon, &healthy));
         (void)json_object_set_new(report, "healthy", json_boolean(healthy));

@@ -9,9 +9,7 @@
 #include "mikeyd/request.h"
 #include "mikeyd/status_report.h"
 
-/* ---- in
- * ------------------------------------------------------------------------------------------------------
- */
+/* ---- in ---- */
 
 void traffic_audit_refusal(struct daemon *daemon, bool has_uid, uid_t uid, const char *operation,
                            enum mikeyd_status status, const char *text)
@@ -82,9 +80,7 @@ void traffic_submit(struct daemon *daemon, struct job_list *list)
     }
 }
 
-/* ---- out
- * -----------------------------------------------------------------------------------------------------
- */
+/* ---- out ---- */
 
 static void refresh_policy(struct daemon *daemon)
 {
@@ -122,9 +118,7 @@ void traffic_deliver(struct daemon *daemon)
     connection_flush_all(daemon);
 }
 
-/* ---- the deadline
- * --------------------------------------------------------------------------------------------
- */
+/* ---- the deadline ---- */
 
 /* The worker keeps the job; another one carries the answer in its place. */
 static void answer_abandoned(void *context, struct job *job)
@@ -166,9 +160,7 @@ void traffic_check_deadlines(struct daemon *daemon, int64_t now_ms)
     connection_flush_all(daemon);
 }
 
-/* ---- the end
- * -------------------------------------------------------------------------------------------------
- */
+/* ---- the end ---- */
 
 void traffic_drain(struct daemon *daemon)
 {
@@ -196,9 +188,7 @@ void traffic_discard(struct daemon *daemon)
     }
 }
 
-/* ---- for the workers
- * -----------------------------------------------------------------------------------------
- */
+/* ---- for the workers ---- */
 
 char *traffic_report(void *daemon, bool checks)
 {

@@ -30,9 +30,7 @@ struct worker_pool {
     bool stopping;
 };
 
-/* ---- one job
- * -------------------------------------------------------------------------------------------------
- */
+/* ---- one job ---- */
 
 static enum mikeyd_status serve_status(struct worker *worker, struct job *job, bool checks,
                                        struct error *err)
@@ -124,9 +122,7 @@ static void work(struct worker *worker, struct job *job)
         mailbox_post_one(worker->pool->config.mailbox, job);
 }
 
-/* ---- the threads
- * -----------------------------------------------------------------------------------------------
- */
+/* ---- the threads ---- */
 
 static struct job *take_job(struct worker_pool *pool)
 {

@@ -8,3 +8,5 @@ mikeyd_integration_test(test_daemon_life SOURCES daemon/test_life.c LIBS daemon_
 mikeyd_integration_test(test_daemon_hostile SOURCES daemon/test_hostile.c LIBS daemon_lab)
 mikeyd_integration_test(test_daemon_load SOURCES daemon/test_load.c LIBS daemon_lab THREADS)
 mikeyd_integration_test(test_daemon_token_hangs SOURCES daemon/test_token_hangs.c LIBS daemon_lab)
+mikeyd_integration_test(test_daemon_notify SOURCES daemon/test_notify.c LIBS daemon_lab)
+mikeyd_integration_test(test_ctl SOURCES daemon/test_ctl.c LIBS daemon_lab PkgConfig::JANSSON)

@@ -26,9 +26,7 @@ static void pause_ms(long milliseconds)
     (void)nanosleep(&pause, NULL);
 }
 
-/* ---- files
- * ---------------------------------------------------------------------------------------------------
- */
+/* ---- files ---- */
 
 static void put_path(char out[LAB_PATH], const struct lab *lab, const char *name)
 {
@@ -79,9 +77,7 @@ bool lab_file_gets(const char *path, const char *text)
     return false;
 }
 
-/* ---- programs
- * ------------------------------------------------------------------------------------------------
- */
+/* ---- programs ---- */
 
 static pid_t spawn(struct lab *lab, const char *const argv[], const char *output)
 {
@@ -140,9 +136,7 @@ int lab_verify_audit(struct lab *lab)
                    (const char *const[]){MIKEYCTL_PROGRAM, "audit", "verify", lab->audit, NULL});
 }
 
-/* ---- the folder
- * ----------------------------------------------------------------------------------------------
- */
+/* ---- the folder ---- */
 
 static const char *module_path(void)
 {
@@ -294,9 +288,7 @@ void lab_remove(struct lab *lab)
     (void)waitpid(child, NULL, 0);
 }
 
-/* ---- clients
- * -------------------------------------------------------------------------------------------------
- */
+/* ---- clients ---- */
 
 mikeyd_client *lab_client(const struct lab *lab)
 {
@@ -349,9 +341,7 @@ void lab_exchange(mikeyd_client *client)
     mikeyd_exchange_free(confirmed);
 }
 
-/* ---- frames
- * --------------------------------------------------------------------------------------------------
- */
+/* ---- frames ---- */
 
 static size_t frame(const Mikeyd__Request *request, uint8_t *out, size_t cap)
 {

@@ -1,0 +1,22 @@
+/* What the three files of a connection share: life (connection.c), input and output. */
+#ifndef MIKEYD_CONNECTION_PARTS_H
+#define MIKEYD_CONNECTION_PARTS_H
+
+#include "mikeyd/connection.h"
+
+/* The input buffer at first, and all that a stranger ever gets. */
+#define CONNECTION_INPUT_FIRST ((size_t)16 * 1024)
+#define CONNECTION_INPUT_STRANGER ((size_t)8 * 1024)
+
+void connection_on_readable(evutil_socket_t fd, short events, void *context);
+void connection_on_writable(evutil_socket_t fd, short events, void *context);
+/* Turns whole frames in the buffer into jobs; moves the rest to its front. */
+void connection_take_frames(struct connection *connection);
+/* Reads no more. */
+void connection_stop_reading(struct connection *connection);
+/* Closes without freeing, for callers that still hold the pointer. */
+void connection_shut(struct connection *connection);
+/* Frees what is closed once nothing refers to it. */
+void connection_release_if_done(struct connection *connection);
+
+#endif

@@ -1,0 +1,225 @@
+/* mikeyctl against a running daemon: the JSON and the exit statuses that scripts rely on. */
+#include <criterion/criterion.h>
+#include <jansson.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "lab.h"
+
+static struct lab lab;
+
+static void make_lab(void)
+{
+    lab_make(&lab, NULL);
+    lab_start(&lab);
+    cr_assert_eq(setenv("MIKEYD_SOCKET", lab.socket, 1), 0);
+}
+
+static void remove_lab(void)
+{
+    lab_remove(&lab);
+}
+
+TestSuite(ctl, .init = make_lab, .fini = remove_lab, .timeout = 60);
+
+static char *output(void)
+{
+    char path[LAB_PATH + 8];
+    (void)snprintf(path, sizeof path, "%s/out", lab.dir);
+    return lab_read_file(path);
+}
+
+/* Runs mikeyctl with the arguments up to NULL; its exit status. */
+static int ctl(const char *first, ...)
+{
+    const char *argv[32] = {MIKEYCTL_PROGRAM, first};
+    va_list args;
+    va_start(args, first);
+    for (size_t i = 2; i < 31 && argv[i - 1] != NULL; i++)
+        argv[i] = va_arg(args, const char *);
+    va_end(args);
+    return lab_run(&lab, argv);
+}
+
+static json_t *printed(void)
+{
+    char *text = output();
+    json_t *object = json_loads(text, 0, NULL);
+    cr_assert_not_null(object, "%s", text);
+    free(text);
+    return object;
+}
+
+static const char *text_of(const json_t *object, const char *name)
+{
+    const char *text = json_string_value(json_object_get(object, name));
+    cr_assert_not_null(text, "%s", name);
+    return text;
+}
+
+static json_t *initiate(void)
+{
+    cr_assert_eq(ctl("exchange", "initiate", "--from", LAB_A, "--to", LAB_B, "--stream",
+                     "11223344,AES_256_CM_HMAC_SHA1_80", "--stream", "00000000", "--sdp", NULL),
+                 0);
+    return printed();
+}
+
+static void check_key(const json_t *key, int cs, const char *suite, size_t key_digits,
+                      size_t salt_digits)
+{
+    cr_assert_eq(json_integer_value(json_object_get(key, "cs")), cs);
+    cr_assert_str_eq(text_of(key, "suite"), suite);
+    cr_assert_eq(strlen(text_of(key, "ssrc")), 8);
+    cr_assert_eq(strlen(text_of(key, "master_key")), key_digits);
+    cr_assert_eq(strlen(text_of(key, "master_salt")), salt_digits);
+    cr_assert_str_eq(text_of(key, "mki"), "");
+    cr_assert_eq(json_integer_value(json_object_get(key, "roc")), 0);
+}
+
+Test(ctl, three_steps_give_both_ends_the_same_keys)
+{
+    json_t *offer = initiate();
+    cr_assert(json_is_null(json_object_get(offer, "keys")));
+    cr_assert_eq(strncmp(text_of(offer, "sdp"), "a=key-mgmt:mikey ", 17), 0);
+    cr_assert_eq(ctl("exchange", "respond", "--as", LAB_B, "--message", text_of(offer, "message"),
+                     "--stream", "aabbccdd", NULL),
+                 0);
+    json_t *answer = printed();
+    cr_assert_str_eq(text_of(answer, "from"), LAB_A);
+    cr_assert_str_eq(text_of(answer, "to"), LAB_B);
+    cr_assert_eq(strlen(text_of(answer, "csb_id")), 8);
+    cr_assert_eq(ctl("exchange", "confirm", "--ticket", text_of(offer, "ticket"), "--reply",
+                     text_of(answer, "reply"), NULL),
+                 0);
+    json_t *confirmed = printed();
+    const json_t *keys = json_object_get(confirmed, "keys");
+    cr_assert_eq(json_array_size(keys), 2);
+    check_key(json_array_get(keys, 0), 1, "AES_256_CM_HMAC_SHA1_80", 64, 28);
+    check_key(json_array_get(keys, 1), 2, "AEAD_AES_256_GCM", 64, 24);
+    cr_assert_str_eq(text_of(json_array_get(keys, 0), "ssrc"), "11223344");
+    cr_assert_str_eq(text_of(json_array_get(keys, 1), "ssrc"), "aabbccdd");
+    cr_assert(json_equal(json_object_get(answer, "keys"), keys));
+    json_decref(offer);
+    json_decref(answer);
+    json_decref(confirmed);
+}
+
+static void check_failure(int exit_status, int expected, const char *code)
+{
+    cr_assert_eq(exit_status, expected, "exit status %d", exit_status);
+    json_t *object = printed();
+    const json_t *error = json_object_get(object, "error");
+    cr_assert_str_eq(text_of(error, "code"), code);
+    cr_assert_gt(strlen(text_of(error, "message")), 0);
+    cr_assert_null(json_object_get(object, "keys"));
+    json_decref(object);
+}
+
+Test(ctl, refusals_by_protocol_exit_with_2)
+{
+    json_t *offer = initiate();
+    const char *message = text_of(offer, "message");
+    cr_assert_eq(ctl("exchange", "respond", "--as", LAB_B, "--message", message, NULL), 0);
+    check_failure(ctl("exchange", "respond", "--as", LAB_B, "--message", message, NULL), 2,
+                  "REPLAY");
+    check_failure(ctl("exchange", "respond", "--as", LAB_B, "--message", "AQAFgQ==", NULL), 2,
+                  "SYNTAX");
+    check_failure(ctl("exchange", "respond", "--as", LAB_B, "--message", "not base64", NULL), 2,
+                  "SYNTAX");
+    check_failure(ctl("exchange", "confirm", "--ticket", "AAAA", "--reply", message, NULL), 2,
+                  "TICKET_INVALID");
+    json_decref(offer);
+}
+
+Test(ctl, refusals_by_policy_exit_with_3)
+{
+    check_failure(
+        ctl("exchange", "initiate", "--from", LAB_A, "--to", "sip:nobody@lab.example", NULL), 3,
+        "UNKNOWN_PEER");
+    check_failure(ctl("exchange", "initiate", "--from", LAB_B, "--to", LAB_A, NULL), 3,
+                  "UNKNOWN_PEER");
+}
+
+Test(ctl, daemon_that_is_not_there_exits_with_5)
+{
+    check_failure(ctl("--socket", "/nonexistent/s", "exchange", "initiate", "--from", LAB_A, "--to",
+                      LAB_B, NULL),
+                  5, "UNREACHABLE");
+    check_failure(ctl("--socket", "/nonexistent/s", "--json", "status", NULL), 5, "UNREACHABLE");
+}
+
+Test(ctl, misuse_exits_with_1)
+{
+    cr_assert_eq(ctl("exchange", "initiate", "--from", LAB_A, NULL), 1);
+    cr_assert_eq(
+        ctl("exchange", "confirm", "--from", LAB_A, "--ticket", "AA==", "--reply", "AA==", NULL),
+        1);
+    cr_assert_eq(
+        ctl("exchange", "initiate", "--from", LAB_A, "--to", LAB_B, "--stream", "1234", NULL), 1);
+    cr_assert_eq(ctl("no-such-command", NULL), 1);
+    cr_assert_eq(ctl("--connect", "tls://sbc.example:1", "status", NULL), 1);
+    cr_assert_eq(ctl(NULL), 1);
+}
+
+Test(ctl, messages_from_files_in_hexadecimal_and_from_sdp)
+{
+    char path[LAB_PATH + 16], argument[LAB_PATH + 32];
+    json_t *offer = initiate();
+    (void)snprintf(path, sizeof path, "%s/offer", lab.dir);
+    (void)snprintf(argument, sizeof argument, "@%s", path);
+    FILE *file = fopen(path, "w");
+    cr_assert(file != NULL && fprintf(file, "%s\n", text_of(offer, "sdp")) > 0);
+    cr_assert_eq(fclose(file), 0);
+    cr_assert_eq(ctl("decode", argument, NULL), 0);
+    cr_assert_eq(ctl("exchange", "respond", "--as", LAB_B, "--message", argument, "--sdp", NULL),
+                 0);
+    json_decref(offer);
+    /* A whole header and nothing else, in hexadecimal: told, with the exit status of a syntax
+     * error. */
+    cr_assert_eq(ctl("--json", "decode", "01000581aabbccdd0000", NULL), 2);
+    json_t *dissection = printed();
+    cr_assert(json_is_false(json_object_get(dissection, "valid")));
+    json_decref(dissection);
+}
+
+Test(ctl, status_tells_health_and_policy)
+{
+    cr_assert_eq(ctl("status", "--json", NULL), 0);
+    json_t *report = printed();
+    cr_assert(json_is_true(json_object_get(report, "healthy")));
+    cr_assert_str_eq(text_of(json_object_get(report, "checks"), "token"), "OK");
+    cr_assert_eq(strlen(text_of(json_object_get(report, "policy"), "sha256")), 64);
+    cr_assert_str_eq(text_of(report, "prf"), "sign");
+    cr_assert_eq(json_array_size(json_object_get(json_object_get(report, "keys"), "named")), 2);
+    json_decref(report);
+    cr_assert_eq(ctl("status", NULL), 0);
+    char *text = output();
+    cr_assert_not_null(strstr(text, "token.label"));
+    free(text);
+}
+
+/* The PIN, and the keys that were handed out: nowhere but in the answer. */
+Test(ctl, logs_and_audit_hold_no_secret)
+{
+    json_t *offer = initiate();
+    cr_assert_eq(
+        ctl("exchange", "respond", "--as", LAB_B, "--message", text_of(offer, "message"), NULL), 0);
+    json_t *answer = printed();
+    const json_t *key = json_array_get(json_object_get(answer, "keys"), 0);
+    const char *const secrets[] = {"123456", text_of(key, "master_key"),
+                                   text_of(key, "master_salt"), text_of(answer, "ticket"),
+                                   text_of(offer, "ticket")};
+    cr_assert_eq(lab_stop(&lab, SIGTERM), 0);
+    for (size_t i = 0; i < sizeof secrets / sizeof secrets[0]; i++) {
+        cr_assert_eq(lab_count_in_file(lab.log, secrets[i]), 0);
+        cr_assert_eq(lab_count_in_file(lab.audit, secrets[i]), 0);
+    }
+    json_decref(offer);
+    json_decref(answer);
+}
