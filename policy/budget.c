@@ -46,7 +46,7 @@ static size_t table_slot(const struct table *table, uint64_t hash, const uint8_t
     for (; table->slots[slot] != NULL; slot = (slot + 1) & (table->size - 1)) {
         const struct counter *counter = table->slots[slot];
         if (counter->hash == hash && counter->name_len == len &&
-            memcmp(counter->name, name, len) == 0)
+            memcmp(counter->name, name, len) == 0) /* public */
             break;
     }
     return slot;

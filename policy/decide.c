@@ -139,6 +139,9 @@ enum mikeyd_status policy_decide(const struct policy *policy, const struct polic
     const struct policy_settings *settings = NULL;
     status = find_pair(policy, &policy->nodes[initiator->index], &policy->nodes[responder->index],
                        &key, &settings, err);
+    /* Loaded policies have no pair without its key; a model that is only to be checked may. */
+    if (status == MIKEYD_OK && (key == NULL || settings == NULL))
+        status = error_set(err, MIKEYD_POLICY, "the pair has no key");
     if (status == MIKEYD_OK)
         status = check_dates(key, now, err);
     /* RFC 3830 9.1: no forward secrecy in PSK mode. */

@@ -245,9 +245,13 @@ uint32_t policy_suite_bits(const struct policy_settings *settings)
 
 bool policy_settings_equal(const struct policy_settings *a, const struct policy_settings *b)
 {
-    return a->suite_count == b->suite_count &&
-           memcmp(a->suite_order, b->suite_order, a->suite_count) == 0 &&
-           a->mki_bytes == b->mki_bytes && a->verification_required == b->verification_required &&
+    if (a->suite_count != b->suite_count)
+        return false;
+    for (size_t i = 0; i < a->suite_count; i++) {
+        if (a->suite_order[i] != b->suite_order[i])
+            return false;
+    }
+    return a->mki_bytes == b->mki_bytes && a->verification_required == b->verification_required &&
            a->forward_secrecy_required == b->forward_secrecy_required &&
            a->algorithms == b->algorithms && a->prf == b->prf && a->mac == b->mac &&
            a->tgk == b->tgk && a->clock_skew_ms == b->clock_skew_ms;

@@ -105,21 +105,26 @@ static bool look(const struct identity *identity, struct appearance *out)
     return out->bytes != NULL;
 }
 
+/* Byte order, the shorter first: 0 when equal. */
+static int compare_bytes(const uint8_t *a, size_t a_len, const uint8_t *b, size_t b_len)
+{
+    int order = memcmp(a, b, a_len < b_len ? a_len : b_len); /* public */
+    return order != 0 ? order : (a_len > b_len) - (a_len < b_len);
+}
+
 static int appearance_compare(const void *a, const void *b)
 {
     const struct appearance *x = a, *y = b;
-    int order = memcmp(x->bytes, y->bytes, x->len < y->len ? x->len : y->len);
+    int order = compare_bytes(x->bytes, x->len, y->bytes, y->len);
     if (order != 0)
         return order;
-    if (x->len != y->len)
-        return x->len < y->len ? -1 : 1;
     return (x->node->node.index > y->node->node.index) -
            (x->node->node.index < y->node->node.index);
 }
 
 static bool appearance_equal(const struct appearance *a, const struct appearance *b)
 {
-    return a->len == b->len && memcmp(a->bytes, b->bytes, a->len) == 0;
+    return compare_bytes(a->bytes, a->len, b->bytes, b->len) == 0;
 }
 
 /* Identities that are no text have no look: they only meet others of the same bytes. */
@@ -201,7 +206,7 @@ static void check_not_normal(struct rule_run *run)
             run->failed = true;
             return;
         }
-        if (normal.len != identity->len || memcmp(normal.bytes, identity->data, identity->len) != 0)
+        if (compare_bytes(normal.bytes, normal.len, identity->data, identity->len) != 0)
             rule_tell(run, node->at,
                       "%.120s is not in Unicode normal form (NFKC): a peer that normalises sends "
                       "other bytes and is refused",
