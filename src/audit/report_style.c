@@ -79,13 +79,14 @@ static const char rules[] =
     "svg line{stroke:var(--line)}\n"
     "footer{border-top:1px solid var(--line);padding:14px 0 34px;color:var(--soft);"
     "font-size:13px}\n"
-    "@media (max-width:760px){.tiles{grid-template-columns:repeat(3,1fr)}"
+    "@media screen and (max-width:760px){.tiles{grid-template-columns:repeat(3,1fr)}"
     ".pairs{grid-template-columns:1fr}}\n"
     "@page{size:A4;margin:16mm 14mm}\n"
     "@media print{html{font-size:10.5pt}*{-webkit-print-color-adjust:exact;"
     "print-color-adjust:exact}.page{max-width:none;padding:0}header{padding:18px 20px}"
     "main{padding:18px 0}section{margin-bottom:22px}h2,h3{break-after:avoid}"
-    "tr,.tile,.banner,svg{break-inside:avoid}thead{display:table-header-group}"
+    ".tiles{grid-template-columns:repeat(3,1fr)}tr,.tile,.banner,svg{break-inside:avoid}thead{"
+    "display:table-header-group}"
     "table{font-size:9pt}td.m{font-size:8pt}}\n";
 
 void report_style_write(FILE *out)
