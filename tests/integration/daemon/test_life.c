@@ -1,5 +1,6 @@
 /* Start, stop, reload, kill: what survives, what is refused. */
 #include <criterion/criterion.h>
+#include <dirent.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -103,6 +104,32 @@ Test(life, check_tells_and_serves_nothing)
     cr_assert_eq(chmod(lab.pin, 0644), 0);
     cr_assert_eq(lab_run(&lab, check), 1);
 }
+
+#ifndef MIKEYD_SANITIZED /* whose runtime cannot live in it */
+Test(life, every_thread_is_in_the_sandbox)
+{
+    char path[64];
+    lab_start(&lab);
+    mikeyd_client *client = lab_client(&lab);
+    lab_exchange(client);
+    mikeyd_client_close(client);
+    (void)snprintf(path, sizeof path, "/proc/%d/task", (int)lab.daemon);
+    DIR *threads = opendir(path);
+    cr_assert_not_null(threads);
+    size_t count = 0;
+    for (struct dirent *thread; (thread = readdir(threads)) != NULL;) {
+        char status[sizeof path + sizeof thread->d_name + 16];
+        if (thread->d_name[0] == '.')
+            continue;
+        (void)snprintf(status, sizeof status, "%s/%s/status", path, thread->d_name);
+        cr_assert_eq(lab_count_in_file(status, "Seccomp:\t2"), 1);
+        cr_assert_eq(lab_count_in_file(status, "NoNewPrivs:\t1"), 1);
+        count++;
+    }
+    (void)closedir(threads);
+    cr_assert_geq(count, 5); /* main, workers, audit, gate, reloader */
+}
+#endif
 
 /* ---- stop ---- */
 
