@@ -23,15 +23,7 @@ static const struct command {
     int (*run)(struct ctl *ctl, int argc, char **argv);
 } commands[] = {
     {"exchange", ctl_exchange}, {"status", ctl_status}, {"decode", ctl_decode},
-#ifdef MIKEYCTL_KEY
-    {"key", ctl_key},
-#endif
-#ifdef MIKEYCTL_POLICY
-    {"policy", ctl_policy},
-#endif
-#ifdef MIKEYCTL_AUDIT
-    {"audit", ctl_audit},
-#endif
+    {"key", ctl_key},           {"policy", ctl_policy}, {"audit", ctl_audit},
 };
 
 static const char *environment_or(const char *name, const char *otherwise)
