@@ -153,6 +153,17 @@ Test(recover, active_operation_costs_the_session)
     expect_recovery("C_SignInit 1 rv 0x90\n", 1);
 }
 
+/* Between C_SignInit and C_Sign: the operation stays active in the session. */
+Test(recover, session_of_a_refused_call_is_dropped)
+{
+    struct error err = {0};
+    open_token();
+    plan("C_Sign 1 rv 0x68\n");
+    cr_expect_eq(sign(0, &err), MIKEYD_TOKEN_DOWN);
+    cr_expect_eq(session->handle, CK_INVALID_HANDLE, "still in use with an active operation");
+    cr_expect_eq(sign(0, &err), MIKEYD_OK, "%s", err.text);
+}
+
 Test(recover, lost_login_is_repeated)
 {
     expect_recovery("C_SignInit 1 logout\n", 2);
@@ -212,6 +223,7 @@ Test(recover, handles_of_before_never_sign_with_another_key)
     cr_expect_eq(token_generation(token), 7);
 }
 
+/* The new pair key gets the number that the old one had. */
 Test(recover_nss, derived_object_of_before_is_refused)
 {
     cr_assert(token_fixture_key(
@@ -219,23 +231,24 @@ Test(recover_nss, derived_object_of_before_is_refused)
         &(struct token_fixture_key){.label = "mikeyd/epsk/e/1", .value = psk[0], .len = 32}));
     open_token();
     const struct token_key *epsk = NULL;
-    struct token_object pair;
+    struct token_object old, fresh;
     struct error err = {0};
     uint8_t tag[HMAC_TAG_MAX];
     cr_assert_eq(token_key_find(token, TOKEN_EPSK, "e", 1, &epsk, &err), MIKEYD_OK, "%s", err.text);
-    cr_assert_eq(token_hkdf_pair(session, epsk, message, 8, &pair, &err), MIKEYD_OK, "%s",
-                 err.text);
+    cr_assert_eq(token_hkdf_pair(session, epsk, message, 8, &old, &err), MIKEYD_OK, "%s", err.text);
     plan("C_SignInit 1 finalize\n");
     cr_assert_eq(sign(0, &err), MIKEYD_OK, "%s", err.text);
-    struct hmac_job job = {.key = &pair,
+    cr_assert_eq(token_hkdf_pair(session, epsk, message, 9, &fresh, &err), MIKEYD_OK, "%s",
+                 err.text);
+    cr_assert_eq(old.handle, fresh.handle, "%lu is not %lu", old.handle, fresh.handle);
+    struct hmac_job job = {.key = &old,
                            .hash = HMAC_SHA256,
                            .data = {message, NULL},
                            .len = {sizeof message, 0},
                            .tag = tag};
+    cr_expect_neq(old.generation, token_generation(token));
     cr_expect_eq(token_hmac_batch(session, &job, 1, &err), MIKEYD_TOKEN_DOWN);
-    cr_expect_neq(pair.generation, token_generation(token));
-    cr_assert_eq(token_hkdf_pair(session, epsk, message, 8, &pair, &err), MIKEYD_OK, "%s",
-                 err.text);
+    job.key = &fresh;
     cr_expect_eq(token_hmac_batch(session, &job, 1, &err), MIKEYD_OK, "%s", err.text);
 }
 
@@ -532,7 +545,7 @@ Test(recover, slow_token_recovers_amid_a_batch)
                                     .data = {message, NULL},
                                     .len = {sizeof message, 0},
                                     .tag = tags[i]};
-    plan("C_SignInit 3 finalize\n");
+    plan("C_SignInit 3 rv 0x30\n");
     cr_assert_eq(token_hmac_batch(session, jobs, 6, &err), MIKEYD_OK, "%s", err.text);
     for (unsigned i = 0; i < 6; i++)
         cr_expect(right_tag(i % KEYS, tags[i]));
