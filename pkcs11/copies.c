@@ -103,11 +103,13 @@ enum mikeyd_status token_key_warm(struct token_session *session, const struct to
     enum mikeyd_status status = token_call_begin(session, "C_CopyObject", err);
     if (status != MIKEYD_OK)
         return status;
-    (void)pthread_mutex_lock(&token->keeper_lock);
-    CK_RV rv = entry_copy(token, entry);
-    entry->hot = rv == CKR_OK;
-    token_call_end(&token->keeper);
-    (void)pthread_mutex_unlock(&token->keeper_lock);
+    CK_RV rv = CKR_CANT_LOCK;
+    if (token_lock_within(token, &token->keeper_lock)) {
+        rv = entry_copy(token, entry);
+        entry->hot = rv == CKR_OK;
+        token_call_end(&token->keeper);
+        (void)pthread_mutex_unlock(&token->keeper_lock);
+    }
     token_call_end(session);
     if (rv != CKR_OK)
         log_warning("token %s: C_CopyObject: %s: key %s/%u is used as token object", token->label,

@@ -69,7 +69,8 @@ struct pair_job {
 static CK_RV derive_by_keeper(struct token *token, CK_OBJECT_HANDLE base,
                               const struct pair_job *job, CK_OBJECT_HANDLE *made)
 {
-    (void)pthread_mutex_lock(&token->keeper_lock);
+    if (!token_lock_within(token, &token->keeper_lock))
+        return CKR_CANT_LOCK; /* another derivation hangs */
     token_call_mark(&token->keeper, "C_DeriveKey");
     CK_RV rv = token_hkdf_call(&token->keeper, base, job->info, job->info_len, made);
     token_call_end(&token->keeper);

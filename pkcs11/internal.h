@@ -200,6 +200,8 @@ enum mikeyd_status token_mechanisms_read(struct token *token, struct error *err)
 /* Calls through libp11 stand in this bracket instead: one at a time, excluded from recovery. */
 enum mikeyd_status token_guest_begin(struct token *token, const char *operation, struct error *err);
 void token_guest_end(struct token *token);
+/* For calls by the guest session itself, in brackets of their own; unlock token->guest_lock. */
+enum mikeyd_status token_guest_lock(struct token *token, struct error *err);
 
 /* ---- operations inside a bracket
  * ------------------------------------------------------------------------------------------ */
@@ -239,6 +241,8 @@ enum mikeyd_status token_hmac_serial(struct token_session *session, struct hmac_
 /* Keeps calls of different threads apart on modules that are slower otherwise; inside a bracket. */
 enum mikeyd_status token_serial_enter(struct token *token, struct error *err);
 void token_serial_leave(struct token *token);
+/* Takes the lock unless its holder keeps it longer than a call may last. */
+bool token_lock_within(const struct token *token, pthread_mutex_t *lock);
 
 /* Proves HMAC (fatal), then the PRF and HKDF mechanisms: sets prf_derive, hkdf, hmac_us. */
 enum mikeyd_status token_known_answers(struct token *token, struct error *err);

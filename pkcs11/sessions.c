@@ -142,13 +142,19 @@ enum mikeyd_status token_call_failed(struct token_session *session, const char *
 
 /* ---- one call at a time */
 
+/* Whoever holds the lock is in a call, and a call may hang. */
+bool token_lock_within(const struct token *token, pthread_mutex_t *lock)
+{
+    if (pthread_mutex_trylock(lock) == 0)
+        return true;
+    const struct timespec deadline = deadline_after(token->call_timeout_ms);
+    return pthread_mutex_clocklock(lock, CLOCK_MONOTONIC, &deadline) == 0;
+}
+
 enum mikeyd_status token_serial_enter(struct token *token, struct error *err)
 {
     struct token_module *module = token->module;
-    if (!module->serialise || pthread_mutex_trylock(&module->serial) == 0)
-        return MIKEYD_OK;
-    const struct timespec deadline = deadline_after(token->call_timeout_ms);
-    if (pthread_mutex_clocklock(&module->serial, CLOCK_MONOTONIC, &deadline) == 0)
+    if (!module->serialise || token_lock_within(token, &module->serial))
         return MIKEYD_OK;
     return error_set(err, MIKEYD_TOKEN_DOWN,
                      "token %s: another call into the module has not returned within %u ms",
@@ -161,10 +167,21 @@ void token_serial_leave(struct token *token)
         (void)pthread_mutex_unlock(&token->module->serial);
 }
 
+enum mikeyd_status token_guest_lock(struct token *token, struct error *err)
+{
+    if (token_lock_within(token, &token->guest_lock))
+        return MIKEYD_OK;
+    return error_set(err, MIKEYD_TOKEN_DOWN,
+                     "token %s: a health check or signature has not ended within %u ms",
+                     token->label, token->call_timeout_ms);
+}
+
 enum mikeyd_status token_guest_begin(struct token *token, const char *operation, struct error *err)
 {
-    (void)pthread_mutex_lock(&token->guest_lock);
-    enum mikeyd_status status = enter_gate(&token->guest, operation, err);
+    enum mikeyd_status status = token_guest_lock(token, err);
+    if (status != MIKEYD_OK)
+        return status;
+    status = enter_gate(&token->guest, operation, err);
     if (status != MIKEYD_OK)
         (void)pthread_mutex_unlock(&token->guest_lock);
     return status;

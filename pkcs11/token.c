@@ -316,8 +316,10 @@ static enum mikeyd_status attempt_health(struct token_session *session, void *wo
 /* By the guest session: the pool's may all be taken by workers for good. */
 enum mikeyd_status token_check_health(struct token *token, struct error *err)
 {
-    (void)pthread_mutex_lock(&token->guest_lock);
-    enum mikeyd_status status = token_try_twice(&token->guest, attempt_health, NULL, err);
+    enum mikeyd_status status = token_guest_lock(token, err);
+    if (status != MIKEYD_OK)
+        return status;
+    status = token_try_twice(&token->guest, attempt_health, NULL, err);
     (void)pthread_mutex_unlock(&token->guest_lock);
     return status;
 }

@@ -230,8 +230,8 @@ void token_object_destroy(struct token_session *session, unsigned long handle);
  * Imports an EPSK for one pair in the token: HKDF extract and expand (RFC 5869) with
  * CKM_HKDF_DERIVE; the 32-byte result is a sensitive, non-extractable session object usable as
  * job.key and for token_prf_derive. *out is caller memory; release with
- * token_object_destroy(session, out->handle). When out->generation is stale the caller derives
- * again.
+ * token_object_destroy(session, out->handle). It outlives the session. When out->generation is not
+ * token_generation() any more, jobs with it are refused (TOKEN_DOWN) and the caller derives again.
  */
 enum mikeyd_status token_hkdf_pair(struct token_session *session, const struct token_key *epsk,
                                    const uint8_t *info, size_t info_len, struct token_object *out,
