@@ -68,7 +68,7 @@ static enum mikeyd_status record_now(struct daemon *daemon, enum audit_event eve
 static enum mikeyd_status open_audit(struct daemon *daemon, struct error *err)
 {
     const struct config *config = daemon->config;
-    struct audit_signer signer;
+    struct audit_signer signer = {0};
     enum mikeyd_status status = MIKEYD_OK;
     if (config->audit_key_name != NULL)
         status = audit_signer_make(config, &daemon->signer, &signer, err);

@@ -87,7 +87,7 @@ static enum mikeyd_status bind_socket(struct listener *listener, const struct co
     gid_t group;
     if (strlen(listener->path) >= sizeof address.sun_path)
         return error_set(err, MIKEYD_INTERNAL, "%s: too long for a socket", listener->path);
-    (void)strcpy(address.sun_path, listener->path);
+    memcpy(address.sun_path, listener->path, strlen(listener->path) + 1);
     enum mikeyd_status status = check_folder(listener->path, err);
     if (status == MIKEYD_OK)
         status = remove_stale(&address, err);
