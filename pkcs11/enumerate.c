@@ -99,7 +99,11 @@ static int compare_labels(const void *pa, const void *pb)
 static int compare_ids(const void *pa, const void *pb)
 {
     const struct found_object *const *a = pa, *const *b = pb;
-    return memcmp((*a)->id, (*b)->id, sizeof(*a)->id);
+    for (size_t i = 0; i < sizeof(*a)->id; i++) {
+        if ((*a)->id[i] != (*b)->id[i])
+            return (*a)->id[i] < (*b)->id[i] ? -1 : 1;
+    }
+    return 0;
 }
 
 /* Two objects with one CKA_ID cannot be told apart after a re-initialisation: both are refused. */

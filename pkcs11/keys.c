@@ -1,4 +1,5 @@
 /* The keys of a token: built from its objects, found by name, brought up to date by CKA_ID. */
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -98,7 +99,7 @@ static struct token_key_entry *entry_of(const struct token *token,
             continue;
         bool same = true;
         for (size_t j = 0; j < entry->key.block_count; j++)
-            same = same && memcmp(entry->key.block[j].id, object[j].id, sizeof object[j].id) == 0;
+            same = same && secret_equal(entry->key.block[j].id, object[j].id, sizeof object[j].id);
         if (same)
             return entry;
     }
@@ -217,7 +218,7 @@ const struct token_key *token_key_at(const struct token *token, size_t index)
     return key;
 }
 
-/* "EXTRACTABLE..., NOT_PRIVATE..." for the refusal. */
+/* Names every fatal finding, as far as they fit. */
 static enum mikeyd_status refuse_key(const struct token *token, const struct token_key *key,
                                      struct error *err)
 {
@@ -225,12 +226,9 @@ static enum mikeyd_status refuse_key(const struct token *token, const struct tok
     for (uint32_t bit = 1; bit != 0; bit <<= 1) {
         if ((key->findings & TOKEN_FINDING_FATAL & bit) == 0)
             continue;
-        const char *text = token_finding_text(bit);
-        size_t used = strlen(reasons), len = strlen(text);
-        if (used + 2 + len < sizeof reasons) {
-            (void)strcat(reasons, used == 0 ? "" : "; ");
-            (void)strcat(reasons, text);
-        }
+        const size_t used = strlen(reasons);
+        (void)snprintf(reasons + used, sizeof reasons - used, "%s%s", used == 0 ? "" : "; ",
+                       token_finding_text(bit));
     }
     return error_set(err, MIKEYD_POLICY, "token %s: key mikeyd/%s/%s/%u is refused: %s",
                      token->label, token_kind_name(key->kind), key->name, key->generation, reasons);
