@@ -108,15 +108,15 @@ enum mikeyd_status audit_chain_read(struct audit_hasher *hasher, const char *lin
                                     struct audit_sealed *out, struct error *err)
 {
     const size_t open_len = sizeof line_open - 1;
-    if (len < open_len + 2 + AUDIT_SEAL_LEN || memcmp(line, line_open, open_len) != 0 ||
+    if (len < open_len + 2 + AUDIT_SEAL_LEN || strncmp(line, line_open, open_len) != 0 ||
         memchr(line, '\0', len) != NULL)
         return error_set(err, MIKEYD_SYNTAX, "not an audit record");
     const char *seal = line + len - AUDIT_SEAL_LEN;
     const char *prev = seal + sizeof prev_open - 1;
     const char *hash = prev + AUDIT_HASH_HEX + sizeof hash_open - 1;
-    if (memcmp(seal, prev_open, sizeof prev_open - 1) != 0 ||
-        memcmp(prev + AUDIT_HASH_HEX, hash_open, sizeof hash_open - 1) != 0 ||
-        memcmp(hash + AUDIT_HASH_HEX, "\"}", 2) != 0 || !read_hash(prev, out->prev) ||
+    if (strncmp(seal, prev_open, sizeof prev_open - 1) != 0 ||
+        strncmp(prev + AUDIT_HASH_HEX, hash_open, sizeof hash_open - 1) != 0 ||
+        strncmp(hash + AUDIT_HASH_HEX, "\"}", 2) != 0 || !read_hash(prev, out->prev) ||
         !read_hash(hash, out->hash))
         return error_set(err, MIKEYD_SYNTAX, "record does not end in prev and hash");
     if (!read_sequence(line + open_len, len - open_len - AUDIT_SEAL_LEN, &out->sequence))

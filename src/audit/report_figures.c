@@ -56,7 +56,7 @@ static void write_other_pairs(FILE *out, const struct report_pair *const *order,
 
 static void write_pairs(FILE *out, const struct audit_report *report)
 {
-    const struct report_pair *order[REPORT_PAIRS];
+    const struct report_pair *order[REPORT_PAIRS] = {0};
     for (size_t i = 0; i < report->pair_count; i++)
         order[i] = &report->pairs[i];
     qsort(order, report->pair_count, sizeof order[0], by_exchanges);
@@ -181,7 +181,7 @@ static int by_refusals(const void *a, const void *b)
 
 static void write_clients(FILE *out, const struct audit_report *report)
 {
-    const struct report_client *order[REPORT_CLIENTS];
+    const struct report_client *order[REPORT_CLIENTS] = {0};
     for (size_t i = 0; i < report->client_count; i++)
         order[i] = &report->clients[i];
     qsort(order, report->client_count, sizeof order[0], by_refusals);
