@@ -244,9 +244,11 @@ static void forget_sessions(struct token *token, bool close)
             token_session_drop(&token->session[i]);
         token->session[i].handle = CK_INVALID_HANDLE;
     }
-    if (close)
+    if (close) {
         token_session_drop(&token->keeper);
-    token->keeper.handle = CK_INVALID_HANDLE;
+        token_session_drop(&token->guest);
+    }
+    token->keeper.handle = token->guest.handle = CK_INVALID_HANDLE;
     token_assist_forget(token, close);
 }
 

@@ -574,3 +574,17 @@ Test(recover, token_on_the_same_module_follows_a_reinitialisation)
     token_close(other);
     cr_expect_eq(sign(1, &err), MIKEYD_OK, "%s", err.text);
 }
+
+/* Its old number may be another thread's session by now. */
+Test(recover, session_of_the_health_check_is_not_kept_over_a_reinitialisation)
+{
+    struct error err = {0};
+    open_token();
+    cr_assert_eq(token_check_health(token, &err), MIKEYD_OK, "%s", err.text);
+    cr_assert_neq(token->guest.handle, CK_INVALID_HANDLE);
+    plan("C_Sign 1 rv 0x30\n");
+    cr_assert_eq(sign(0, &err), MIKEYD_OK, "%s", err.text);
+    cr_expect_eq(token->guest.handle, CK_INVALID_HANDLE);
+    cr_expect_eq(token_check_health(token, &err), MIKEYD_OK, "%s", err.text);
+    cr_expect_eq(token_generation(token), 2);
+}
