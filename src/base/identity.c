@@ -13,7 +13,7 @@ bool identity_equal(const struct identity *a, const struct identity *b)
 {
     /* Identities are public: no constant time needed. */
     return a->type == b->type && a->len == b->len &&
-           (a->len == 0 || memcmp(a->data, b->data, a->len) == 0);
+           (a->len == 0 || memcmp(a->data, b->data, a->len) == 0); /* public */
 }
 
 /*
@@ -59,7 +59,7 @@ static bool identity_is_nai(const uint8_t *data, size_t len)
 
 static bool identity_is_hex(const uint8_t *data, size_t len)
 {
-    return len >= HEX_PREFIX_LEN && memcmp(data, HEX_PREFIX, HEX_PREFIX_LEN) == 0;
+    return len >= HEX_PREFIX_LEN && memcmp(data, HEX_PREFIX, HEX_PREFIX_LEN) == 0; /* public */
 }
 
 /* The type that the text form of these bytes has, or false when they have none. */

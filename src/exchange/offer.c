@@ -52,7 +52,7 @@ static enum mikeyd_status make_mki(struct bundle *b, size_t len, struct error *e
         if (RAND_bytes(fresh, (int)len) != 1)
             return error_set(err, MIKEYD_INTERNAL, "no random bytes");
         /* RFC 3830 A.1: a distinct MKI for each TGK, or a switch of keys cannot be seen. */
-    } while (len != 0 && len == b->mki_len && memcmp(fresh, b->mki, len) == 0);
+    } while (len != 0 && len == b->mki_len && memcmp(fresh, b->mki, len) == 0); /* public */
     memcpy(b->mki, fresh, len);
     b->mki_len = len;
     return MIKEYD_OK;

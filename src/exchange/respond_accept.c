@@ -157,7 +157,7 @@ static enum mikeyd_status check_sdp_ids(const struct exchange_worker *w, struct 
         if (extension->type != EXTENSION_SDP_IDS)
             continue;
         if (extension->len != sizeof offered - 1 ||
-            memcmp(extension->data, offered, sizeof offered - 1) != 0)
+            memcmp(extension->data, offered, sizeof offered - 1) != 0) /* public */
             return error_set(err, MIKEYD_POLICY,
                              "the protocols in SDP differ from those the initiator offered (RFC "
                              "4567 4.1.4)");

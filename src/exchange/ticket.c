@@ -121,7 +121,8 @@ static bool read_header(struct byte_reader *in, struct ticket_key_id *id, int64_
     id->day = reader_u32(in);
     *expires = (int64_t)reader_u64(in);
     (void)reader_bytes(in, NONCE);
-    return !in->failed && memcmp(magic, MAGIC, sizeof MAGIC - 1) == 0 && version == VERSION;
+    return !in->failed && memcmp(magic, MAGIC, sizeof MAGIC - 1) == 0 /* public */ &&
+           version == VERSION;
 }
 
 static enum mikeyd_status unseal(struct ticket_cipher *cipher, struct ticket_keys *keys,
