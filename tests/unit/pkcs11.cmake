@@ -25,8 +25,12 @@ mikeyd_unit_test(test_pkcs11_recover SOURCES pkcs11/recover.c LIBS mikeyd_token_
 add_executable(test_pkcs11_threads pkcs11/threads.c)
 target_link_libraries(test_pkcs11_threads PRIVATE mikeyd_token_fixture)
 add_test(NAME test_pkcs11_threads COMMAND test_pkcs11_threads)
-foreach(name recover threads)
-    target_compile_definitions(test_pkcs11_${name}
+find_file(P11_KIT_CLIENT p11-kit-client.so PATHS /usr/lib/${CMAKE_LIBRARY_ARCHITECTURE}/pkcs11 REQUIRED)
+mikeyd_unit_test(test_signer_raw
+    SOURCES pkcs11/test_signer_raw.c pkcs11/provision_support.c LIBS mikeyd_token_fixture)
+target_compile_definitions(test_signer_raw PRIVATE P11_KIT_CLIENT="${P11_KIT_CLIENT}")
+foreach(name pkcs11_recover pkcs11_threads signer_raw)
+    target_compile_definitions(test_${name}
         PRIVATE FAULT_MODULE="$<TARGET_FILE:mikeyd_fault_module>")
-    add_dependencies(test_pkcs11_${name} mikeyd_fault_module)
+    add_dependencies(test_${name} mikeyd_fault_module)
 endforeach()
