@@ -223,6 +223,92 @@ Test(recover, handles_of_before_never_sign_with_another_key)
     cr_expect_eq(token_generation(token), 7);
 }
 
+/* The object of a message's authentication key, which the message needs twice. */
+static void sign_in_clear_after(const char *text)
+{
+    struct error err = {0};
+    uint8_t tag[HMAC_TAG_MAX];
+    const uint8_t *const data[1] = {message};
+    const size_t len[1] = {sizeof message};
+    unsigned long handle = 0;
+    struct token_facts before, after;
+    plan("any 1 shuffle\n");
+    open_token();
+    for (int round = 0; round < 2; round++) {
+        if (round == 1)
+            plan(text);
+        memset(tag, 0, sizeof tag);
+        token_get_facts(token, &before);
+        cr_assert_eq(
+            token_hmac_bytes(session, HMAC_SHA256, psk[0], 32, data, len, 1, &handle, tag, &err),
+            MIKEYD_OK, "%s", err.text);
+        cr_expect(right_tag(0, tag));
+        token_get_facts(token, &after);
+        cr_expect_eq(after.objects_created - before.objects_created, 1, "round %d", round);
+    }
+    token_object_destroy(session, handle);
+}
+
+Test(recover, key_in_clear_is_made_anew_when_its_session_was_lost)
+{
+    sign_in_clear_after("any 1 shuffle\nC_SignInit 1 rv 0xb3\n");
+    cr_expect_eq(token_generation(token), 1);
+}
+
+Test(recover, key_in_clear_is_made_anew_after_a_reinitialisation)
+{
+    sign_in_clear_after("any 1 shuffle\nC_SignInit 1 finalize\n");
+    cr_expect_eq(token_generation(token), 2);
+}
+
+Test(recover, key_in_clear_is_made_anew_when_another_thread_reinitialised)
+{
+    struct error err = {0};
+    uint8_t tag[HMAC_TAG_MAX];
+    const uint8_t *const data[1] = {message};
+    const size_t len[1] = {sizeof message};
+    unsigned long handle = 0;
+    struct token_session *other = NULL;
+    plan("any 1 shuffle\n");
+    open_token();
+    cr_assert_eq(token_session_acquire(token, 100, &other, &err), MIKEYD_OK, "%s", err.text);
+    cr_assert_eq(
+        token_hmac_bytes(session, HMAC_SHA256, psk[0], 32, data, len, 1, &handle, tag, &err),
+        MIKEYD_OK, "%s", err.text);
+    plan("any 1 shuffle\nC_SignInit 1 finalize\n");
+    cr_assert_eq(sign_by(other, find(1), tag, &err), MIKEYD_OK, "%s", err.text);
+    cr_assert_eq(token_generation(token), 2);
+    cr_assert_eq(
+        token_hmac_bytes(session, HMAC_SHA256, psk[0], 32, data, len, 1, &handle, tag, &err),
+        MIKEYD_OK, "%s", err.text);
+    cr_expect(right_tag(0, tag));
+    token_object_destroy(session, handle);
+    token_session_release(other);
+}
+
+Test(recover, failing_key_in_clear_leaves_nothing_behind)
+{
+    struct error err = {0};
+    uint8_t tag[HMAC_TAG_MAX];
+    const uint8_t *const data[1] = {message};
+    const size_t len[1] = {sizeof message};
+    unsigned long handle = 0;
+    open_token();
+    plan("C_SignInit 1+ rv 0x68\n");
+    cr_assert_neq(
+        token_hmac_bytes(session, HMAC_SHA256, psk[0], 32, data, len, 1, &handle, tag, &err),
+        MIKEYD_OK);
+    token_object_destroy(session, handle);
+    plan("# nothing\n");
+    for (int i = 0; i < 20; i++) {
+        handle = 0;
+        cr_assert_eq(
+            token_hmac_bytes(session, HMAC_SHA256, psk[0], 32, data, len, 1, &handle, tag, &err),
+            MIKEYD_OK, "%s", err.text);
+        token_object_destroy(session, handle);
+    }
+}
+
 /* The new pair key gets the number that the old one had. */
 Test(recover_nss, derived_object_of_before_is_refused)
 {
@@ -376,6 +462,23 @@ Test(recover, wrong_pin_at_login_is_tried_once)
         cr_expect_eq(sign(0, &err), MIKEYD_TOKEN_DOWN);
         cr_expect_not_null(strstr(err.text, "PIN"), "%s", err.text);
     }
+}
+
+/* A session handle of before may be another session's number now. */
+Test(recover, health_check_has_a_session_of_its_own_after_a_reinitialisation)
+{
+    struct error err = {0};
+    open_token();
+    cr_assert_eq(token_check_health(token, &err), MIKEYD_OK, "%s", err.text);
+    cr_assert_neq(token->guest.handle, CK_INVALID_HANDLE);
+    cr_assert_eq(token_recover(session, CKR_CRYPTOKI_NOT_INITIALIZED, &err), MIKEYD_OK, "%s",
+                 err.text);
+    cr_expect_eq(sign(0, &err), MIKEYD_OK, "%s", err.text);
+    cr_expect_eq(token_check_health(token, &err), MIKEYD_OK, "%s", err.text);
+    cr_expect_neq(token->guest.handle, CK_INVALID_HANDLE);
+    cr_expect_neq(token->guest.handle, session->handle);
+    cr_expect_neq(token->guest.handle, token->keeper.handle);
+    cr_expect_eq(token->guest.generation, token_generation(token));
 }
 
 static void expect_no_login(const char *faults, const char *reason)
