@@ -175,7 +175,8 @@ static enum mikeyd_status objects_fill(const struct token *token, const struct p
         if (RAND_bytes(object->id, sizeof object->id) != 1)
             return error_set(err, MIKEYD_INTERNAL, "no random bytes for CKA_ID");
     }
-    return labels_fill(out, spec, out->padded, err);
+    /* With several blocks too: a key that lost its last one must not pass for a shorter key. */
+    return labels_fill(out, spec, out->padded || out->blocks > 1, err);
 }
 
 enum mikeyd_status provision_plan_state_bits(struct provision_plan *plan,

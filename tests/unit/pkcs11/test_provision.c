@@ -112,6 +112,17 @@ Test(provision_softhsm, long_psk_is_one_object_a_block)
     cr_expect(bench_hmac_equal(b.session, key, 1, bytes + 32, 32));
 }
 
+/* Its length is in the label of each block: without the last one it must not pass for a shorter
+ * key. */
+Test(provision_softhsm, long_psk_that_lost_its_last_block_is_noticed)
+{
+    cr_assert_eq(import(TOKEN_PSK, "long", 96), MIKEYD_OK, "%s", err.text);
+    cr_assert(token_fixture_destroy(&b.fixture, "mikeyd/psk/long/1~768#3"));
+    const struct token_key *key = bench_key(b.token, TOKEN_PSK, "long", 1);
+    cr_assert_not_null(key);
+    cr_expect(key->findings & TOKEN_FINDING_BLOCK_MISSING);
+}
+
 Test(provision_softhsm, long_psk_with_a_short_end_keeps_its_length)
 {
     cr_assert_eq(import(TOKEN_PSK, "odd", 49), MIKEYD_OK, "%s", err.text);
