@@ -23,12 +23,35 @@ static bool derived_find(const struct token_session *session, CK_OBJECT_HANDLE h
     return false;
 }
 
+bool token_derived_valid(const struct token_session *session, CK_OBJECT_HANDLE handle)
+{
+    size_t at = 0;
+    return derived_find(session, handle, &at) && !derived_lost(session);
+}
+
+bool token_derived_room(const struct token_session *session)
+{
+    return !derived_lost(session) && session->derived_count < TOKEN_DERIVED_MAX;
+}
+
+void token_derived_add(struct token_session *session, CK_OBJECT_HANDLE handle)
+{
+    session->derived[session->derived_count++] = handle;
+    session->derived_opening = session->openings;
+}
+
+void token_derived_forget(struct token_session *session, CK_OBJECT_HANDLE handle)
+{
+    size_t at = 0;
+    if (derived_find(session, handle, &at))
+        session->derived[at] = session->derived[--session->derived_count];
+}
+
 /* Inside the bracket: the handle is of this opening of the session, so it means what it meant. */
 static enum mikeyd_status derived_check(const struct token_session *session,
                                         CK_OBJECT_HANDLE handle, struct error *err)
 {
-    size_t at = 0;
-    if (derived_find(session, handle, &at) && !derived_lost(session))
+    if (token_derived_valid(session, handle))
         return MIKEYD_OK;
     return error_set(err, MIKEYD_TOKEN_DOWN, "token %s: the derived key went away with its session",
                      session->token->label);
@@ -112,8 +135,7 @@ static enum mikeyd_status run_prf(struct token_session *session, const struct pr
                          job->out_len, &made);
     if (*rv != CKR_OK)
         return MIKEYD_TOKEN_DOWN;
-    session->derived[session->derived_count++] = made;
-    session->derived_opening = session->openings;
+    token_derived_add(session, made);
     *job->handle = made;
     return MIKEYD_OK;
 }
@@ -228,4 +250,6 @@ void token_object_destroy(struct token_session *session, unsigned long handle)
     else
         token_pair_destroy(session, handle);
     (void)atomic_fetch_add_explicit(&session->token->calls, 1, memory_order_relaxed);
+    if (session->derived_count == 0)
+        token_limit_leak(session); /* a re-initialisation would cost the others */
 }

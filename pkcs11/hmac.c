@@ -163,10 +163,11 @@ struct clear_job {
     const uint8_t *const *data;
     const size_t *len;
     size_t parts;
+    unsigned long *handle;
     uint8_t *tag;
 };
 
-/* Lives in one session for one call; sensitive and not extractable like every key of ours. */
+/* Lives in one session for one message; sensitive and not extractable like every key of ours. */
 CK_RV token_create_session_key(struct token_session *session, const uint8_t *key, size_t key_len,
                                bool sign, bool derive, CK_OBJECT_HANDLE *handle)
 {
@@ -215,21 +216,45 @@ static enum mikeyd_status pad_key(const struct token *token, const struct clear_
     return MIKEYD_OK;
 }
 
+static CK_RV create_in_clear(struct token_session *session, const struct clear_job *job,
+                             const struct secret *key)
+{
+    CK_OBJECT_HANDLE made = CK_INVALID_HANDLE;
+    CK_RV rv = token_create_session_key(session, key->data, key->len, true, false, &made);
+    if (rv == CKR_OK) {
+        token_derived_add(session, made);
+        *job->handle = made;
+    }
+    return rv;
+}
+
+/* Any failure costs the session, and the object with it. */
 static CK_RV sign_in_clear(struct token_session *session, const struct clear_job *job,
                            const struct secret *key, const char **operation)
 {
-    CK_FUNCTION_LIST *f = session->token->f;
-    CK_OBJECT_HANDLE handle = CK_INVALID_HANDLE;
-    *operation = "C_CreateObject";
-    CK_RV rv = token_create_session_key(session, key->data, key->len, true, false, &handle);
+    CK_RV rv = CKR_OK;
+    if (*job->handle == 0)
+        rv = create_in_clear(session, job, key);
     if (rv != CKR_OK)
         return rv;
     *operation = "C_Sign";
-    rv = token_sign_hmac(session, handle, job->hash, job->data, job->len, job->parts, job->tag);
-    if (rv != CKR_OK)
-        return rv; /* the session is dropped for it, and the object with the session */
-    *operation = "C_DestroyObject";
-    return f->C_DestroyObject(session->handle, handle);
+    token_call_mark(session, *operation);
+    return token_sign_hmac(session, *job->handle, job->hash, job->data, job->len, job->parts,
+                           job->tag);
+}
+
+/* Inside the bracket: drops the caller's object when it is not of this opening of the session. */
+static enum mikeyd_status check_object(struct token_session *session, const struct clear_job *job,
+                                       struct error *err)
+{
+    if (*job->handle != 0 && !token_derived_valid(session, *job->handle)) {
+        token_derived_forget(session, *job->handle);
+        *job->handle = 0;
+    }
+    if (*job->handle != 0 || token_derived_room(session))
+        return MIKEYD_OK;
+    return error_set(err, MIKEYD_INTERNAL, "token %s: keys of another message are left over",
+                     session->token->label);
 }
 
 static enum mikeyd_status attempt_clear(struct token_session *session, void *work, CK_RV *rv,
@@ -244,7 +269,9 @@ static enum mikeyd_status attempt_clear(struct token_session *session, void *wor
     if (status != MIKEYD_OK)
         return status;
     const char *operation = "C_CreateObject";
-    status = token_serial_enter(token, err);
+    status = check_object(session, job, err);
+    if (status == MIKEYD_OK)
+        status = token_serial_enter(token, err);
     if (status == MIKEYD_OK) {
         *rv = sign_in_clear(session, job, &key, &operation);
         token_serial_leave(token);
@@ -257,12 +284,11 @@ static enum mikeyd_status attempt_clear(struct token_session *session, void *wor
 
 enum mikeyd_status token_hmac_bytes(struct token_session *session, enum hmac_hash hash,
                                     const uint8_t *key, size_t key_len, const uint8_t *const data[],
-                                    const size_t len[], size_t parts, uint8_t *tag,
-                                    struct error *err)
+                                    const size_t len[], size_t parts, unsigned long *handle,
+                                    uint8_t *tag, struct error *err)
 {
-    struct clear_job job = {hash, key, key_len, data, len, parts, tag};
-    (void)atomic_fetch_add_explicit(&session->token->calls, 3, memory_order_relaxed);
-    enum mikeyd_status status = token_try_twice(session, attempt_clear, &job, err);
-    token_limit_leak(session);
-    return status;
+    struct clear_job job = {hash, key, key_len, data, len, parts, handle, tag};
+    const unsigned calls = *handle == 0 ? 2 : 1;
+    (void)atomic_fetch_add_explicit(&session->token->calls, calls, memory_order_relaxed);
+    return token_try_twice(session, attempt_clear, &job, err);
 }

@@ -212,6 +212,16 @@ CK_RV token_sign_hmac(struct token_session *session, CK_OBJECT_HANDLE key, enum 
 /* A GENERIC_SECRET session object, sensitive and not extractable. */
 CK_RV token_create_session_key(struct token_session *session, const uint8_t *key, size_t key_len,
                                bool sign, bool derive, CK_OBJECT_HANDLE *handle);
+/*
+ * The keys made in a session for one message, derived or created. Valid: made in this opening of
+ * the session and not destroyed, so the handle means what it meant. Room: another one may be added;
+ * not while older ones are lost, because the message would have keys of two openings. Forgetting
+ * makes no call: for one whose object is gone.
+ */
+bool token_derived_valid(const struct token_session *session, CK_OBJECT_HANDLE handle);
+bool token_derived_room(const struct token_session *session);
+void token_derived_add(struct token_session *session, CK_OBJECT_HANDLE handle);
+void token_derived_forget(struct token_session *session, CK_OBJECT_HANDLE handle);
 CK_RV token_prf_call(struct token_session *session, CK_OBJECT_HANDLE base, enum hmac_hash hash,
                      const uint8_t *label, size_t label_len, enum token_derived as, size_t out_len,
                      CK_OBJECT_HANDLE *handle);

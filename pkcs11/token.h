@@ -192,13 +192,16 @@ void token_session_release(struct token_session *session);
 enum mikeyd_status token_hmac_batch(struct token_session *session, struct hmac_job *jobs,
                                     size_t count, struct error *err);
 /*
- * HMAC under a key given in clear, as a session object that lives for one C_Sign (create, sign,
- * destroy): the MAC of a message when its authentication key had to be computed by HMAC calls.
+ * HMAC under a key given in clear, as a session object: the MACs of a message when its
+ * authentication key had to be computed by HMAC calls. *handle is 0 at first: then the object is
+ * made, and stays for further calls under the same key until token_object_destroy(session,
+ * *handle), which the caller owes also after a failure. One that was lost with its session or with
+ * the module's initialisation is made anew, never used.
  */
 enum mikeyd_status token_hmac_bytes(struct token_session *session, enum hmac_hash hash,
                                     const uint8_t *key, size_t key_len, const uint8_t *const data[],
-                                    const size_t len[], size_t parts, uint8_t *tag,
-                                    struct error *err);
+                                    const size_t len[], size_t parts, unsigned long *handle,
+                                    uint8_t *tag, struct error *err);
 
 /* ---- derivation in the token
  * --------------------------------------------------------------------------------- */

@@ -114,9 +114,13 @@ static enum mikeyd_status choose_strategy(struct exchange_worker *w,
                          "the policy says `prf: derive`, which key %s on token %s cannot do",
                          decision->key->name, w->binding->facts.label);
     }
-    psk->ops = can_derive ? &exchange_psk_derive : &mikey_psk_by_hmac;
-    psk->hmac =
-        decision->mac == POLICY_MAC_HOST ? &exchange_hmac_mac_on_host : &exchange_hmac_token;
+    psk->hmac = &exchange_hmac_token;
+    if (can_derive)
+        psk->ops = &exchange_psk_derive;
+    else if (decision->mac == POLICY_MAC_HOST)
+        psk->ops = &mikey_psk_by_hmac;
+    else
+        psk->ops = &exchange_psk_sign;
     w->prf = psk->ops->name;
     return MIKEYD_OK;
 }

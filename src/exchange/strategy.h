@@ -1,9 +1,11 @@
 /*
  * The ways to run MIKEY's PRF on a token (architecture: "sign" and "derive"), as const vtables.
  *
- * sign: mikey_psk_by_hmac over one of the HMAC services below. derive: the encryption and the
+ * sign: the PRF by HMAC calls on the token (mikey_psk_by_hmac). The authentication key that results
+ * goes back into the token for the MACs of the message, as one session object that lives until the
+ * message keys are released; with `mac: host` OpenSSL computes them. derive: the encryption and the
  * authentication key of a message are made inside the token by SP 800-108 and never leave it; only
- * the salt, which is no key, comes from HMAC calls. Both give the same bytes on the wire.
+ * the salt, which is no key, comes from HMAC calls. All give the same bytes on the wire.
  *
  * For all of them psk->service is the worker's struct token_session and psk->blocks[] are struct
  * token_object.
@@ -14,9 +16,11 @@
 #include "mikey/psk.h"
 #include "policy/policy.h"
 
-/* HMACs under the PSK in the token; the MAC of the message there too, or (mac: host) by OpenSSL. */
+/* HMACs under the PSK in the token; under a key in clear by OpenSSL. */
 extern const struct mikey_hmac_ops exchange_hmac_token;
-extern const struct mikey_hmac_ops exchange_hmac_mac_on_host;
+
+/* Strategy "sign": psk->hmac is exchange_hmac_token. For `mac: host`: mikey_psk_by_hmac. */
+extern const struct mikey_psk_ops exchange_psk_sign;
 
 /* Strategy "derive": for a PSK of one block on a token with token_facts.prf_derive. */
 extern const struct mikey_psk_ops exchange_psk_derive;

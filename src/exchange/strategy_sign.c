@@ -1,19 +1,14 @@
 #include "exchange/strategy.h"
 
+#include "mikey/label.h"
 #include "pkcs11/token.h"
+
+/* ---- HMACs under the PSK */
 
 static enum mikeyd_status batch_in_token(void *service, struct hmac_job *jobs, size_t count,
                                          struct error *err)
 {
     return token_hmac_batch(service, jobs, count, err);
-}
-
-static enum mikeyd_status message_in_token(void *service, enum hmac_hash hash, const uint8_t *key,
-                                           size_t key_len, const uint8_t *const data[],
-                                           const size_t len[], size_t parts, uint8_t *tag,
-                                           struct error *err)
-{
-    return token_hmac_bytes(service, hash, key, key_len, data, len, parts, tag, err);
 }
 
 static enum mikeyd_status message_on_host(void *service, enum hmac_hash hash, const uint8_t *key,
@@ -25,5 +20,48 @@ static enum mikeyd_status message_on_host(void *service, enum hmac_hash hash, co
     return mikey_host_hmac.hmac_message(NULL, hash, key, key_len, data, len, parts, tag, err);
 }
 
-const struct mikey_hmac_ops exchange_hmac_token = {batch_in_token, message_in_token};
-const struct mikey_hmac_ops exchange_hmac_mac_on_host = {batch_in_token, message_on_host};
+const struct mikey_hmac_ops exchange_hmac_token = {batch_in_token, message_on_host};
+
+/* ---- the MACs of a message in the token */
+
+static enum mikeyd_status sign_derive(const struct mikey_psk *psk,
+                                      const struct mikey_derivation *what,
+                                      struct mikey_message_keys *keys, struct error *err)
+{
+    keys->auth_handle = 0;
+    return mikey_psk_by_hmac.derive(psk, what, keys, err);
+}
+
+/* One object serves the MAC of the I_MESSAGE and V. */
+static enum mikeyd_status sign_mac(const struct mikey_psk *psk, struct mikey_message_keys *keys,
+                                   const uint8_t *const data[], const size_t len[], size_t parts,
+                                   uint8_t *tag, struct error *err)
+{
+    if (keys->auth_len == 0)
+        return error_set(err, MIKEYD_UNSUPPORTED, "no authentication key");
+    return token_hmac_bytes(psk->service, mikey_mac_hash(keys->what.mac), keys->auth,
+                            keys->auth_len, data, len, parts, &keys->auth_handle, tag, err);
+}
+
+static enum mikeyd_status sign_aes_cm(const struct mikey_psk *psk, struct mikey_message_keys *keys,
+                                      const uint8_t iv[16], uint8_t *data, size_t len,
+                                      struct error *err)
+{
+    return mikey_psk_by_hmac.aes_cm(psk, keys, iv, data, len, err);
+}
+
+static void sign_release(const struct mikey_psk *psk, struct mikey_message_keys *keys)
+{
+    if (keys->auth_handle != 0)
+        token_object_destroy(psk->service, keys->auth_handle);
+    keys->auth_handle = 0;
+    mikey_psk_by_hmac.release(psk, keys);
+}
+
+const struct mikey_psk_ops exchange_psk_sign = {
+    .name = "sign",
+    .derive = sign_derive,
+    .mac = sign_mac,
+    .aes_cm = sign_aes_cm,
+    .release = sign_release,
+};

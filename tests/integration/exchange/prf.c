@@ -26,6 +26,20 @@ static uint64_t derives(struct lab *lab)
     return facts.derives;
 }
 
+static uint64_t objects(struct lab *lab)
+{
+    struct token_facts facts;
+    token_get_facts(lab->token, &facts);
+    return facts.objects_created;
+}
+
+static uint64_t calls(struct lab *lab)
+{
+    struct token_facts facts;
+    token_get_facts(lab->token, &facts);
+    return facts.calls;
+}
+
 static void warm_up(struct lab *lab)
 {
     lab_must(lab_initiate(lab, one, 1, true, &offer), offer);
@@ -50,17 +64,64 @@ Test(prf, sign_needs_six_hmacs_and_the_mac)
     lab_close(&lab);
 }
 
+Test(prf, sign_makes_one_object_a_message_and_destroys_it)
+{
+    struct lab lab;
+    lab_open(&lab, LAB_SOFTHSM, NULL);
+    warm_up(&lab);
+    uint64_t made = objects(&lab), before = calls(&lab);
+    lab_must(lab_initiate(&lab, one, 1, true, &offer), offer);
+    cr_assert_eq(objects(&lab) - made, 1);
+    cr_assert_eq(calls(&lab) - before, 6 + 3, "create, sign, destroy");
+    made = objects(&lab);
+    before = calls(&lab);
+    lab_must(lab_respond(&lab, &offer.message, NULL, &answer), answer);
+    cr_assert_eq(objects(&lab) - made, 1, "one for the incoming MAC and V");
+    cr_assert_eq(calls(&lab) - before, 6 + 4, "create, sign, sign, destroy");
+    made = objects(&lab);
+    before = calls(&lab);
+    lab_must(lab_confirm(&lab, &offer.ticket, &answer.message, &got), got);
+    cr_assert_eq(objects(&lab) - made, 1);
+    cr_assert_eq(calls(&lab) - before, 2 + 3);
+    lab_close(&lab);
+}
+
+Test(prf, the_object_of_a_refused_message_is_destroyed)
+{
+    struct lab lab;
+    lab_open(&lab, LAB_SOFTHSM, NULL);
+    warm_up(&lab);
+    lab_must(lab_initiate(&lab, one, 1, true, &offer), offer);
+    static struct lab_bytes forged;
+    forged = offer.message;
+    forged.data[forged.len - 1] ^= 1;
+    uint64_t before = calls(&lab);
+    lab_refused(lab_respond(&lab, &forged, NULL, &got), got, MIKEYD_AUTH_FAILED);
+    cr_assert_eq(calls(&lab) - before, 6 + 3, "create, sign, destroy");
+    /* Authentic, and refused for what it says: a suite that this pair may not use. */
+    struct mikey_init init = lab_peer_offer();
+    struct mikey_stream stream = {.ssrc = 1, .suite = SRTP_AES_256_CM_HMAC_SHA1_32};
+    init.streams = &stream;
+    lab_seal(&init, lab_psk, 32, &forged);
+    before = calls(&lab);
+    lab_refused(lab_respond(&lab, &forged, NULL, &got), got, MIKEYD_POLICY);
+    cr_assert_eq(calls(&lab) - before, 6 + 3);
+    lab_close(&lab);
+}
+
 Test(prf, mac_on_the_host_needs_six_hmacs)
 {
     struct lab lab;
     lab_open(&lab, LAB_SOFTHSM, "mac: host");
     warm_up(&lab);
+    const uint64_t made = objects(&lab);
     uint64_t before = hmacs(&lab);
     lab_must(lab_initiate(&lab, one, 1, true, &offer), offer);
     cr_assert_eq(hmacs(&lab) - before, 6);
     before = hmacs(&lab);
     lab_must(lab_respond(&lab, &offer.message, NULL, &answer), answer);
     cr_assert_eq(hmacs(&lab) - before, 6);
+    cr_assert_eq(objects(&lab), made);
     lab_close(&lab);
 }
 
@@ -116,7 +177,7 @@ static void compare_strategies(enum mikey_algorithms algorithms)
     init.algorithms = algorithms;
     init.streams = &stream;
     lab_seal(&init, lab_psk, 32, &by_host);
-    seal_by(&lab, &mikey_psk_by_hmac, &init, &by_sign);
+    seal_by(&lab, &exchange_psk_sign, &init, &by_sign);
     seal_by(&lab, &exchange_psk_derive, &init, &by_derive);
     cr_assert_eq(by_host.len, by_sign.len);
     cr_assert_eq(by_host.len, by_derive.len);

@@ -213,33 +213,44 @@ Test(nss, long_data)
     check_long_data();
 }
 
-static void check_bytes(void)
+static void check_bytes(enum hmac_hash hash, size_t key_len)
 {
-    open_token(TOKEN_COPIES_AUTO);
     const uint8_t *const data[3] = {psk, psk + 100, psk + 110};
     const size_t len[3] = {100, 10, 20};
     uint8_t tag[HMAC_TAG_MAX];
+    unsigned long handle = 0;
     struct error err = {0};
-    cr_assert_eq(token_hmac_bytes(session, HMAC_SHA1, psk, 20, data, len, 3, tag, &err), MIKEYD_OK,
-                 "%s", err.text);
-    expect_tag(HMAC_SHA1, psk, 20, psk, 130, tag);
-    cr_assert_eq(token_hmac_bytes(session, HMAC_SHA256, psk, 32, data, len, 3, tag, &err),
-                 MIKEYD_OK, "%s", err.text);
-    expect_tag(HMAC_SHA256, psk, 32, psk, 130, tag);
-    /* shorter than SoftHSM's minimum */
-    cr_assert_eq(token_hmac_bytes(session, HMAC_SHA256, psk, 20, data, len, 3, tag, &err),
-                 MIKEYD_OK, "%s", err.text);
-    expect_tag(HMAC_SHA256, psk, 20, psk, 130, tag);
+    struct token_facts before, after;
+    token_get_facts(token, &before);
+    for (size_t parts = 3; parts > 1; parts--) {
+        cr_assert_eq(
+            token_hmac_bytes(session, hash, psk, key_len, data, len, parts, &handle, tag, &err),
+            MIKEYD_OK, "%s", err.text);
+        expect_tag(hash, psk, key_len, psk, parts == 3 ? 130 : 110, tag);
+    }
+    token_get_facts(token, &after);
+    cr_expect_eq(after.objects_created - before.objects_created, 1);
+    token_object_destroy(session, handle);
+    cr_expect_eq(token_hmac_handle(session, handle, hash, data, len, 1, tag, &err),
+                 MIKEYD_TOKEN_DOWN, "destroyed, yet signing");
+}
+
+static void check_keys_in_clear(void)
+{
+    open_token(TOKEN_COPIES_AUTO);
+    check_bytes(HMAC_SHA1, 20);
+    check_bytes(HMAC_SHA256, 32);
+    check_bytes(HMAC_SHA256, 20); /* shorter than SoftHSM's minimum */
 }
 
 Test(softhsm, key_in_clear)
 {
-    check_bytes();
+    check_keys_in_clear();
 }
 
 Test(nss, key_in_clear)
 {
-    check_bytes();
+    check_keys_in_clear();
 }
 
 Test(softhsm, sessions_are_bounded)

@@ -45,9 +45,13 @@ static void sign_in_clear(struct token_session *session, unsigned count)
     const size_t len[1] = {sizeof message};
     uint8_t tag[HMAC_TAG_MAX];
     struct error err = {0};
-    for (unsigned i = 0; i < count; i++)
-        cr_assert_eq(token_hmac_bytes(session, HMAC_SHA256, psk, 32, data, len, 1, tag, &err),
-                     MIKEYD_OK, "%s", err.text);
+    for (unsigned i = 0; i < count; i++) {
+        unsigned long handle = 0;
+        cr_assert_eq(
+            token_hmac_bytes(session, HMAC_SHA256, psk, 32, data, len, 1, &handle, tag, &err),
+            MIKEYD_OK, "%s", err.text);
+        token_object_destroy(session, handle);
+    }
 }
 
 Test(memory, leak_of_session_objects_is_bounded)
