@@ -11,11 +11,13 @@
 
 #include "base/clock.h"
 #include "base/secret.h"
+#include "pkcs11/pkcs11_v3.h"
 
-/* NSS softokn's initialisation arguments have one member more than the standard's. */
+/* NSS softokn's initialisation arguments: one member more than the standard's, before the reserved
+ * one. */
 struct nss_initialize_args {
-    CK_C_INITIALIZE_ARGS standard;
-    void *library_parameters;
+    CK_C_INITIALIZE_ARGS standard; /* its pReserved stands where NSS has LibraryParameters */
+    void *reserved;
 };
 
 struct floor {
@@ -37,7 +39,8 @@ static CK_OBJECT_HANDLE session_key(struct floor *fl, CK_SESSION_HANDLE session,
         {CKA_CLASS, &class, sizeof class}, {CKA_KEY_TYPE, &type, sizeof type},
         {CKA_TOKEN, &no, sizeof no},       {CKA_PRIVATE, &yes, sizeof yes},
         {CKA_SENSITIVE, &yes, sizeof yes}, {CKA_EXTRACTABLE, &no, sizeof no},
-        {CKA_SIGN, &yes, sizeof yes},      {CKA_VALUE, value, len},
+        {CKA_SIGN, &yes, sizeof yes},      {CKA_DERIVE, &yes, sizeof yes},
+        {CKA_VALUE, value, len},
     };
     CK_OBJECT_HANDLE object = 0;
     CK_RV rv =
@@ -59,6 +62,74 @@ static void sign(struct floor *fl, CK_SESSION_HANDLE session, CK_OBJECT_HANDLE k
         fl->failed = rv;
 }
 
+/* MIKEY's PRF in the token: a key that signs, or an AES key. */
+static CK_OBJECT_HANDLE derive(struct floor *fl, CK_SESSION_HANDLE session, bool aes)
+{
+    CK_BYTE label[25] = {0};
+    struct mikeyd_prf_data_param data[] = {{MIKEYD_SP800_108_ITERATION_VARIABLE, NULL, 0},
+                                           {MIKEYD_SP800_108_BYTE_ARRAY, label, sizeof label}};
+    struct mikeyd_sp800_108_kdf_params params = {
+        .prf_type = fl->mix.hash_bytes == 20 ? CKM_SHA_1_HMAC : CKM_SHA256_HMAC,
+        .data_param_count = 2,
+        .data_params = data};
+    CK_MECHANISM mechanism = {MIKEYD_CKM_SP800_108_DOUBLE_PIPELINE_KDF, &params, sizeof params};
+    CK_OBJECT_CLASS class = CKO_SECRET_KEY;
+    CK_KEY_TYPE type = aes ? CKK_AES : CKK_GENERIC_SECRET;
+    CK_ULONG len = aes && fl->mix.hash_bytes == 20 ? 16 : fl->mix.hash_bytes;
+    CK_BBOOL yes = CK_TRUE, no = CK_FALSE;
+    CK_ATTRIBUTE template[] = {
+        {CKA_CLASS, &class, sizeof class}, {CKA_KEY_TYPE, &type, sizeof type},
+        {CKA_VALUE_LEN, &len, sizeof len}, {CKA_TOKEN, &no, sizeof no},
+        {CKA_SENSITIVE, &yes, sizeof yes}, {aes ? CKA_ENCRYPT : CKA_SIGN, &yes, sizeof yes},
+    };
+    CK_OBJECT_HANDLE object = 0;
+    CK_RV rv = fl->f->C_DeriveKey(session, &mechanism, fl->psk, template,
+                                  sizeof template / sizeof template[0], &object);
+    if (rv != CKR_OK)
+        fl->failed = rv;
+    return object;
+}
+
+static void encrypt(struct floor *fl, CK_SESSION_HANDLE session, CK_OBJECT_HANDLE key)
+{
+    CK_AES_CTR_PARAMS params = {.ulCounterBits = 128};
+    CK_MECHANISM mechanism = {CKM_AES_CTR, &params, sizeof params};
+    CK_BYTE data[36] = {0};
+    CK_ULONG len = sizeof data;
+    CK_RV rv = fl->f->C_EncryptInit(session, &mechanism, key);
+    if (rv == CKR_OK)
+        rv = fl->f->C_Encrypt(session, data, sizeof data, data, &len);
+    if (rv != CKR_OK)
+        fl->failed = rv;
+}
+
+static void destroy(struct floor *fl, CK_SESSION_HANDLE session, CK_OBJECT_HANDLE object)
+{
+    CK_RV rv = fl->f->C_DestroyObject(session, object);
+    if (rv != CKR_OK)
+        fl->failed = rv;
+}
+
+static void one_message(struct floor *fl, CK_SESSION_HANDLE session)
+{
+    const struct floor_mix *mix = &fl->mix;
+    /* Half of a PRF's calls see the label (25 bytes), half the previous value and the label. */
+    for (unsigned k = 0; k < mix->hmacs; k++)
+        sign(fl, session, fl->psk, k % 2 == 0 ? 25 : mix->hash_bytes + 25);
+    if (mix->derives > 1) {
+        CK_OBJECT_HANDLE aes = derive(fl, session, true);
+        encrypt(fl, session, aes);
+        destroy(fl, session, aes);
+    }
+    if (mix->macs > 0) {
+        CK_OBJECT_HANDLE auth = mix->derives > 0 ? derive(fl, session, false)
+                                                 : session_key(fl, session, mix->hash_bytes);
+        for (unsigned k = 0; k < mix->macs; k++)
+            sign(fl, session, auth, 200);
+        destroy(fl, session, auth);
+    }
+}
+
 static void *run(void *argument)
 {
     struct floor *fl = argument;
@@ -68,19 +139,8 @@ static void *run(void *argument)
         fl->failed = rv;
         return NULL;
     }
-    for (unsigned i = 0; i < fl->per_thread && fl->failed == CKR_OK; i++) {
-        /* Half of a PRF's calls see the label (25 bytes), half the previous value and the label. */
-        for (unsigned k = 0; k < fl->mix.hmacs; k++)
-            sign(fl, session, fl->psk, k % 2 == 0 ? 25 : fl->mix.hash_bytes + 25);
-        if (fl->mix.macs > 0) {
-            CK_OBJECT_HANDLE auth = session_key(fl, session, fl->mix.hash_bytes);
-            for (unsigned k = 0; k < fl->mix.macs; k++)
-                sign(fl, session, auth, 200);
-            rv = fl->f->C_DestroyObject(session, auth);
-            if (rv != CKR_OK)
-                fl->failed = rv;
-        }
-    }
+    for (unsigned i = 0; i < fl->per_thread && fl->failed == CKR_OK; i++)
+        one_message(fl, session);
     (void)fl->f->C_CloseSession(session);
     return NULL;
 }
@@ -155,7 +215,7 @@ enum mikeyd_status floor_measure(const struct token_config *config, const struct
     struct nss_initialize_args args = {.standard.flags = CKF_OS_LOCKING_OK};
     char *parameters = NULL;
     if (config->init_args != NULL && config->init_args[0] != '\0')
-        args.library_parameters = parameters = strdup(config->init_args);
+        args.standard.pReserved = parameters = strdup(config->init_args);
     CK_RV rv = fl.f->C_Initialize(&args);
     free(parameters);
     if (rv != CKR_OK)

@@ -11,8 +11,9 @@
 
 /* What one message asks of the token. */
 struct floor_mix {
-    unsigned hmacs; /* HMACs under the pre-shared key */
-    unsigned macs; /* message MACs: an HMAC under a key that has to become a session object first */
+    unsigned hmacs;   /* HMACs under the pre-shared key */
+    unsigned macs;    /* message MACs, all under one key, which is a session object for that long */
+    unsigned derives; /* keys derived in the token by MIKEY's PRF: the MAC's, then the cipher's */
     unsigned hash_bytes; /* 20: SHA-1, 32: SHA-256 */
     bool session_copies; /* keys are session objects, as the daemon's hot copies; else token objects
                           */

@@ -181,7 +181,7 @@ static void latency(const struct bench *bench, enum operation operation, double 
 struct counters {
     double hmacs, objects, derives;
     bool session_copies;
-    char prf[16], algorithms[16];
+    char prf[16];
 };
 
 static bool read_counters(struct bench *bench, struct counters *out)
@@ -201,10 +201,7 @@ static bool read_counters(struct bench *bench, struct counters *out)
     };
     out->session_copies = json_is_true(json_object_get(token, "session_copies"));
     const char *prf = json_string_value(json_object_get(token, "prf"));
-    const char *algorithms = json_string_value(json_object_get(status, "algorithms"));
     (void)snprintf(out->prf, sizeof out->prf, "%s", prf == NULL ? "sign" : prf);
-    (void)snprintf(out->algorithms, sizeof out->algorithms, "%s",
-                   algorithms == NULL ? "" : algorithms);
     json_decref(status);
     return token != NULL;
 }
@@ -233,8 +230,11 @@ static int measure(struct bench *bench, const struct token_config *token)
         hmacs -= macs;
         struct floor_mix mix = {.hmacs = (unsigned)(hmacs + 0.5),
                                 .macs = (unsigned)(macs + 0.5),
+                                .derives = (unsigned)(derives + 0.5),
                                 .session_copies = after.session_copies,
-                                .hash_bytes = strcmp(after.algorithms, "mikey-1") == 0 ? 20 : 32};
+                                /* PRF func of the message's header: 0 is mikey-1's. */
+                                .hash_bytes =
+                                    (bench->calls[0].message.data[3] & 0x7f) == 0 ? 20 : 32};
         struct error err = {0};
         if (floor_measure(token, &mix, o->count, &floor, &err) != MIKEYD_OK) {
             fprintf(stderr, "mikeyd-bench: floor: %s\n", err.text);
