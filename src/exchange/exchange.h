@@ -47,7 +47,7 @@ enum mikeyd_status exchange_service_set_policy(struct exchange_service *service,
 /*
  * For store_open(): how long a replay entry of ours can matter, so how long nothing is accepted
  * after track was lost. The longer of twice the skew and the wait of a ticket for its reply (CSB
- * IDs are kept for a day, but losing those costs no more than a coincidence of random numbers).
+ * IDs are kept for an hour, but losing those costs no more than a coincidence of random numbers).
  */
 #define EXCHANGE_WINDOW_MARGIN_S 2u
 unsigned exchange_store_window_s(const struct policy *policy);

@@ -5,15 +5,23 @@
 
 #define RAND_LEN 16 /* RFC 3830 6.11: at least 128 bits */
 #define CSB_ATTEMPTS 4
-
 /*
- * RFC 3830 4.5: the CSB ID is random and not one this initiator still has with that responder. It
- * counts as taken for as long as a ticket could continue the bundle.
+ * How long a CSB ID counts as taken for its pair. RFC 3830 6.1 has the initiator check that it has
+ * no other bundle of that ID with that responder, but this service does not know which bundles
+ * live: their state is in tickets. IDs are 32 random bits, so the check is a second line: it
+ * separates the bundles that are being set up, and those set up lately, for certain. Between a new
+ * one and n older ones still in use the odds are n in 2^32, and nothing rests on it: every message
+ * has a RAND and a T of its own in its keys and its replay entries, and a reply or an update is
+ * taken for the bundle of the ticket that comes with it. An hour of them at 5,000 a second is 18
+ * million entries; the store has room for some 200 million.
  */
+#define CSB_ID_KEPT_S 3600
+
+/* RFC 3830 4.5: the CSB ID is random and not one this initiator still has with that responder. */
 static enum mikeyd_status choose_csb_id(struct exchange_worker *w, struct error *err)
 {
     struct bundle *b = &w->bundle;
-    const int64_t until = w->now + TICKET_DAY_SECONDS;
+    const int64_t until = w->now + CSB_ID_KEPT_S;
     for (int i = 0; i < CSB_ATTEMPTS; i++) {
         uint8_t id[4];
         if (RAND_bytes(id, sizeof id) != 1)

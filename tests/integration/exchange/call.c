@@ -1,7 +1,11 @@
 /* Call set-up: both ends of a call end with the same keys, in every way a call can be set up. */
+#include <stdio.h>
+
 #include <criterion/criterion.h>
 
+#include "base/clock.h"
 #include "lab.h"
+#include "store/store_env.h"
 
 TestSuite(call, .timeout = 60);
 
@@ -275,6 +279,43 @@ Test(call, dhhmac_is_not_offered)
                                        .method = POLICY_METHOD_DHHMAC,
                                        .verify = true};
     lab_refused(lab_serve(lab.a, LAB_UID_A, &request, &offer), offer, MIKEYD_UNSUPPORTED);
+    lab_close(&lab);
+}
+
+/* The last moment at which any entry of the store expires. */
+static int64_t latest_expiry(const char *path)
+{
+    struct store_env env;
+    MDB_txn *txn;
+    MDB_cursor *cursor;
+    MDB_val key, value;
+    cr_assert_eq(store_env_open(&env, path), 0);
+    cr_assert_eq(store_env_read(&env, &txn), 0);
+    cr_assert_eq(mdb_cursor_open(txn, env.expiry, &cursor), 0);
+    cr_assert_eq(mdb_cursor_get(cursor, &key, &value, MDB_LAST), 0);
+    struct byte_reader r = reader_of(key.mv_data, key.mv_size);
+    int64_t expires = (int64_t)reader_u64(&r);
+    mdb_cursor_close(cursor);
+    store_env_read_end(&env, txn);
+    store_env_close(&env);
+    return expires;
+}
+
+Test(call, a_csb_id_is_kept_for_an_hour)
+{
+    struct lab lab;
+    static struct lab_result offer;
+    char path[128];
+    struct error err = {0};
+    lab_open(&lab, LAB_SOFTHSM, NULL);
+    const int64_t now = clock_unix_now();
+    lab_must(lab_initiate(&lab, one, 1, true, &offer), offer);
+    lab_stop_service(&lab);
+    store_close(lab.store);
+    (void)snprintf(path, sizeof path, "%s/replay", lab.dir);
+    int64_t kept = latest_expiry(path) - now;
+    cr_expect(kept >= 3600 && kept < 3610, "%lld s", (long long)kept);
+    cr_assert_eq(store_open(path, 120, &lab.store, &err), MIKEYD_OK, "%s", err.text);
     lab_close(&lab);
 }
 
