@@ -59,8 +59,8 @@ void release_gate_hold(struct release_gate *gate, struct job *job)
         gate_signal(gate);
 }
 
-/* Splits off what is decided: durable up to `durable`, or lost. */
-static void take_decided(struct release_gate *gate, uint64_t durable, struct job_list *released,
+/* Splits off what is decided: on disk and synced up to `covered`, or lost. */
+static void take_decided(struct release_gate *gate, uint64_t covered, struct job_list *released,
                          struct job_list *lost)
 {
     struct job_list held = gate->held;
@@ -70,7 +70,7 @@ static void take_decided(struct release_gate *gate, uint64_t durable, struct job
         const enum audit_fate fate = audit_outcome(gate->audit, job->audit_sequence);
         if (fate == AUDIT_LOST)
             job_list_append(lost, job);
-        else if (fate == AUDIT_ON_DISK && job->audit_sequence <= durable)
+        else if (fate == AUDIT_ON_DISK && job->audit_sequence <= covered)
             job_list_append(released, job);
         else
             job_list_append(&gate->held, job);
@@ -91,17 +91,18 @@ static void release_decided(struct release_gate *gate)
 
     /*
      * A worker inserts into the store before it appends the record, so every insert that belongs to
-     * a record up to `durable` is covered by a sync that starts now.
+     * a record up to `durable` is covered by a sync that starts now. Nothing is covered without
+     * one: a reply may come in while the mutex is free.
      */
     const uint64_t durable = audit_durable(gate->audit);
-    bool ready = false;
-    for (struct job *job = gate->held.head; job != NULL && !ready; job = job->next)
-        ready = job->audit_sequence <= durable;
+    uint64_t covered = 0;
+    for (struct job *job = gate->held.head; job != NULL && covered == 0; job = job->next)
+        covered = job->audit_sequence <= durable ? durable : 0;
     (void)pthread_mutex_unlock(&gate->mutex);
-    enum mikeyd_status synced = ready ? store_sync(gate->store, &err) : MIKEYD_OK;
+    enum mikeyd_status synced = covered != 0 ? store_sync(gate->store, &err) : MIKEYD_OK;
     (void)pthread_mutex_lock(&gate->mutex);
 
-    take_decided(gate, durable, &released, &lost);
+    take_decided(gate, covered, &released, &lost);
     fail_all(&lost, MIKEYD_AUDIT_DOWN, "the audit record could not be written");
     if (synced != MIKEYD_OK) {
         log_error("replay store: %s", err.text);
