@@ -162,7 +162,7 @@ static enum mikeyd_status open_parts(struct daemon *daemon, struct error *err)
     if (status == MIKEYD_OK)
         status = open_audit(daemon, err);
     if (status == MIKEYD_OK) {
-        status = store_open(config->replay_lmdb, 2 * policy_max_skew_s(daemon->policy),
+        status = store_open(config->replay_lmdb, exchange_store_window_s(daemon->policy),
                             &daemon->store, err);
     }
     if (status == MIKEYD_OK)

@@ -8,6 +8,7 @@
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "lab.h"
@@ -292,4 +293,24 @@ Test(life, kill_9_under_load_loses_no_record_of_what_was_released)
     cr_assert_eq(lab_stop(&lab, SIGTERM), 0);
     cr_assert_eq(lab_verify_audit(&lab), 0);
     cr_assert_geq(lab_count_in_file(lab.audit, "\"event\":\"initiate\""), answered);
+}
+
+/* RFC 3830 5.4: without its replay track nothing is accepted as long as anything accepted before
+ * could come back; tickets live for five minutes. */
+Test(life, lost_replay_track_closes_for_as_long_as_tickets_live)
+{
+    char database[LAB_PATH + 32];
+    char *report = NULL;
+    lab_start(&lab);
+    cr_assert_eq(lab_stop(&lab, SIGTERM), 0);
+    (void)snprintf(database, sizeof database, "%s/replay/data.mdb", lab.dir);
+    cr_assert_eq(unlink(database), 0);
+    lab_start(&lab);
+    mikeyd_client *client = lab_client(&lab);
+    cr_assert_eq(mikeyd_client_status(client, false, &report), MIKEYD_OK);
+    const char *until = strstr(report, "\"closed_until\":");
+    cr_assert_not_null(until);
+    cr_assert_geq(strtol(until + 15, NULL, 10) - (long)time(NULL), 295);
+    free(report);
+    mikeyd_client_close(client);
 }
