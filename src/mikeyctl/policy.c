@@ -37,7 +37,7 @@ static void describe_findings(uint32_t findings, char *out, size_t size)
 {
     out[0] = '\0';
     for (unsigned bit = 0; bit < 32; bit++) {
-        uint32_t one = findings & ~TOKEN_FINDING_DATES & (uint32_t)1 << bit;
+        uint32_t one = findings & ~(TOKEN_FINDING_DATES | TOKEN_FINDING_NOTE) & (uint32_t)1 << bit;
         size_t used = strlen(out);
         if (one != 0)
             (void)snprintf(out + used, size - used, "%s%s", used == 0 ? "" : "; ",

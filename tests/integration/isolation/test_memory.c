@@ -26,7 +26,7 @@
 
 struct scene {
     struct lab lab;
-    char plan[LAB_PATH], client_module[LAB_PATH];
+    char plan[LAB_PATH + 8];
     uint8_t psk[32], epsk[32], epskx[32], pair[32];
     uint8_t pads[8][64];
     struct memory_pattern patterns[PATTERNS];
