@@ -112,7 +112,7 @@ static unsigned judge(const char *path, const uint8_t key[32], size_t *calls, ch
                 found = VALUE_READ;
         }
         if (found != CLEAN && verdict == CLEAN)
-            (void)snprintf(what, 160, "%s: %.100s", function, line);
+            (void)snprintf(what, 160, "%s: %.80s", function, line);
         verdict |= found;
     }
     (void)fclose(log);
