@@ -1,23 +1,29 @@
 #include "support/token_fixture.h"
 
-#include <dlfcn.h>
 #include <fcntl.h>
+#include <grp.h>
+#include <pwd.h>
+#include <signal.h>
+#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/un.h>
+#include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
-#include <openssl/rand.h>
-
-#include "pkcs11/pkcs11_v3.h"
-
-#define SOFTHSM_MODULE "/usr/lib/softhsm/libsofthsm2.so"
-
-/* ---- making and removing */
-
-static bool run(const char *command)
+static bool run(const char *format, ...) __attribute__((format(printf, 1, 2)));
+static bool run(const char *format, ...)
 {
+    char command[400];
+    va_list args;
+    va_start(args, format);
+    (void)vsnprintf(command, sizeof command, format, args);
+    va_end(args);
     int status = system(command);
     if (status != 0)
         (void)fprintf(stderr, "token fixture: failed (%d): %s\n", status, command);
@@ -34,9 +40,11 @@ static bool write_file(const char *path, const char *text, mode_t mode)
     return close(fd) == 0 && ok;
 }
 
-static bool make_dir(struct token_fixture *f)
+/* ---- making */
+
+static bool make_dir(struct token_fixture *f, enum token_fixture_kind kind)
 {
-    *f = (struct token_fixture){0};
+    *f = (struct token_fixture){.kind = kind};
     (void)snprintf(f->dir, sizeof f->dir, "/tmp/mikeyd-token-XXXXXX");
     if (mkdtemp(f->dir) == NULL)
         return false;
@@ -46,9 +54,9 @@ static bool make_dir(struct token_fixture *f)
 
 bool token_fixture_softhsm(struct token_fixture *f, const char *label)
 {
-    if (!make_dir(f))
+    if (!make_dir(f, TOKEN_FIXTURE_SOFTHSM))
         return false;
-    char text[400], command[400], tokens[96];
+    char text[400], tokens[96];
     (void)snprintf(f->conf, sizeof f->conf, "%s/softhsm2.conf", f->dir);
     (void)snprintf(tokens, sizeof tokens, "%s/tokens", f->dir);
     (void)snprintf(text, sizeof text,
@@ -60,55 +68,111 @@ bool token_fixture_softhsm(struct token_fixture *f, const char *label)
         return false;
     (void)snprintf(f->module, sizeof f->module, SOFTHSM_MODULE);
     (void)snprintf(f->uri, sizeof f->uri, "pkcs11:token=%s", label);
-    (void)snprintf(command, sizeof command,
-                   "softhsm2-util --init-token --free --label '%s' --pin '" TOKEN_FIXTURE_PIN
-                   "' --so-pin '" TOKEN_FIXTURE_SO_PIN "' >/dev/null",
-                   label);
-    return run(command);
-}
-
-static const char *softokn_path(void)
-{
-    static const char *const candidates[] = {"/usr/lib/x86_64-linux-gnu/libsoftokn3.so",
-                                             "/usr/lib/aarch64-linux-gnu/libsoftokn3.so",
-                                             "/usr/lib/x86_64-linux-gnu/nss/libsoftokn3.so"};
-    for (size_t i = 0; i < sizeof candidates / sizeof candidates[0]; i++) {
-        if (access(candidates[i], R_OK) == 0)
-            return candidates[i];
-    }
-    return "";
+    return run("softhsm2-util --init-token --free --label '%s' --pin '" TOKEN_FIXTURE_PIN
+               "' --so-pin '" TOKEN_FIXTURE_SO_PIN "' >/dev/null",
+               label);
 }
 
 bool token_fixture_nss(struct token_fixture *f)
 {
-    if (!make_dir(f))
+    if (!make_dir(f, TOKEN_FIXTURE_NSS))
         return false;
-    char command[400];
-    (void)snprintf(f->module, sizeof f->module, "%s", softokn_path());
+    (void)snprintf(f->module, sizeof f->module, SOFTOKN_MODULE);
     (void)snprintf(f->uri, sizeof f->uri, "pkcs11:token=NSS%%20Certificate%%20DB");
     (void)snprintf(f->init_args, sizeof f->init_args,
                    "configdir='sql:%s/nss' certPrefix='' keyPrefix='' secmod='secmod.db' "
                    "flags=noModDB",
                    f->dir);
-    (void)snprintf(command, sizeof command,
-                   "mkdir -m 700 '%s/nss' && certutil -N -d 'sql:%s/nss' -f '%s' >/dev/null",
-                   f->dir, f->dir, f->pin_file);
-    return run(command);
+    return run("mkdir -m 700 '%s/nss' && certutil -N -d 'sql:%s/nss' -f '%s' >/dev/null", f->dir,
+               f->dir, f->pin_file);
 }
 
-void token_fixture_remove(struct token_fixture *f)
+bool token_fixture_make(struct token_fixture *f, enum token_fixture_kind kind)
 {
-    char command[100];
-    if (strncmp(f->dir, "/tmp/mikeyd-token-", 18) != 0)
-        return;
-    (void)snprintf(command, sizeof command, "rm -rf '%s'", f->dir);
-    (void)run(command);
-    f->dir[0] = '\0';
+    bool made = kind == TOKEN_FIXTURE_NSS ? token_fixture_nss(f) : token_fixture_softhsm(f, "lab");
+    f->kind = kind;
+    return made;
+}
+
+/* ---- behind p11-kit */
+
+/* In the child: a process group of its own, because p11-kit forks for every connection, and an end
+ * that comes with the test's, whatever becomes of that. Becoming another user resets the latter. */
+static _Noreturn void run_server(const struct token_fixture *f, const char *socket_path,
+                                 const struct passwd *user)
+{
+    char uri[128];
+    const struct passwd *caller = getpwuid(geteuid());
+    (void)snprintf(uri, sizeof uri, "%s?write-protected=yes", f->uri);
+    int null = open("/dev/null", O_RDWR | O_CLOEXEC);
+    if (caller == NULL || null < 0 || dup2(null, STDIN_FILENO) < 0 ||
+        dup2(null, STDOUT_FILENO) < 0 || setpgid(0, 0) != 0)
+        _exit(126);
+    if (user != NULL &&
+        (setgroups(0, NULL) != 0 || setgid(user->pw_gid) != 0 || setuid(user->pw_uid) != 0))
+        _exit(126);
+    if (prctl(PR_SET_PDEATHSIG, SIGTERM) != 0)
+        _exit(126);
+    (void)execlp("p11-kit", "p11-kit", "server", "-f", "-n", socket_path, "-u", caller->pw_name,
+                 "--provider", f->module, uri, (char *)NULL);
+    _exit(127);
+}
+
+static bool server_answers(const char *socket_path)
+{
+    const struct timespec pause = {.tv_nsec = 10000000};
+    struct sockaddr_un address = {.sun_family = AF_UNIX};
+    (void)snprintf(address.sun_path, sizeof address.sun_path, "%.100s", socket_path);
+    for (int i = 0; i < 500; i++) {
+        int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+        bool answers = connect(fd, (const struct sockaddr *)&address, sizeof address) == 0;
+        (void)close(fd);
+        if (answers)
+            return true;
+        (void)nanosleep(&pause, NULL);
+    }
+    (void)fprintf(stderr, "token fixture: p11-kit server does not answer at %s\n", socket_path);
+    return false;
+}
+
+bool token_fixture_serve(struct token_fixture *f, const char *user_name)
+{
+    char path[96], address[128];
+    (void)snprintf(path, sizeof path, "%s/serve", f->dir);
+    const struct passwd *user = user_name == NULL ? NULL : getpwnam(user_name);
+    if ((user == NULL) != (user_name == NULL) || mkdir(path, 0755) != 0)
+        return false;
+    if (user != NULL) {
+        f->owner = user->pw_uid;
+        if (chmod(f->dir, 0711) != 0 || chmod(f->conf, 0644) != 0 ||
+            chown(path, user->pw_uid, user->pw_gid) != 0 || !token_fixture_hand_over(f))
+            return false;
+    }
+    (void)snprintf(path, sizeof path, "%s/serve/socket", f->dir);
+    (void)snprintf(address, sizeof address, "unix:path=%s", path);
+    f->server = fork();
+    if (f->server == 0)
+        run_server(f, path, user);
+    /* p11-kit itself lets in only the user it is told. */
+    return f->server > 0 && server_answers(path) && chmod(path, 0666) == 0 &&
+           setenv("P11_KIT_SERVER_ADDRESS", address, 1) == 0;
+}
+
+bool token_fixture_hand_over(const struct token_fixture *f)
+{
+    return f->owner == 0 || run("chown -R %u '%s/tokens'", (unsigned)f->owner, f->dir);
+}
+
+/* ---- use and end */
+
+const char *token_fixture_module(const struct token_fixture *f)
+{
+    return f->server > 0 ? P11_KIT_CLIENT : f->module;
 }
 
 struct token_config token_fixture_config(const struct token_fixture *f)
 {
-    return (struct token_config){.module = f->module,
+    return (struct token_config){.module = token_fixture_module(f),
                                  .uri = f->uri,
                                  .pin_file = f->pin_file,
                                  .init_args = f->init_args,
@@ -117,235 +181,14 @@ struct token_config token_fixture_config(const struct token_fixture *f)
                                  .call_timeout_ms = 2000};
 }
 
-/* ---- objects, by raw calls */
-
-struct raw {
-    CK_FUNCTION_LIST *f;
-    CK_SESSION_HANDLE session;
-    bool initialised; /* by us: finalised by us */
-};
-
-static CK_RV raw_find_slot(CK_FUNCTION_LIST *f, CK_SLOT_ID *slot)
+void token_fixture_remove(struct token_fixture *f)
 {
-    CK_SLOT_ID slots[16];
-    CK_ULONG count = 16;
-    CK_RV rv = f->C_GetSlotList(CK_TRUE, slots, &count);
-    /* The last initialised one: NSS has its key database behind the generic crypto slot. */
-    bool found = false;
-    for (CK_ULONG i = 0; rv == CKR_OK && i < count; i++) {
-        CK_TOKEN_INFO info;
-        if (f->C_GetTokenInfo(slots[i], &info) == CKR_OK &&
-            (info.flags & CKF_TOKEN_INITIALIZED) != 0) {
-            *slot = slots[i];
-            found = true;
-        }
+    if (f->server > 0) {
+        (void)kill(-f->server, SIGKILL);
+        (void)waitpid(f->server, NULL, 0);
+        f->server = 0;
     }
-    return rv == CKR_OK && !found ? CKR_TOKEN_NOT_PRESENT : rv;
-}
-
-static CK_RV raw_login(struct raw *raw, CK_SLOT_ID slot)
-{
-    CK_RV rv =
-        raw->f->C_OpenSession(slot, CKF_SERIAL_SESSION | CKF_RW_SESSION, NULL, NULL, &raw->session);
-    if (rv != CKR_OK)
-        return rv;
-    CK_UTF8CHAR pin[] = TOKEN_FIXTURE_PIN;
-    rv = raw->f->C_Login(raw->session, CKU_USER, pin, sizeof pin - 1);
-    return rv == CKR_USER_ALREADY_LOGGED_IN ? CKR_OK : rv;
-}
-
-static bool raw_open(const struct token_fixture *f, struct raw *raw)
-{
-    *raw = (struct raw){0};
-    void *library = dlopen(f->module, RTLD_NOW | RTLD_LOCAL | RTLD_NODELETE);
-    CK_C_GetFunctionList get_list = NULL;
-    if (library == NULL)
-        return false;
-    *(void **)&get_list = dlsym(library, "C_GetFunctionList");
-    if (get_list == NULL || get_list(&raw->f) != CKR_OK)
-        return false;
-    char args_text[sizeof f->init_args];
-    (void)snprintf(args_text, sizeof args_text, "%s", f->init_args);
-    struct mikeyd_initialize_args args = {
-        .flags = CKF_OS_LOCKING_OK, .library_parameters = args_text[0] == '\0' ? NULL : args_text};
-    CK_RV rv = raw->f->C_Initialize(&args);
-    raw->initialised = rv == CKR_OK;
-    CK_SLOT_ID slot = 0;
-    if (rv == CKR_OK || rv == CKR_CRYPTOKI_ALREADY_INITIALIZED)
-        rv = raw_find_slot(raw->f, &slot);
-    if (rv == CKR_OK)
-        rv = raw_login(raw, slot);
-    if (rv != CKR_OK)
-        (void)fprintf(stderr, "token fixture: %s: 0x%lx\n", f->module, rv);
-    return rv == CKR_OK;
-}
-
-static void raw_close(struct raw *raw)
-{
-    if (raw->f == NULL)
-        return;
-    (void)raw->f->C_CloseSession(raw->session);
-    if (raw->initialised)
-        (void)raw->f->C_Finalize(NULL);
-}
-
-static bool is_kind(const char *label, const char *kind)
-{
-    char prefix[32];
-    int len = snprintf(prefix, sizeof prefix, "mikeyd/%s/", kind);
-    return strncmp(label, prefix, (size_t)len) == 0;
-}
-
-static CK_BBOOL flag(bool on)
-{
-    return on ? CK_TRUE : CK_FALSE;
-}
-
-/* What the kind uses, so that a plain fixture key has no findings on SoftHSM. */
-static CK_ULONG allowed_mechanisms(const char *label, CK_MECHANISM_TYPE out[4])
-{
-    if (is_kind(label, "epsk")) {
-        out[0] = MIKEYD_CKM_HKDF_DERIVE;
-        return 1;
-    }
-    out[0] = CKM_SHA256_HMAC;
-    out[1] = CKM_SHA_1_HMAC;
-    return is_kind(label, "psk") || is_kind(label, "pair") ? 2 : 1;
-}
-
-static CK_RV create(struct raw *raw, const struct token_fixture_key *key, bool with_allowed)
-{
-    uint8_t id[16];
-    if (RAND_bytes(id, sizeof id) != 1)
-        return CKR_GENERAL_ERROR;
-    union {
-        const void *in;
-        void *out;
-    } value = {.in = key->value}, label = {.in = key->label}, given_id = {.in = key->id},
-      end_date = {.in = key->end_date};
-    const bool signs = !key->no_sign && !is_kind(key->label, "epsk");
-    const bool derives =
-        !key->no_derive &&
-        (is_kind(key->label, "epsk") || is_kind(key->label, "psk") || is_kind(key->label, "pair"));
-    CK_OBJECT_CLASS class = CKO_SECRET_KEY;
-    CK_KEY_TYPE type = CKK_GENERIC_SECRET;
-    CK_BBOOL no = CK_FALSE, token = flag(!key->session_object), private = flag(!key->not_private),
-             sensitive = flag(!key->not_sensitive), extractable = flag(key->extractable),
-             modifiable = flag(key->modifiable), wrap = flag(key->wrap),
-             encrypt = flag(key->encrypt), sign = flag(signs), derive = flag(derives);
-    CK_MECHANISM_TYPE allowed[4];
-    CK_ULONG allowed_count = allowed_mechanisms(key->label, allowed);
-    const size_t id_len = key->id_len == 0 ? sizeof id : key->id_len;
-    CK_ATTRIBUTE template[20] = {
-        {CKA_CLASS, &class, sizeof class},
-        {CKA_KEY_TYPE, &type, sizeof type},
-        {CKA_LABEL, label.out, (CK_ULONG)strlen(key->label)},
-        {CKA_ID, key->id == NULL ? id : given_id.out, (CK_ULONG)id_len},
-        {CKA_VALUE, value.out, (CK_ULONG)key->len},
-        {CKA_TOKEN, &token, sizeof token},
-        {CKA_PRIVATE, &private, sizeof private},
-        {CKA_SENSITIVE, &sensitive, sizeof sensitive},
-        {CKA_EXTRACTABLE, &extractable, sizeof extractable},
-        {CKA_MODIFIABLE, &modifiable, sizeof modifiable},
-        {CKA_WRAP, &wrap, sizeof wrap},
-        {CKA_UNWRAP, &no, sizeof no},
-        {CKA_ENCRYPT, &encrypt, sizeof encrypt},
-        {CKA_DECRYPT, &no, sizeof no},
-        {CKA_SIGN, &sign, sizeof sign},
-        {CKA_VERIFY, &no, sizeof no},
-        {CKA_DERIVE, &derive, sizeof derive},
-    };
-    CK_ULONG count = 17;
-    if (key->end_date != NULL)
-        template[count++] = (CK_ATTRIBUTE){CKA_END_DATE, end_date.out, 8};
-    if (with_allowed)
-        template[count++] = (CK_ATTRIBUTE){CKA_ALLOWED_MECHANISMS, allowed,
-                                           allowed_count * (CK_ULONG)sizeof allowed[0]};
-    CK_OBJECT_HANDLE handle = CK_INVALID_HANDLE;
-    return raw->f->C_CreateObject(raw->session, template, count, &handle);
-}
-
-struct token_fixture_batch {
-    struct raw raw;
-};
-
-struct token_fixture_batch *token_fixture_batch_open(const struct token_fixture *fixture)
-{
-    struct token_fixture_batch *batch = calloc(1, sizeof *batch);
-    if (batch != NULL && !raw_open(fixture, &batch->raw)) {
-        token_fixture_batch_close(batch);
-        batch = NULL;
-    }
-    return batch;
-}
-
-bool token_fixture_batch_key(struct token_fixture_batch *batch, const struct token_fixture_key *key)
-{
-    CK_RV rv = create(&batch->raw, key, true);
-    if (rv == CKR_ATTRIBUTE_TYPE_INVALID || rv == CKR_GENERAL_ERROR) /* NSS knows no list */
-        rv = create(&batch->raw, key, false);
-    if (rv != CKR_OK)
-        (void)fprintf(stderr, "token fixture: C_CreateObject %s: 0x%lx\n", key->label, rv);
-    return rv == CKR_OK;
-}
-
-void token_fixture_batch_close(struct token_fixture_batch *batch)
-{
-    if (batch != NULL)
-        raw_close(&batch->raw);
-    free(batch);
-}
-
-bool token_fixture_key(const struct token_fixture *fixture, const struct token_fixture_key *key)
-{
-    struct token_fixture_batch *batch = token_fixture_batch_open(fixture);
-    bool made = batch != NULL && token_fixture_batch_key(batch, key);
-    token_fixture_batch_close(batch);
-    return made;
-}
-
-bool token_fixture_psk(const struct token_fixture *fixture, const char *name, const uint8_t *psk,
-                       size_t len)
-{
-    char label[160];
-    const size_t blocks = (len + 31) / 32;
-    for (size_t i = 0; i < blocks; i++) {
-        uint8_t block[32] = {0};
-        const size_t part = len - 32 * i < 32 ? len - 32 * i : 32;
-        memcpy(block, psk + 32 * i, part);
-        char bits[24] = "", number[24] = "";
-        if (len % 32 != 0)
-            (void)snprintf(bits, sizeof bits, "~%zu", len * 8);
-        if (blocks > 1)
-            (void)snprintf(number, sizeof number, "#%zu", i + 1);
-        (void)snprintf(label, sizeof label, "mikeyd/psk/%s/1%s%s", name, bits, number);
-        if (!token_fixture_key(fixture, &(struct token_fixture_key){
-                                            .label = label, .value = block, .len = sizeof block}))
-            return false;
-    }
-    return true;
-}
-
-bool token_fixture_destroy(const struct token_fixture *fixture, const char *label)
-{
-    struct raw raw;
-    CK_OBJECT_HANDLE found[16];
-    CK_ULONG count = 0;
-    bool ok = raw_open(fixture, &raw);
-    if (ok) {
-        union {
-            const char *in;
-            void *out;
-        } text = {.in = label};
-        CK_BBOOL yes = CK_TRUE;
-        CK_ATTRIBUTE at[] = {{CKA_LABEL, text.out, (CK_ULONG)strlen(label)},
-                             {CKA_TOKEN, &yes, sizeof yes}};
-        ok = raw.f->C_FindObjectsInit(raw.session, at, 2) == CKR_OK &&
-             raw.f->C_FindObjects(raw.session, found, 16, &count) == CKR_OK &&
-             raw.f->C_FindObjectsFinal(raw.session) == CKR_OK && count > 0;
-    }
-    for (CK_ULONG i = 0; ok && i < count; i++)
-        ok = raw.f->C_DestroyObject(raw.session, found[i]) == CKR_OK;
-    raw_close(&raw);
-    return ok;
+    if (strncmp(f->dir, "/tmp/mikeyd-token-", 18) == 0)
+        (void)run("rm -rf '%s'", f->dir);
+    f->dir[0] = '\0';
 }

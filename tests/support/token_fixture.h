@@ -1,6 +1,7 @@
 /*
  * A token of its own for a test: SoftHSM or NSS softokn in a fresh directory under /tmp, with a PIN
  * file, and objects made by raw PKCS#11 calls (so that a test can make what the ceremony refuses).
+ * SoftHSM can be put behind p11-kit, in a process of this or another user.
  *
  *     struct token_fixture f;
  *     cr_assert(token_fixture_softhsm(&f, "unit"));
@@ -19,27 +20,51 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/types.h>
 
 #include "pkcs11/token.h"
 
-#define TOKEN_FIXTURE_PIN "2468-unit"
+/* Long enough to be searched for in memory. */
+#define TOKEN_FIXTURE_PIN "417-unit-PIN-902"
 #define TOKEN_FIXTURE_SO_PIN "1357-unit-so"
 
+enum token_fixture_kind {
+    TOKEN_FIXTURE_SOFTHSM,  /* signs */
+    TOKEN_FIXTURE_NSS,      /* derives: HKDF and the MIKEY PRF in the token */
+    TOKEN_FIXTURE_ISOLATED, /* SoftHSM, to be served by token_fixture_serve() */
+};
+
 struct token_fixture {
+    enum token_fixture_kind kind;
     char dir[64];        /* removed with everything in it */
-    char module[128];    /* path of the PKCS#11 module */
+    char module[128];    /* path of the token's own PKCS#11 module */
     char uri[96];        /* names the token */
     char pin_file[96];   /* mode 0600 */
     char init_args[256]; /* "" for SoftHSM */
     char conf[96];       /* softhsm2.conf; "" for NSS */
+    pid_t server;        /* leads the process group of p11-kit; 0: none */
+    uid_t owner;         /* of the token's files, where they are another user's; 0 otherwise */
 };
 
 /* False (with the reason on stderr) when the token cannot be made. */
 bool token_fixture_softhsm(struct token_fixture *fixture, const char *label);
 bool token_fixture_nss(struct token_fixture *fixture);
+/* Either by its kind, SoftHSM with the label "lab". */
+bool token_fixture_make(struct token_fixture *fixture, enum token_fixture_kind kind);
+/*
+ * Puts a SoftHSM token behind `p11-kit server`, write-protected, as that user (only root can; NULL:
+ * as this one), and sets P11_KIT_SERVER_ADDRESS. Objects are made beforehand, or by the token's own
+ * module and handed over. The server ends with the fixture, or with the process that started it.
+ */
+bool token_fixture_serve(struct token_fixture *fixture, const char *user_name);
+/* Gives files that were made in the token since to the user who serves it. */
+bool token_fixture_hand_over(const struct token_fixture *fixture);
+/* Ends the server; removes the directory. Nothing to do for a fixture that is all zero. */
 void token_fixture_remove(struct token_fixture *fixture);
 
-/* sessions 4, copies auto, timeout 2 s, read-only. Strings point into the fixture. */
+/* What a user of the token loads: its own module, or p11-kit's client once it is served. */
+const char *token_fixture_module(const struct token_fixture *fixture);
+/* sessions 4, copies auto, timeout 2 s, read-only, that module. Strings point into the fixture. */
 struct token_config token_fixture_config(const struct token_fixture *fixture);
 
 /* Departures from what interfaces prescribe for a key object. */
