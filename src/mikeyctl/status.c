@@ -1,4 +1,4 @@
-/* mikeyctl status: the daemon's report, for people or as JSON. */
+/* mikeyctl status: the daemon's report, in short for people or whole as JSON. */
 #include <getopt.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -6,50 +6,9 @@
 #include <mikeyd/client.h>
 
 #include "mikeyctl/ctl.h"
+#include "mikeyctl/status_summary.h"
 
 static const char synopsis[] = "mikeyctl status [--json] [--no-checks]";
-
-/* One line a scalar, nested objects as "outer.inner". Lists: one line an element. */
-static void print_value(const char *path, json_t *value)
-{
-    char inner[256];
-    const char *name;
-    json_t *member;
-    size_t index;
-
-    switch (json_typeof(value)) {
-    case JSON_OBJECT:
-        json_object_foreach(value, name, member)
-        {
-            (void)snprintf(inner, sizeof inner, "%s%s%s", path, path[0] == '\0' ? "" : ".", name);
-            print_value(inner, member);
-        }
-        return;
-    case JSON_ARRAY:
-        json_array_foreach(value, index, member)
-        {
-            (void)snprintf(inner, sizeof inner, "%s[%zu]", path, index);
-            print_value(inner, member);
-        }
-        return;
-    case JSON_STRING:
-        (void)printf("%-28s %s\n", path, json_string_value(value));
-        return;
-    case JSON_INTEGER:
-        (void)printf("%-28s %" JSON_INTEGER_FORMAT "\n", path, json_integer_value(value));
-        return;
-    case JSON_REAL:
-        (void)printf("%-28s %.1f\n", path, json_real_value(value));
-        return;
-    case JSON_TRUE:
-    case JSON_FALSE:
-        (void)printf("%-28s %s\n", path, json_is_true(value) ? "yes" : "no");
-        return;
-    case JSON_NULL:
-        (void)printf("%-28s -\n", path);
-        return;
-    }
-}
 
 static int print_report(const char *text, bool as_json)
 {
@@ -67,7 +26,7 @@ static int print_report(const char *text, bool as_json)
         int printed = ctl_print(report);
         return printed != 0 ? printed : healthy ? 0 : status_exit_code(MIKEYD_TOKEN_DOWN);
     }
-    print_value("", report);
+    status_summary_print(report, stdout);
     json_decref(report);
     return healthy ? 0 : status_exit_code(MIKEYD_TOKEN_DOWN);
 }

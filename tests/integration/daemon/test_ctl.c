@@ -200,7 +200,9 @@ Test(ctl, status_tells_health_and_policy)
     json_decref(report);
     cr_assert_eq(ctl("status", NULL), 0);
     char *text = output();
-    cr_assert_not_null(strstr(text, "token.label"));
+    cr_assert_eq(strncmp(text, "healthy ", 8), 0, "%s", text);
+    cr_assert_not_null(strstr(text, "\ntoken        lab, up: "), "%s", text);
+    cr_assert_not_null(strstr(text, "all usable\n"), "%s", text);
     free(text);
 }
 
