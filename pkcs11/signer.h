@@ -1,4 +1,5 @@
-/* A private key in the token as an EVP_PKEY, through libp11: signs the audit log's checkpoints. */
+/* A private key in the token: signs the audit log's checkpoints. By libp11; where libp11 does not
+ * see the key (a connection of its own, without our login) by calls of our own. */
 #ifndef PKCS11_SIGNER_H
 #define PKCS11_SIGNER_H
 
