@@ -45,9 +45,11 @@ void exchange_service_close(struct exchange_service *service);
 enum mikeyd_status exchange_service_set_policy(struct exchange_service *service,
                                                struct policy *policy, struct error *err);
 /*
- * For store_open(): how long a replay entry of ours can matter, so how long nothing is accepted
- * after track was lost. The longer of twice the skew and the wait of a ticket for its reply (CSB
- * IDs are kept for an hour, but losing those costs no more than a coincidence of random numbers).
+ * For store_open(), with the policy that the service is opened with: how long a message can matter
+ * after its receipt, so how long its entry is kept and how long nothing is accepted after track was
+ * lost. The longer of twice the skew and the wait of a ticket for its reply, so that a ticket is
+ * not confirmed twice across a loss. (CSB IDs are kept for an hour, but losing those costs no more
+ * than a coincidence of random numbers.)
  */
 #define EXCHANGE_WINDOW_MARGIN_S 2u
 unsigned exchange_store_window_s(const struct policy *policy);

@@ -11,8 +11,8 @@
 static enum mikeyd_status remember(struct exchange_worker *w,
                                    const uint8_t digests[2][STORE_DIGEST], struct error *err)
 {
-    int64_t window = 2 * (int64_t)policy_max_skew_s(w->binding->policy) + EXCHANGE_WINDOW_MARGIN_S;
-    return store_insert(w->service->config.store, digests, 2, w->now + window, err);
+    return store_insert(w->service->config.store, digests, 2,
+                        w->now + (int64_t)atomic_load(&w->service->window_s), err);
 }
 
 /* Verifies the MAC under one generation. On OK the message keys wait in the worker's secrets. */

@@ -50,6 +50,7 @@ enum mikeyd_status exchange_service_open(const struct exchange_service_config *c
     service->config.update_ticket_s =
         within(config->update_ticket_s, UPDATE_TICKET_S_MAX, UPDATE_TICKET_S_MAX);
     service->next_serial = 1;
+    atomic_init(&service->window_s, exchange_store_window_s(policy));
     pthread_rwlock_init(&service->lock, NULL);
     enum mikeyd_status status = pair_cache_make(config->token, service->config.pair_cache,
                                                 WORKERS_MAX, &service->pairs, err);
@@ -100,6 +101,8 @@ enum mikeyd_status exchange_service_set_policy(struct exchange_service *service,
     if (status != MIKEYD_OK)
         return status;
     service->next_serial++;
+    if (exchange_store_window_s(policy) > atomic_load(&service->window_s))
+        atomic_store(&service->window_s, exchange_store_window_s(policy));
     pthread_rwlock_wrlock(&service->lock);
     struct binding *old = service->binding;
     service->binding = fresh;

@@ -37,11 +37,11 @@ static enum mikeyd_status store_try_to_open_gate(struct replay_store *store, int
     int64_t closed_until = atomic_load(&store->closed_until);
     /* Both clocks: the wall clock may be set forward while this waits. */
     if (now < closed_until || store_clock_boottime_ms() < store->closed_until_boottime_ms)
-        return store_refuse_until(closed_until, "replay track was lost", err);
+        return store_refuse_until(closed_until, store->closed_why, err);
     enum mikeyd_status status = MIKEYD_OK;
     (void)pthread_mutex_lock(&store->gate);
     if (atomic_load(&store->closed_until) != 0) {
-        status = store_state_write(store->dir, STORE_LEFT_OPEN, store->boot_id, err);
+        status = store_state_write(store->dir, STORE_LEFT_OPEN, store->kept_s, store->boot_id, err);
         if (status == MIKEYD_OK)
             atomic_store(&store->closed_until, 0);
     }
@@ -197,6 +197,8 @@ enum mikeyd_status store_insert(struct replay_store *store, const uint8_t digest
         return store_fail(store, rc, err);
     atomic_fetch_add(&store->inserted, count);
     atomic_fetch_add(&store->expired, job.discarded);
+    if (job.discarded != 0)
+        store_raise_window(store);
     return MIKEYD_OK;
 }
 

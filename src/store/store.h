@@ -32,12 +32,15 @@ struct store_stats {
  * Opens or creates the database in directory path (mode 0700, one process at a time: STORE_DOWN
  * when it is in use).
  *
- * window_s: how long an entry can matter: the largest of 2 x skew and every other lifetime that is
- * passed to store_insert(). When the database is damaged or gone, or was not closed before the
- * machine itself restarted, replay track is lost: the old files are moved aside and look-ups and
- * inserts return STORE_DOWN until window_s has passed (RFC 3830 5.4), by the wall clock and by the
- * monotonic one; closed_until in the statistics tells when. A directory that is empty is a first
- * start and opens at once: who empties it answers for having waited for window_s.
+ * window_s: how long a message can matter after its receipt, and so the least time for which
+ * entries are kept (twice the clock skew, and whatever else outlives a loss). When the database is
+ * damaged or gone, or was not closed before the machine itself restarted, replay track is lost: the
+ * old files are moved aside and look-ups and inserts return STORE_DOWN until window_s has passed
+ * (RFC 3830 5.4), by the wall clock and by the monotonic one; closed_until in the statistics tells
+ * when. Opened with a larger window than before, the store is closed in the same way for at most
+ * half of the difference, and only while an entry that was discarded under the smaller one could be
+ * missed. A directory that is empty is a first start and opens at once: who empties it answers for
+ * having waited for window_s.
  */
 enum mikeyd_status store_open(const char *path, unsigned window_s, struct replay_store **out,
                               struct error *err);

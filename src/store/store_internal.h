@@ -21,18 +21,27 @@ struct store_stamp {
 struct replay_store {
     int dir, lock;
     unsigned window_s;
+    /* What the state file says: narrower than window_s until no entry kept for the narrower window
+     * of an earlier run matters any more (store_open.c). */
+    _Atomic unsigned kept_s;
     char boot_id[STORE_BOOT_ID];
     struct store_env env;
     struct store_stamp stamp;
 
     pthread_mutex_t gate;             /* serialises opening after the closed time */
     _Atomic int64_t closed_until;     /* Unix seconds, 0 when open */
-    int64_t closed_until_boottime_ms; /* written before closed_until */
-    _Atomic int64_t discarded_until;  /* Unix seconds: entries expired by then may be gone */
-    struct store_clock clock;         /* under env.writer */
-    unsigned inserts_until_discard;   /* under env.writer */
+    int64_t closed_until_boottime_ms; /* written before closed_until, as the two below */
+    const char *closed_why;
+    bool track_lost; /* that is why it is closed: a restart cannot tell how much time was left */
+    _Atomic int64_t discarded_until; /* Unix seconds: entries expired by then may be gone */
+    struct store_clock clock;        /* under env.writer */
+    unsigned inserts_until_discard;  /* under env.writer */
     _Atomic uint64_t inserted, refused, expired;
 };
+
+/* To be called when entries were discarded: none that is missing was kept for less than window_s.
+ */
+void store_raise_window(struct replay_store *store);
 
 /* STORE_DOWN with LMDB's words for code. */
 enum mikeyd_status store_fail(struct replay_store *store, int code, struct error *err);

@@ -27,17 +27,73 @@ static const char *store_why_lost(const struct store_state *state, bool has_data
     return "how the store was left is not known";
 }
 
-static void store_close_gate(struct replay_store *store)
+static void store_close_gate(struct replay_store *store, int64_t until, unsigned seconds,
+                             const char *why)
 {
-    store->closed_until_boottime_ms = store_clock_boottime_ms() + (int64_t)store->window_s * 1000;
-    atomic_store(&store->closed_until, clock_unix_now() + store->window_s);
+    store->closed_until_boottime_ms = store_clock_boottime_ms() + (int64_t)seconds * 1000;
+    store->closed_why = why;
+    atomic_store(&store->closed_until, until);
 }
+
+static void store_close_for_a_window(struct replay_store *store)
+{
+    store->track_lost = true;
+    store_close_gate(store, clock_unix_now() + store->window_s, store->window_s,
+                     "replay track was lost");
+}
+
+/*
+ * ---- a wider window than before
+ *
+ * Entries were kept for the window W of then, in which a message could pass for twice the clock
+ * skew at most. With a wider skew, W' for W, it passes longer: by half of the difference, since its
+ * T was still held against the old skew. So nothing is accepted before the last entry that has been
+ * discarded would have mattered no more. The entries that are left are safe: nothing is discarded
+ * in the first window W' of a run (store_clock.h). Until then the state file goes on saying W, for
+ * an opening in between.
+ */
+
+static void store_miss_discarded(struct replay_store *store)
+{
+    const unsigned kept_s = atomic_load(&store->kept_s);
+    const unsigned longer_s = (store->window_s - kept_s + 1) / 2;
+    const int64_t until = atomic_load(&store->discarded_until) + longer_s;
+    const int64_t left_s = until - clock_unix_now();
+    if (longer_s == 0 || atomic_load(&store->closed_until) != 0 || left_s <= 0)
+        return;
+    log_notice("replay store %s: its window grew from %u s to %u s: nothing is accepted for at "
+               "most %u s",
+               store->env.path, kept_s, store->window_s, longer_s);
+    /* More is left only while the clock stands before what was discarded: refused for that anyway.
+     */
+    store_close_gate(store, until, left_s < longer_s ? (unsigned)left_s : longer_s,
+                     "the clock skew was widened and older replay entries are gone");
+}
+
+void store_raise_window(struct replay_store *store)
+{
+    if (atomic_load(&store->kept_s) == store->window_s)
+        return;
+    struct error err = {0};
+    (void)pthread_mutex_lock(&store->gate);
+    if (atomic_load(&store->kept_s) != store->window_s) {
+        if (store_state_write(store->dir, STORE_LEFT_OPEN, store->window_s, store->boot_id, &err) ==
+            MIKEYD_OK)
+            atomic_store(&store->kept_s, store->window_s);
+        else
+            log_warning("%s", err.text); /* the narrower one is the careful one */
+    }
+    (void)pthread_mutex_unlock(&store->gate);
+}
+
+/* ---- opening */
 
 static enum mikeyd_status store_lose_track(struct replay_store *store, const char *path,
                                            const char *why, struct error *err)
 {
     log_warning("replay store %s: %s: nothing is accepted for %u s", path, why, store->window_s);
-    store_close_gate(store);
+    store_close_for_a_window(store);
+    atomic_store(&store->kept_s, store->window_s); /* of the entries to come */
     return store_state_move_aside(store->dir, err);
 }
 
@@ -69,6 +125,7 @@ static enum mikeyd_status store_load(struct replay_store *store, struct error *e
     if (rc != 0 && rc != MDB_NOTFOUND)
         return store_fail(store, rc, err);
     atomic_store(&store->discarded_until, (int64_t)discarded);
+    store_miss_discarded(store);
     store_clock_start(&store->clock, clock_unix_ms(), store_clock_boottime_ms());
     return store_stamp_open(store, err);
 }
@@ -80,11 +137,13 @@ static enum mikeyd_status store_open_files(struct replay_store *store, const cha
     store_state_read(store->dir, &state);
     const char *why = store_why_lost(&state, store_state_has_database(store->dir), store->boot_id);
     enum mikeyd_status status = MIKEYD_OK;
+    bool narrower = state.left != STORE_LEFT_ABSENT && state.window_s < store->window_s;
+    atomic_store(&store->kept_s, narrower ? state.window_s : store->window_s);
     if (why != NULL)
         status = store_lose_track(store, path, why, err);
     else if (state.left == STORE_LEFT_CLOSED)
         /* The closed time had not passed: it begins again, since nobody knows how much was left. */
-        store_close_gate(store);
+        store_close_for_a_window(store);
     if (status == MIKEYD_OK)
         status = store_open_env(store, path, err);
     if (status != MIKEYD_OK)
@@ -92,7 +151,7 @@ static enum mikeyd_status store_open_files(struct replay_store *store, const cha
     /* On disk before the first insert can be, or a crash would look like a store left clean. */
     enum store_left left =
         atomic_load(&store->closed_until) == 0 ? STORE_LEFT_OPEN : STORE_LEFT_CLOSED;
-    status = store_state_write(store->dir, left, store->boot_id, err);
+    status = store_state_write(store->dir, left, store->kept_s, store->boot_id, err);
     if (status == MIKEYD_OK)
         status = store_load(store, err);
     if (status != MIKEYD_OK)
@@ -132,14 +191,17 @@ void store_close(struct replay_store *store)
     if (store == NULL)
         return;
     struct error err = {0};
-    enum store_left left =
-        atomic_load(&store->closed_until) == 0 ? STORE_LEFT_CLEAN : STORE_LEFT_CLOSED;
+    /* A store closed for a wider window is left clean: the next opening finds that out itself. */
+    enum store_left left = atomic_load(&store->closed_until) != 0 && store->track_lost
+                               ? STORE_LEFT_CLOSED
+                               : STORE_LEFT_CLEAN;
     store_stamp_close(store);
     /* The word "clean" only over a database that is on the disk. */
     bool flushed = store_sync(store, &err) == MIKEYD_OK;
     store_env_close(&store->env);
     if (flushed)
-        flushed = store_state_write(store->dir, left, store->boot_id, &err) == MIKEYD_OK;
+        flushed =
+            store_state_write(store->dir, left, store->kept_s, store->boot_id, &err) == MIKEYD_OK;
     if (!flushed)
         log_warning("%s", err.text);
     (void)pthread_mutex_destroy(&store->gate);

@@ -10,7 +10,7 @@
 
 #define STATE_FILE "state"
 #define STATE_TEMPORARY "state.new"
-#define STATE_HEAD "mikeyd replay store 1"
+#define STATE_HEAD "mikeyd replay store 2"
 #define STATE_TEXT_MAX 160
 
 static const char *const left_names[] = {
@@ -96,7 +96,9 @@ void store_state_read(int dir, struct store_state *out)
         return;
     }
     if (!state_read_text(dir, STATE_FILE, text, sizeof text) ||
-        sscanf(text, STATE_HEAD "\n%7s\nboot %39s%c", word, boot_id, &end) != 3 || end != '\n')
+        sscanf(text, STATE_HEAD "\n%7s\nwindow %9u\nboot %39s%c", word, &out->window_s, boot_id,
+               &end) != 4 ||
+        end != '\n')
         return;
     for (int left = STORE_LEFT_CLEAN; left <= STORE_LEFT_CLOSED; left++) {
         if (strcmp(word, left_names[left]) == 0)
@@ -122,11 +124,12 @@ static bool state_write_file(int dir, const char *text, size_t len)
     return written;
 }
 
-enum mikeyd_status store_state_write(int dir, enum store_left left, const char *boot_id,
-                                     struct error *err)
+enum mikeyd_status store_state_write(int dir, enum store_left left, unsigned window_s,
+                                     const char *boot_id, struct error *err)
 {
     char text[STATE_TEXT_MAX];
-    int len = snprintf(text, sizeof text, STATE_HEAD "\n%s\nboot %s\n", left_names[left], boot_id);
+    int len = snprintf(text, sizeof text, STATE_HEAD "\n%s\nwindow %u\nboot %s\n", left_names[left],
+                       window_s, boot_id);
     if (!state_write_file(dir, text, (size_t)len) ||
         renameat(dir, STATE_TEMPORARY, dir, STATE_FILE) != 0 || fsync(dir) != 0)
         return error_set(err, MIKEYD_STORE_DOWN, "replay store: writing its state: %s",

@@ -22,6 +22,7 @@ enum store_left {
 
 struct store_state {
     enum store_left left;
+    unsigned window_s; /* every entry in the database is kept at least so long */
     char boot_id[STORE_BOOT_ID];
 };
 
@@ -37,8 +38,8 @@ enum mikeyd_status store_state_lock(const char *path, int *dir, int *lock, struc
 
 void store_state_read(int dir, struct store_state *out);
 /* Atomic and flushed. */
-enum mikeyd_status store_state_write(int dir, enum store_left left, const char *boot_id,
-                                     struct error *err);
+enum mikeyd_status store_state_write(int dir, enum store_left left, unsigned window_s,
+                                     const char *boot_id, struct error *err);
 
 bool store_state_has_database(int dir);
 /* Renames the database to data.mdb.lost (replacing an earlier one) and removes LMDB's lock file. */

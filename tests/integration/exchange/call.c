@@ -1,11 +1,9 @@
 /* Call set-up: both ends of a call end with the same keys, in every way a call can be set up. */
-#include <stdio.h>
-
 #include <criterion/criterion.h>
 
 #include "base/clock.h"
+#include "expiry.h"
 #include "lab.h"
-#include "store/store_env.h"
 
 TestSuite(call, .timeout = 60);
 
@@ -27,7 +25,7 @@ Test(call, both_ends_get_the_same_keys)
 {
     struct lab lab;
     static struct lab_result got;
-    lab_open(&lab, LAB_SOFTHSM, NULL);
+    lab_open(&lab, LAB_ANY, NULL);
     call(&lab, one, 1, &got);
     cr_assert_eq(got.key_count, 1);
     cr_assert_eq(got.keys[0].cs, 1);
@@ -41,7 +39,7 @@ Test(call, every_suite_of_mikey_256)
 {
     struct lab lab;
     static struct lab_result got;
-    lab_open(&lab, LAB_SOFTHSM,
+    lab_open(&lab, LAB_ANY,
              "suites: [AES_CM_128_HMAC_SHA1_80, AES_CM_128_HMAC_SHA1_32, AES_256_CM_HMAC_SHA1_80, "
              "AES_256_CM_HMAC_SHA1_32, AEAD_AES_128_GCM, AEAD_AES_256_GCM]");
     for (int i = 0; i < SRTP_SUITE_COUNT; i++) {
@@ -57,7 +55,7 @@ Test(call, every_suite_of_mikey_1)
 {
     struct lab lab;
     static struct lab_result got;
-    lab_open(&lab, LAB_SOFTHSM,
+    lab_open(&lab, LAB_ANY,
              "algorithms: mikey-1, suites: [AES_CM_128_HMAC_SHA1_80, AES_CM_128_HMAC_SHA1_32, "
              "AEAD_AES_128_GCM]");
     static const enum srtp_suite suites[] = {SRTP_AES_CM_128_HMAC_SHA1_80,
@@ -75,7 +73,7 @@ Test(call, streams_have_keys_of_their_own_and_open_ssrcs_are_filled)
 {
     struct lab lab;
     static struct lab_result got;
-    lab_open(&lab, LAB_SOFTHSM, NULL);
+    lab_open(&lab, LAB_ANY, NULL);
     const struct exchange_stream streams[] = {
         {.ssrc = 1}, {.ssrc = 0}, {.ssrc = 3, .suite = "AES_256_CM_HMAC_SHA1_80"}, {.ssrc = 0}};
     call(&lab, streams, 4, &got);
@@ -96,7 +94,7 @@ Test(call, the_responder_chooses_open_ssrcs_in_order)
 {
     struct lab lab;
     static struct lab_result offer, answer, got;
-    lab_open(&lab, LAB_SOFTHSM, NULL);
+    lab_open(&lab, LAB_ANY, NULL);
     const struct exchange_stream streams[] = {{.ssrc = 0}, {.ssrc = 5}, {.ssrc = 0}};
     const uint32_t ssrcs[] = {0xa1, 0xa2};
     lab_must(lab_initiate(&lab, streams, 3, true, &offer), offer);
@@ -118,7 +116,7 @@ Test(call, a_wrong_ssrc_list_does_not_cost_the_message)
 {
     struct lab lab;
     static struct lab_result offer, answer;
-    lab_open(&lab, LAB_SOFTHSM, NULL);
+    lab_open(&lab, LAB_ANY, NULL);
     const struct exchange_stream streams[] = {{.ssrc = 0}, {.ssrc = 5}};
     const uint32_t ssrcs[] = {5, 6};
     lab_must(lab_initiate(&lab, streams, 2, true, &offer), offer);
@@ -138,7 +136,7 @@ Test(call, the_other_direction_works_too)
 {
     struct lab lab;
     static struct lab_result offer, answer, got;
-    lab_open(&lab, LAB_SOFTHSM, NULL);
+    lab_open(&lab, LAB_ANY, NULL);
     struct exchange_request request = {.operation = EXCHANGE_INITIATE,
                                        .from = LAB_B,
                                        .to = LAB_A,
@@ -165,7 +163,7 @@ Test(call, without_verification_both_ends_have_keys_at_once)
 {
     struct lab lab;
     static struct lab_result offer, answer;
-    lab_open(&lab, LAB_SOFTHSM, "verification: allowed");
+    lab_open(&lab, LAB_ANY, "verification: allowed");
     lab_must(lab_initiate(&lab, one, 1, false, &offer), offer);
     lab_must(lab_respond(&lab, &offer.message, NULL, &answer), answer);
     cr_assert_eq(answer.message.len, 0, "no reply that was not asked for");
@@ -177,7 +175,7 @@ Test(call, verification_that_the_policy_requires_cannot_be_left_out)
 {
     struct lab lab;
     static struct lab_result offer;
-    lab_open(&lab, LAB_SOFTHSM, "verification: required");
+    lab_open(&lab, LAB_ANY, "verification: required");
     lab_refused(lab_initiate(&lab, one, 1, false, &offer), offer, MIKEYD_POLICY);
     lab_close(&lab);
 }
@@ -186,7 +184,7 @@ Test(call, an_open_ssrc_needs_a_reply)
 {
     struct lab lab;
     static struct lab_result offer;
-    lab_open(&lab, LAB_SOFTHSM, "verification: allowed");
+    lab_open(&lab, LAB_ANY, "verification: allowed");
     const struct exchange_stream open_stream = {.ssrc = 0};
     lab_refused(lab_initiate(&lab, &open_stream, 1, false, &offer), offer, MIKEYD_INVALID_ARGUMENT);
     lab_close(&lab);
@@ -196,7 +194,7 @@ Test(call, the_mki_travels_and_is_the_same_at_both_ends)
 {
     struct lab lab;
     static struct lab_result got;
-    lab_open(&lab, LAB_SOFTHSM, "mki_bytes: 4");
+    lab_open(&lab, LAB_ANY, "mki_bytes: 4");
     call(&lab, one, 1, &got);
     cr_assert_eq(got.keys[0].mki_len, 4);
     lab_close(&lab);
@@ -206,7 +204,7 @@ Test(call, a_psk_of_several_blocks_works)
 {
     struct lab lab;
     static struct lab_result got;
-    lab_open_policy(&lab, LAB_SOFTHSM,
+    lab_open_policy(&lab, LAB_ANY,
                     lab_policy_text(NULL, "  - {name: long, kind: psk}", "long"));
     call(&lab, one, 1, &got);
     lab_close(&lab);
@@ -216,7 +214,7 @@ Test(call, a_psk_weaker_than_the_session_key_does_not_transport_it)
 {
     struct lab lab;
     static struct lab_result got;
-    lab_open_policy(&lab, LAB_SOFTHSM,
+    lab_open_policy(&lab, LAB_ANY,
                     lab_policy_text("min_psk_bits: 128, suites: [AES_CM_128_HMAC_SHA1_80, "
                                     "AEAD_AES_256_GCM]",
                                     "  - {name: short, kind: psk}", "short"));
@@ -230,7 +228,7 @@ Test(call, sdp_ids_are_required_of_an_sdp_offer)
 {
     struct lab lab;
     static struct lab_result offer, answer;
-    lab_open(&lab, LAB_SOFTHSM, NULL);
+    lab_open(&lab, LAB_ANY, NULL);
     for (int sdp = 0; sdp < 2; sdp++) {
         struct exchange_request request = {.operation = EXCHANGE_INITIATE,
                                            .from = LAB_A,
@@ -260,7 +258,7 @@ Test(call, the_largest_bundle_fits)
     static struct exchange_stream streams[255];
     for (uint32_t i = 0; i < 255; i++)
         streams[i].ssrc = i + 1;
-    lab_open(&lab, LAB_SOFTHSM, "mki_bytes: 128");
+    lab_open(&lab, LAB_ANY, "mki_bytes: 128");
     call(&lab, streams, 255, &got);
     cr_assert_eq(got.key_count, 255);
     lab_close(&lab);
@@ -270,7 +268,7 @@ Test(call, dhhmac_is_not_offered)
 {
     struct lab lab;
     static struct lab_result offer;
-    lab_open(&lab, LAB_SOFTHSM, NULL);
+    lab_open(&lab, LAB_ANY, NULL);
     struct exchange_request request = {.operation = EXCHANGE_INITIATE,
                                        .from = LAB_A,
                                        .to = LAB_B,
@@ -282,40 +280,15 @@ Test(call, dhhmac_is_not_offered)
     lab_close(&lab);
 }
 
-/* The last moment at which any entry of the store expires. */
-static int64_t latest_expiry(const char *path)
-{
-    struct store_env env;
-    MDB_txn *txn;
-    MDB_cursor *cursor;
-    MDB_val key, value;
-    cr_assert_eq(store_env_open(&env, path), 0);
-    cr_assert_eq(store_env_read(&env, &txn), 0);
-    cr_assert_eq(mdb_cursor_open(txn, env.expiry, &cursor), 0);
-    cr_assert_eq(mdb_cursor_get(cursor, &key, &value, MDB_LAST), 0);
-    struct byte_reader r = reader_of(key.mv_data, key.mv_size);
-    int64_t expires = (int64_t)reader_u64(&r);
-    mdb_cursor_close(cursor);
-    store_env_read_end(&env, txn);
-    store_env_close(&env);
-    return expires;
-}
-
 Test(call, a_csb_id_is_kept_for_an_hour)
 {
     struct lab lab;
     static struct lab_result offer;
-    char path[128];
-    struct error err = {0};
-    lab_open(&lab, LAB_SOFTHSM, NULL);
+    lab_open(&lab, LAB_ANY, NULL);
     const int64_t now = clock_unix_now();
     lab_must(lab_initiate(&lab, one, 1, true, &offer), offer);
-    lab_stop_service(&lab);
-    store_close(lab.store);
-    (void)snprintf(path, sizeof path, "%s/replay", lab.dir);
-    int64_t kept = latest_expiry(path) - now;
+    int64_t kept = lab_latest_expiry(&lab) - now;
     cr_expect(kept >= 3600 && kept < 3610, "%lld s", (long long)kept);
-    cr_assert_eq(store_open(path, 120, &lab.store, &err), MIKEYD_OK, "%s", err.text);
     lab_close(&lab);
 }
 
@@ -323,7 +296,7 @@ Test(call, works_on_nss)
 {
     struct lab lab;
     static struct lab_result got;
-    lab_open(&lab, LAB_NSS, NULL);
+    lab_open(&lab, LAB_DERIVES, NULL);
     call(&lab, one, 1, &got);
     lab_close(&lab);
 }

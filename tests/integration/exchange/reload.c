@@ -6,6 +6,7 @@
 #include <criterion/criterion.h>
 
 #include "base/clock.h"
+#include "expiry.h"
 #include "lab.h"
 
 TestSuite(reload, .timeout = 60);
@@ -21,7 +22,7 @@ static struct error err;
 Test(reload, puts_another_policy_in_force)
 {
     struct lab lab;
-    lab_open(&lab, LAB_SOFTHSM, NULL);
+    lab_open(&lab, LAB_ANY, NULL);
     lab_must(lab_initiate(&lab, one, 1, true, &offer), offer);
     lab_must(lab_respond(&lab, &offer.message, NULL, &answer), answer);
     cr_assert_eq(lab_reload(&lab,
@@ -39,7 +40,7 @@ Test(reload, puts_another_policy_in_force)
 Test(reload, a_policy_whose_key_is_missing_does_not_replace_the_old)
 {
     struct lab lab;
-    lab_open(&lab, LAB_SOFTHSM, NULL);
+    lab_open(&lab, LAB_ANY, NULL);
     struct policy *before = exchange_service_policy(lab.service);
     cr_assert_eq(
         lab_reload(&lab, lab_policy_text(NULL, "  - {name: absent, kind: psk}", "absent"), &err),
@@ -58,7 +59,7 @@ Test(reload, a_policy_whose_key_is_missing_does_not_replace_the_old)
 Test(reload, a_key_shorter_than_the_policy_asks_is_refused)
 {
     struct lab lab;
-    lab_open(&lab, LAB_SOFTHSM, NULL);
+    lab_open(&lab, LAB_ANY, NULL);
     cr_assert_eq(
         lab_reload(&lab, lab_policy_text(NULL, "  - {name: short, kind: psk}", "short"), &err),
         MIKEYD_POLICY);
@@ -69,7 +70,7 @@ Test(reload, a_key_shorter_than_the_policy_asks_is_refused)
 Test(reload, prf_derive_is_refused_on_a_token_that_cannot)
 {
     struct lab lab;
-    lab_open(&lab, LAB_SOFTHSM, NULL);
+    lab_open(&lab, LAB_ANY, NULL);
     cr_assert_eq(lab_reload(&lab, lab_policy_text("prf: derive", LEGACY, "legacy"), &err),
                  MIKEYD_POLICY);
     cr_assert_not_null(strstr(err.text, "prf: derive"), "%s", err.text);
@@ -79,7 +80,7 @@ Test(reload, prf_derive_is_refused_on_a_token_that_cannot)
 Test(reload, tgk_derived_is_refused_in_words)
 {
     struct lab lab;
-    lab_open(&lab, LAB_SOFTHSM, NULL);
+    lab_open(&lab, LAB_ANY, NULL);
     if (lab_reload(&lab, lab_policy_text("tgk: derived", LEGACY, "legacy"), &err) == MIKEYD_OK) {
         lab_refused(lab_initiate(&lab, one, 1, true, &got), got, MIKEYD_UNSUPPORTED);
         cr_assert_not_null(strstr(got.err.text, "tgk: derived"), "%s", got.err.text);
@@ -91,7 +92,7 @@ Test(reload, wider_skew_does_not_bring_old_messages_back)
 {
     struct lab lab;
     static struct lab_bytes message;
-    lab_open(&lab, LAB_SOFTHSM, "clock_skew: 1s");
+    lab_open(&lab, LAB_ANY, "clock_skew: 1s");
     struct mikey_init init = lab_peer_offer();
     init.t -= (uint64_t)3 << 32; /* 3 s old: outside the old skew, inside the new */
     cr_assert_eq(lab_reload(&lab, lab_policy_text("clock_skew: 60s", LEGACY, "legacy"), &err),
@@ -105,11 +106,39 @@ Test(reload, wider_skew_does_not_bring_old_messages_back)
     lab_close(&lab);
 }
 
+/* How long after its receipt the entry of a message expires, the policy having changed or not. */
+static int64_t entry_kept(const char *before, const char *after)
+{
+    struct lab lab;
+    static struct lab_bytes message;
+    lab_open(&lab, LAB_ANY, before);
+    cr_assert_eq(lab_reload(&lab, lab_policy_text(after, LEGACY, "legacy"), &err), MIKEYD_OK, "%s",
+                 err.text);
+    const struct mikey_init init = lab_peer_offer();
+    const int64_t now = clock_unix_now();
+    lab_seal(&init, lab_psk, 32, &message);
+    lab_must(lab_respond(&lab, &message, NULL, &got), got);
+    const int64_t kept = lab_latest_expiry(&lab) - now;
+    lab_close(&lab);
+    return kept;
+}
+
+/* The store was opened for the window of the first policy and counts on it. */
+Test(reload, narrower_skew_does_not_shorten_the_life_of_replay_entries)
+{
+    cr_expect_geq(entry_kept("clock_skew: 200s", "clock_skew: 10s"), 402);
+}
+
+Test(reload, wider_skew_prolongs_the_life_of_replay_entries)
+{
+    cr_expect_geq(entry_kept("clock_skew: 10s", "clock_skew: 200s"), 402);
+}
+
 Test(reload, a_rotation_refuses_no_call)
 {
     struct lab lab;
     static struct lab_bytes old_message;
-    lab_open(&lab, LAB_SOFTHSM, NULL);
+    lab_open(&lab, LAB_ANY, NULL);
     /* Under way when the policy changes: an offer, and an exchange that waits for its reply. */
     lab_must(lab_initiate(&lab, one, 1, true, &got), got);
     old_message = got.message;
@@ -134,7 +163,7 @@ Test(reload, after_its_window_the_previous_generation_is_refused)
 {
     struct lab lab;
     static char keys[160], until[CLOCK_TEXT];
-    lab_open(&lab, LAB_SOFTHSM, NULL);
+    lab_open(&lab, LAB_ANY, NULL);
     lab_must(lab_initiate(&lab, one, 1, true, &offer), offer);
     lab_must(lab_respond(&lab, &offer.message, NULL, &answer), answer);
     static struct lab_result late;
@@ -157,7 +186,7 @@ Test(reload, at_most_two_keys_are_tried)
     struct lab lab;
     struct token_facts before, after;
     static struct lab_bytes forged;
-    lab_open_policy(&lab, LAB_SOFTHSM, lab_policy_text(NULL, SECOND_WITH_FIRST, "legacy"));
+    lab_open_policy(&lab, LAB_ANY, lab_policy_text(NULL, SECOND_WITH_FIRST, "legacy"));
     lab_must(lab_initiate(&lab, one, 1, true, &offer), offer);
     forged = offer.message;
     forged.data[forged.len - 1] ^= 1;
@@ -171,7 +200,7 @@ Test(reload, at_most_two_keys_are_tried)
 Test(reload, a_key_made_after_the_start_is_found)
 {
     struct lab lab;
-    lab_open(&lab, LAB_SOFTHSM, NULL);
+    lab_open(&lab, LAB_ANY, NULL);
     lab_import(&lab, TOKEN_PSK, "fresh", 1, lab_psk_2, 32);
     cr_assert_eq(
         lab_reload(&lab, lab_policy_text(NULL, "  - {name: fresh, kind: psk}", "fresh"), &err),

@@ -39,7 +39,7 @@ static void leave_as_if_killed(void)
     (void)fclose(state);
     state = fopen(path, "w");
     cr_assert_not_null(state);
-    (void)fprintf(state, "mikeyd replay store 1\nopen\nboot %s", boot_id);
+    (void)fprintf(state, "mikeyd replay store 2\nopen\nwindow %d\nboot %s", WINDOW, boot_id);
     (void)fclose(state);
 }
 
@@ -215,6 +215,112 @@ Test(store_track, clock_set_back_before_what_was_discarded_closes_the_store)
     cr_expect_eq(lookup_number(store, 0, NULL), MIKEYD_STORE_DOWN, "a restart forgot it");
     wall_offset_ms += 60 * 1000;
     cr_expect_eq(lookup_number(store, 0, NULL), MIKEYD_OK);
+    store_close(store);
+}
+
+/* ---- another window than last time */
+
+static struct replay_store *open_store_with(unsigned window_s)
+{
+    struct replay_store *store = NULL;
+    struct error err = {0};
+    cr_assert_eq(store_open(store_path, window_s, &store, &err), MIKEYD_OK, "%s", err.text);
+    return store;
+}
+
+/* discard_up_to_now() leaves the mark STORE_GRACE_S behind the present. */
+#define CLOSED_S (WINDOW - STORE_GRACE_S) /* of three windows instead of one */
+
+Test(store_track, wider_window_waits_for_what_was_discarded_under_the_narrower_one)
+{
+    struct replay_store *store = open_store();
+    discard_up_to_now(store);
+    store_close(store);
+    for (int opening = 0; opening < 2; opening++) {
+        store = open_store_with(3 * WINDOW);
+        int64_t until = closed_until(store), now = clock_unix_now();
+        cr_expect(until >= now + CLOSED_S - 2 && until <= now + CLOSED_S, "opening %d: %lld s",
+                  opening, (long long)(until - now));
+        struct error err = {0};
+        cr_expect_eq(lookup_number(store, 0, &err), MIKEYD_STORE_DOWN);
+        cr_expect_not_null(strstr(err.text, "widened"), "%s", err.text);
+        cr_expect_eq(insert_number(store, 0, 10, NULL), MIKEYD_STORE_DOWN);
+        if (opening == 0)
+            store_close(store);
+    }
+    time_passes(CLOSED_S - 3);
+    cr_expect_eq(lookup_number(store, 0, NULL), MIKEYD_STORE_DOWN);
+    time_passes(4);
+    cr_expect_eq(lookup_number(store, 0, NULL), MIKEYD_OK);
+    cr_expect_eq(lookup_number(store, 1000, NULL), MIKEYD_REPLAY, "entries that are there stay");
+    store_close(store);
+}
+
+Test(store_track, wider_window_keeps_the_entries_at_hand_for_its_own_length)
+{
+    struct replay_store *store = open_store();
+    cr_assert_eq(insert_number(store, 1, WINDOW, NULL), MIKEYD_OK);
+    store_close(store);
+    store = open_store_with(3 * WINDOW);
+    cr_expect_eq(closed_until(store), 0, "nothing was ever discarded");
+    time_passes(2 * WINDOW);
+    for (uint64_t i = 0; i < 200; i++)
+        cr_assert_eq(insert_number(store, 1000 + i, 3 * WINDOW, NULL), MIKEYD_OK);
+    cr_expect_eq(lookup_number(store, 1, NULL), MIKEYD_REPLAY);
+    store_close(store);
+}
+
+Test(store_track, wider_window_waits_after_a_kill_too)
+{
+    struct replay_store *store = open_store();
+    discard_up_to_now(store);
+    store_close(store);
+    edit_store_file("state", "clean", "open\n");
+    store = open_store_with(3 * WINDOW);
+    cr_expect_neq(closed_until(store), 0);
+    store_close(store);
+}
+
+Test(store_track, wider_window_is_the_usual_one_once_it_has_passed)
+{
+    struct replay_store *store = open_store();
+    cr_assert_eq(insert_number(store, 1, 10, NULL), MIKEYD_OK);
+    store_close(store);
+    store = open_store_with(3 * WINDOW);
+    time_passes(4 * WINDOW);
+    for (uint64_t i = 0; i < 200; i++)
+        cr_assert_eq(insert_number(store, 1000 + i, 3 * WINDOW, NULL), MIKEYD_OK);
+    struct store_stats stats;
+    store_get_stats(store, &stats);
+    cr_assert_eq(stats.expired, 1);
+    store_close(store);
+    store = open_store_with(3 * WINDOW);
+    cr_expect_eq(closed_until(store), 0);
+    store_close(store);
+}
+
+Test(store_track, narrower_window_changes_nothing_and_is_remembered)
+{
+    struct replay_store *store = open_store_with(3 * WINDOW);
+    store_close(store);
+    store = open_store();
+    discard_up_to_now(store);
+    cr_expect_eq(closed_until(store), 0);
+    store_close(store);
+    store = open_store_with(3 * WINDOW);
+    cr_expect_neq(closed_until(store), 0);
+    store_close(store);
+}
+
+Test(store_track, death_of_the_machine_outweighs_a_wider_window)
+{
+    leave_as_if_killed();
+    pretend_another_boot();
+    struct replay_store *store = open_store_with(3 * WINDOW);
+    cr_expect_geq(closed_until(store), clock_unix_now() + 3 * WINDOW - 2);
+    store_close(store);
+    store = open_store_with(3 * WINDOW);
+    cr_expect_geq(closed_until(store), clock_unix_now() + 3 * WINDOW - 2, "begins again");
     store_close(store);
 }
 
