@@ -66,7 +66,8 @@ struct mikey_message_keys {
     uint8_t encr_len;
     uint8_t auth[32];
     uint8_t auth_len;
-    uint8_t scratch[MIKEY_PSK_BLOCKS_MAX * 3 * 4][HMAC_TAG_MAX]; /* PRF intermediate values */
+    /* PRF intermediate values; afterwards key data on its way to being encrypted. */
+    uint8_t scratch[MIKEY_PSK_BLOCKS_MAX * 3 * 4][HMAC_TAG_MAX];
     unsigned long encr_handle, auth_handle;
 };
 

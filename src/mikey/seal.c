@@ -117,30 +117,43 @@ static void write_clear(const struct plan *plan, struct byte_writer *w)
     }
 }
 
-/* KEMAC without its MAC. Key data is written in the clear and encrypted in its place at once. */
+/*
+ * Key data, encrypted. In the clear it stands in the worker's scratch only, which is secure memory;
+ * the message buffer is not.
+ */
+static enum mikeyd_status encrypt_key_data(const struct plan *plan, const struct mikey_psk *psk,
+                                           struct mikey_message_keys *keys,
+                                           struct byte_writer *plain, struct error *err)
+{
+    const struct mikey_init *init = plan->init;
+    enum mikeyd_status status = mikey_key_data_write(plain, init->keys, init->key_count, err);
+    if (status == MIKEYD_OK)
+        status = mikey_writer_check(plain, err);
+    if (status != MIKEYD_OK || plain->len == 0)
+        return status;
+    uint8_t iv[16];
+    mikey_kemac_iv(keys->salt, init->csb_id, plan->t.value, iv);
+    status = psk->ops->aes_cm(psk, keys, iv, plain->data, plain->len, err);
+    secret_wipe(iv, sizeof iv); /* gives the salting key away */
+    return status;
+}
+
+/* KEMAC without its MAC. */
 static enum mikeyd_status write_kemac(const struct plan *plan, const struct mikey_psk *psk,
                                       struct mikey_message_keys *keys, struct byte_writer *w,
                                       struct error *err)
 {
-    const struct mikey_init *init = plan->init;
-    writer_u8(w, MIKEY_PAYLOAD_LAST);
-    writer_u8(w, plan->numbers.encryption);
-    size_t len_at = w->len;
-    writer_u16(w, 0);
-    size_t start = w->len;
-    enum mikeyd_status status = mikey_key_data_write(w, init->keys, init->key_count, err);
-    size_t len = w->len - start;
-    if (status == MIKEYD_OK && len > UINT16_MAX)
-        status = error_set(err, MIKEYD_INVALID_ARGUMENT, "%zu bytes of key data", len);
-    if (status == MIKEYD_OK)
+    _Static_assert(sizeof keys->scratch <= UINT16_MAX, "Encr data len has 16 bits");
+    struct byte_writer data = writer_of(keys->scratch, sizeof keys->scratch);
+    enum mikeyd_status status = encrypt_key_data(plan, psk, keys, &data, err);
+    if (status == MIKEYD_OK) {
+        writer_u8(w, MIKEY_PAYLOAD_LAST);
+        writer_u8(w, plan->numbers.encryption);
+        writer_u16(w, (uint16_t)data.len);
+        writer_bytes(w, data.data, data.len);
         status = mikey_writer_check(w, err);
-    if (status != MIKEYD_OK || len == 0)
-        return status;
-    writer_patch_u16(w, len_at, (uint16_t)len);
-    uint8_t iv[16];
-    mikey_kemac_iv(keys->salt, init->csb_id, plan->t.value, iv);
-    status = psk->ops->aes_cm(psk, keys, iv, &w->data[start], len, err);
-    secret_wipe(iv, sizeof iv); /* gives the salting key away */
+    }
+    secret_wipe(data.data, data.len);
     return status;
 }
 
@@ -199,7 +212,7 @@ enum mikeyd_status mikey_seal_init(const struct mikey_init *init, const struct m
     status = seal(&plan, psk, keys, out, err);
     psk->ops->release(psk, keys);
     if (status != MIKEYD_OK) {
-        secret_wipe(out->data, out->len); /* key data may stand there in the clear */
+        secret_wipe(out->data, out->len);
         out->len = 0;
         out->failed = true;
     }

@@ -396,3 +396,29 @@ Test(exchange, sdp_ids_travel_under_the_mac)
     support_equal(m.extension[0].data, m.extension[0].len, "mikey", 5, "SDP IDs");
     cr_assert_eq(call_authenticate(&call, call.message, call.message_len), MIKEYD_OK);
 }
+
+/* At the moment of encryption: is the key data anywhere in the message buffer, ordinary memory? */
+static bool clear_key_seen;
+
+static enum mikeyd_status aes_cm_looking(const struct mikey_psk *psk,
+                                         struct mikey_message_keys *keys, const uint8_t iv[16],
+                                         uint8_t *data, size_t len, struct error *why)
+{
+    for (size_t i = 0; i + call.key.key_len <= sizeof call.message; i++) {
+        if (secret_equal(call.message + i, call.key.key, call.key.key_len))
+            clear_key_seen = true;
+    }
+    return mikey_psk_by_hmac.aes_cm(psk, keys, iv, data, len, why);
+}
+
+Test(exchange, key_data_in_the_clear_stays_in_secure_memory)
+{
+    struct mikey_psk_ops looking = mikey_psk_by_hmac;
+    looking.aes_cm = aes_cm_looking;
+    call.psk.ops = &looking;
+    clear_key_seen = false;
+    seal();
+    call.psk.ops = &mikey_psk_by_hmac;
+    cr_assert_not(clear_key_seen);
+    cr_assert_eq(call_authenticate(&call, call.message, call.message_len), MIKEYD_OK);
+}
