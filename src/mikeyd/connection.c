@@ -70,11 +70,10 @@ static bool make_events(struct connection *connection)
         event_new(base, connection->fd, EV_READ | EV_PERSIST, connection_on_readable, connection);
     connection->writable =
         event_new(base, connection->fd, EV_WRITE, connection_on_writable, connection);
-    connection->input_cap =
-        connection->stranger ? CONNECTION_INPUT_STRANGER : CONNECTION_INPUT_FIRST;
-    connection->input = malloc(connection->input_cap);
     return connection->readable != NULL && connection->writable != NULL &&
-           connection->input != NULL && event_add(connection->readable, NULL) == 0;
+           connection_resize_input(connection, connection->stranger ? CONNECTION_INPUT_STRANGER
+                                                                    : CONNECTION_INPUT_FIRST) &&
+           event_add(connection->readable, NULL) == 0;
 }
 
 static void free_connection(struct connection *connection)
@@ -83,7 +82,7 @@ static void free_connection(struct connection *connection)
         event_free(connection->readable);
     if (connection->writable != NULL)
         event_free(connection->writable);
-    free(connection->input);
+    connection_resize_input(connection, 0);
     free(connection);
 }
 
@@ -140,6 +139,7 @@ void connection_shut(struct connection *connection)
     connection->fd = -1;
     while ((job = job_list_take(&connection->output)) != NULL) {
         connection->in_flight--;
+        connection->daemon->unsent -= job->reply_len - job->reply_sent;
         job_recycle(&connection->daemon->spare, job);
     }
     unlink_connection(connection);

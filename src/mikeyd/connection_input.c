@@ -34,6 +34,25 @@ static struct job *make_job(struct connection *connection, const uint8_t *frame,
     return job;
 }
 
+/* Too many long frames at once: this one is refused, the connection goes on. */
+static bool refuse_memory(struct connection *connection, const uint8_t *frame, size_t len)
+{
+    static const char text[] = "too many long requests are waiting";
+    struct daemon *daemon = connection->daemon;
+    struct job *job = make_job(connection, frame, 0);
+    if (job == NULL) {
+        connection_shut(connection);
+        return false;
+    }
+    (void)request_peek_id(frame, len, &job->id);
+    atomic_fetch_add_explicit(&daemon->counters.overloaded, 1, memory_order_relaxed);
+    traffic_audit_refusal(daemon, true, connection->uid, "request", MIKEYD_OVERLOADED, text);
+    connection->in_flight++;
+    job->connection = connection;
+    traffic_refuse(daemon, job, MIKEYD_OVERLOADED, text);
+    return true;
+}
+
 /* One whole frame. False when the connection takes no more. */
 static bool take_frame(struct connection *connection, const uint8_t *frame, size_t len,
                        struct job_list *list)
@@ -41,10 +60,8 @@ static bool take_frame(struct connection *connection, const uint8_t *frame, size
     struct daemon *daemon = connection->daemon;
     atomic_fetch_add_explicit(&daemon->counters.frames, 1, memory_order_relaxed);
     struct job *job = make_job(connection, frame, len);
-    if (job == NULL) {
-        connection_shut(connection);
-        return false;
-    }
+    if (job == NULL)
+        return refuse_memory(connection, frame, len);
     if (connection->stranger) {
         (void)request_peek_id(frame, len, &job->id);
         refuse_frame(connection, job, "request", MIKEYD_NOT_ENTITLED,
@@ -71,16 +88,32 @@ static void refuse_length(struct connection *connection)
     refuse_frame(connection, job, "frame", MIKEYD_SYNTAX, "the frame is empty or too long");
 }
 
+/* What a buffer counts for in daemon.input_bytes: the first size is everybody's. */
+static size_t grown(size_t size)
+{
+    return size > CONNECTION_INPUT_FIRST ? size : 0;
+}
+
+bool connection_resize_input(struct connection *connection, size_t size)
+{
+    struct daemon *daemon = connection->daemon;
+    const size_t others = daemon->input_bytes - grown(connection->input_cap);
+    if (grown(size) != 0 && others + size > DAEMON_INPUT_MAX)
+        return false;
+    uint8_t *input = NULL;
+    if (size == 0)
+        free(connection->input);
+    else if ((input = realloc(connection->input, size)) == NULL)
+        return false;
+    connection->input = input;
+    connection->input_cap = size;
+    daemon->input_bytes = others + grown(size);
+    return true;
+}
+
 static bool make_room(struct connection *connection, size_t need)
 {
-    if (need <= connection->input_cap)
-        return true;
-    uint8_t *larger = realloc(connection->input, need);
-    if (larger == NULL)
-        return false;
-    connection->input = larger;
-    connection->input_cap = need;
-    return true;
+    return need <= connection->input_cap || connection_resize_input(connection, need);
 }
 
 static void pause_reading(struct connection *connection)
@@ -130,13 +163,8 @@ void connection_take_frames(struct connection *connection)
 /* A buffer that one long frame made large is not kept. */
 static void shrink_input(struct connection *connection)
 {
-    if (connection->input_len != 0 || connection->input_cap <= 4 * CONNECTION_INPUT_FIRST)
-        return;
-    uint8_t *smaller = realloc(connection->input, CONNECTION_INPUT_FIRST);
-    if (smaller == NULL)
-        return;
-    connection->input = smaller;
-    connection->input_cap = CONNECTION_INPUT_FIRST;
+    if (connection->input_len == 0 && connection->input_cap > CONNECTION_INPUT_FIRST)
+        (void)connection_resize_input(connection, CONNECTION_INPUT_FIRST);
 }
 
 void connection_on_readable(evutil_socket_t fd, short events, void *context)

@@ -8,6 +8,7 @@
 
 #include "base/clock.h"
 #include "base/log.h"
+#include "mikeyd/traffic.h"
 
 #define SEND_BATCH 64
 
@@ -27,6 +28,8 @@ void connection_reply(struct connection *connection, struct job *job)
     }
     if (job->hang_up)
         connection_stop_reading(connection);
+    job_drop_frame(&daemon->spare, job);
+    daemon->unsent += job->reply_len;
     job_list_append(&connection->output, job);
     if (!connection->is_unflushed) {
         connection->is_unflushed = true;
@@ -38,6 +41,7 @@ void connection_reply(struct connection *connection, struct job *job)
 /* Drops what has been sent. */
 static void sent(struct connection *connection, size_t len)
 {
+    connection->daemon->unsent -= len;
     while (len > 0) {
         struct job *job = connection->output.head;
         size_t left = job->reply_len - job->reply_sent;
@@ -76,6 +80,20 @@ static bool send_batch(struct connection *connection)
     return (size_t)written == total;
 }
 
+/* Replies that nobody reads fill the secure heap, which everybody needs: there is room for them
+ * only while it is not. */
+static bool no_room_for_unread(struct connection *connection)
+{
+    struct daemon *daemon = connection->daemon;
+    if (daemon->unsent <= daemon->unsent_max)
+        return false;
+    atomic_fetch_add(&daemon->counters.stalled, 1);
+    traffic_audit_refusal(daemon, true, connection->uid, "frame", MIKEYD_OVERLOADED,
+                          "replies were not read while memory was short");
+    connection_shut(connection);
+    return true;
+}
+
 static void resume_reading(struct connection *connection)
 {
     connection->paused = false;
@@ -90,6 +108,8 @@ static void send_and_resume(struct connection *connection)
     if (connection->closed)
         return;
     if (connection->output.head != NULL) {
+        if (no_room_for_unread(connection))
+            return;
         if (connection->blocked_since_ms == 0)
             connection->blocked_since_ms = clock_monotonic_ms();
         (void)event_add(connection->writable, NULL);

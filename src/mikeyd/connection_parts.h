@@ -12,6 +12,8 @@ void connection_on_readable(evutil_socket_t fd, short events, void *context);
 void connection_on_writable(evutil_socket_t fd, short events, void *context);
 /* Turns whole frames in the buffer into jobs; moves the rest to its front. */
 void connection_take_frames(struct connection *connection);
+/* The input buffer at another size, 0: none. False without memory, or over DAEMON_INPUT_MAX. */
+bool connection_resize_input(struct connection *connection, size_t size);
 /* Reads no more. */
 void connection_stop_reading(struct connection *connection);
 /* Closes without freeing, for callers that still hold the pointer. */

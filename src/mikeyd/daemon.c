@@ -185,6 +185,8 @@ enum mikeyd_status daemon_open(struct config *config, struct daemon **out, struc
     daemon->audit_was_healthy = true;
     /* All that may be at a worker or at the gate; the queue alone is bounded by config.queue. */
     daemon->jobs_max = 2 * (size_t)config->queue + config->workers;
+    /* Heap blocks are powers of two: a quarter in bytes is half the heap at worst. */
+    daemon->unsent_max = heap_size(config) / 4;
     raise_descriptor_limit();
     *out = daemon;
     return open_parts(daemon, err);
@@ -400,7 +402,7 @@ void daemon_close(struct daemon *daemon)
     worker_pool_free(daemon->pool);
     release_gate_free(daemon->gate);
     mailbox_close(&daemon->mailbox);
-    job_list_free(&daemon->spare);
+    job_list_free(&daemon->spare.list);
     exchange_service_close(daemon->service);
     policy_budget_free(daemon->budget);
     audit_signer_free(daemon->signer);

@@ -25,8 +25,9 @@
 #define DAEMON_CONNECTIONS_PER_USER 512
 #define DAEMON_CONNECTIONS_STRANGERS 16 /* of all users whom the policy does not name */
 #define DAEMON_IN_FLIGHT_MAX 256        /* requests of one connection, unread replies included */
-#define DAEMON_STALL_MS 10000           /* a half-sent frame, or replies that nobody reads */
-#define DAEMON_GATE_MS 5000             /* a reply waits this long for the disk */
+#define DAEMON_INPUT_MAX ((size_t)16 << 20) /* half-sent frames that outgrew their buffers, all */
+#define DAEMON_STALL_MS 10000               /* a half-sent frame, or replies that nobody reads */
+#define DAEMON_GATE_MS 5000                 /* a reply waits this long for the disk */
 
 /* Counted by any thread, read by the status report and the metrics. */
 struct daemon_counters {
@@ -76,10 +77,12 @@ struct daemon {
     struct connection *unflushed; /* replies to be sent at the end of this turn */
 
     struct policy *policy; /* the main thread's reference; refreshed after a reload */
-    struct job_list spare;
-    size_t jobs, jobs_max;  /* handed to workers and not yet back */
-    unsigned stuck;         /* workers that hang in the token */
-    int64_t stuck_since_ms; /* when the first of them began to */
+    struct job_spare spare;
+    size_t input_bytes;        /* of connections whose buffers grew */
+    size_t unsent, unsent_max; /* bytes of replies that wait for their sockets */
+    size_t jobs, jobs_max;     /* handed to workers and not yet back */
+    unsigned stuck;            /* workers that hang in the token */
+    int64_t stuck_since_ms;    /* when the first of them began to */
     bool token_was_up, audit_was_healthy;
     bool watchdog;               /* systemd waits for signs of life */
     int64_t tick_ms;             /* between two deadline checks */

@@ -3,6 +3,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include <openssl/crypto.h>
+
 #include "base/secret.h"
 #include "rpc/frame.h"
 #include "rpc/mikeyd.pb-c.h"
@@ -45,20 +47,24 @@ void job_list_join(struct job_list *to, struct job_list *from)
     *from = (struct job_list){0};
 }
 
-struct job *job_make(struct job_list *spare, size_t frame_len)
+struct job *job_make(struct job_spare *spare, size_t frame_len)
 {
-    struct job *job = job_list_take(spare);
+    const bool lent = frame_len > sizeof((struct job *)0)->frame_inline;
+    if (lent && (frame_len > JOB_FRAMES_MAX || spare->frame_bytes > JOB_FRAMES_MAX - frame_len))
+        return NULL;
+    struct job *job = job_list_take(&spare->list);
     if (job == NULL) {
         job = calloc(1, sizeof *job);
         if (job == NULL)
             return NULL;
     }
-    job->frame = frame_len <= sizeof job->frame_inline ? job->frame_inline : malloc(frame_len);
+    job->frame = lent ? malloc(frame_len) : job->frame_inline;
     if (job->frame == NULL) {
-        job_list_append(spare, job);
+        job_list_append(&spare->list, job);
         return NULL;
     }
     job->frame_len = frame_len;
+    spare->frame_bytes += lent ? frame_len : 0;
     job->connection = NULL;
     job->id = 0;
     job->hang_up = false;
@@ -76,19 +82,25 @@ void job_drop_reply(struct job *job)
     job->reply_sent = 0;
 }
 
-static void job_drop_frame(struct job *job)
+void job_drop_frame(struct job_spare *spare, struct job *job)
 {
-    if (job->frame != job->frame_inline)
+    if (job->frame != NULL && job->frame != job->frame_inline) {
         free(job->frame);
+        spare->frame_bytes -= job->frame_len;
+    }
     job->frame = NULL;
+    job->frame_len = 0;
 }
 
-void job_recycle(struct job_list *spare, struct job *job)
+void job_recycle(struct job_spare *spare, struct job *job)
 {
     job_drop_reply(job);
-    job_drop_frame(job);
+    job_drop_frame(spare, job);
     job->connection = NULL;
-    job_list_append(spare, job);
+    if (spare->list.count < JOB_SPARE_MAX)
+        job_list_append(&spare->list, job);
+    else
+        free(job);
 }
 
 void job_list_free(struct job_list *list)
@@ -96,22 +108,25 @@ void job_list_free(struct job_list *list)
     struct job *job;
     while ((job = job_list_take(list)) != NULL) {
         job_drop_reply(job);
-        job_drop_frame(job);
+        if (job->frame != job->frame_inline)
+            free(job->frame);
         free(job);
     }
 }
 
 /* ---- replies ---- */
 
-static enum mikeyd_status pack(struct job *job, const Mikeyd__Response *response, struct error *err)
+static enum mikeyd_status pack(struct job *job, const Mikeyd__Response *response, bool secret,
+                               struct error *err)
 {
     size_t len = mikeyd__response__get_packed_size(response);
     if (len > RPC_FRAME_MAX)
         return error_set(err, MIKEYD_INTERNAL, "the reply is longer than a frame");
     job_drop_reply(job);
-    uint8_t *reply = secret_alloc(RPC_HEADER + len);
+    /* secret_release() takes either. */
+    uint8_t *reply = secret ? secret_alloc(RPC_HEADER + len) : OPENSSL_malloc(RPC_HEADER + len);
     if (reply == NULL)
-        return error_set(err, MIKEYD_OVERLOADED, "no secure memory left for the reply");
+        return error_set(err, MIKEYD_OVERLOADED, "no memory left for the reply");
     rpc_frame_put_length(reply, (uint32_t)len);
     (void)mikeyd__response__pack(response, reply + RPC_HEADER);
     job->reply = reply;
@@ -132,7 +147,7 @@ void job_set_failure(struct job *job, enum mikeyd_status status, const char *tex
     job->status = status;
     job->audit_sequence = 0;
     /* Without memory even for this, the reply stays empty and the connection is closed. */
-    (void)pack(job, &response, NULL);
+    (void)pack(job, &response, false, NULL);
 }
 
 static ProtobufCBinaryData binary(const uint8_t *data, size_t len)
@@ -185,7 +200,7 @@ enum mikeyd_status job_set_result(struct job *job, const struct exchange_result 
     response.id = job->id;
     response.status = MIKEYD_OK;
     response.exchange = &exchange;
-    return pack(job, &response, err);
+    return pack(job, &response, true, err);
 }
 
 enum mikeyd_status job_set_report(struct job *job, char *report, struct error *err)
@@ -194,5 +209,5 @@ enum mikeyd_status job_set_report(struct job *job, char *report, struct error *e
     response.id = job->id;
     response.status = MIKEYD_OK;
     response.report = report;
-    return pack(job, &response, err);
+    return pack(job, &response, false, err);
 }

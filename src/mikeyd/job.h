@@ -25,6 +25,9 @@ struct connection;
 enum job_state { JOB_QUEUED, JOB_RUNNING, JOB_DONE, JOB_ABANDONED };
 
 #define JOB_FRAME_INLINE 1536
+/* Frames that do not fit into their jobs, all together; and jobs kept for the next requests. */
+#define JOB_FRAMES_MAX ((size_t)16 << 20)
+#define JOB_SPARE_MAX 2048
 
 struct job {
     struct job *next;
@@ -41,7 +44,7 @@ struct job {
     /* The outcome. */
     enum mikeyd_status status;
     uint64_t audit_sequence; /* 0: nothing to wait for */
-    uint8_t *reply;          /* frame with its header, in the secure heap */
+    uint8_t *reply;          /* frame with its header; a success lies in the secure heap */
     size_t reply_len, reply_sent;
 
     uint8_t *frame; /* without the header */
@@ -60,16 +63,24 @@ struct job *job_list_take(struct job_list *list);
 /* Moves all of `from` to the end of `to`. */
 void job_list_join(struct job_list *to, struct job_list *from);
 
-/* A job with room for a frame of frame_len bytes; NULL when memory runs out. */
-struct job *job_make(struct job_list *spare, size_t frame_len);
+/* Jobs to be used again, and what the long frames of those in use take. Main thread only. */
+struct job_spare {
+    struct job_list list;
+    size_t frame_bytes;
+};
+
+/* A job with room for a frame of frame_len bytes; NULL when memory runs out, or JOB_FRAMES_MAX. */
+struct job *job_make(struct job_spare *spare, size_t frame_len);
+/* The frame is not needed any more, although the reply still is. */
+void job_drop_frame(struct job_spare *spare, struct job *job);
 /* Wipes and drops the reply, and puts the job among the spare ones. */
-void job_recycle(struct job_list *spare, struct job *job);
+void job_recycle(struct job_spare *spare, struct job *job);
 void job_list_free(struct job_list *list);
 
 /* Wipes and drops the reply, if any. */
 void job_drop_reply(struct job *job);
-/* Packs a failure as the reply. Drops the earlier one. The text is for people and holds no secret.
- */
+/* Packs a failure as the reply, in common memory: a secure heap that is full must not keep anybody
+ * from hearing so. Drops the earlier reply. The text is for people and holds no secret. */
 void job_set_failure(struct job *job, enum mikeyd_status status, const char *text);
 /* Packs a result. INTERNAL when it does not fit a frame, OVERLOADED when the secure heap is full.
  */

@@ -82,7 +82,7 @@ static uint64_t append_durably(void)
 
 static struct job *make_job(uint64_t sequence)
 {
-    struct job_list spare = {0};
+    struct job_spare spare = {0};
     struct job *job = job_make(&spare, 0);
     cr_assert_not_null(job);
     job->audit_sequence = sequence;
@@ -105,9 +105,9 @@ Test(gate, reply_leaves_after_its_record_and_a_flush_of_the_store)
     release_gate_hold(gate, job);
     cr_assert_eq(next_released(), job);
     cr_assert_geq(atomic_load(&syncs), 1);
-    struct job_list spare = {0};
+    struct job_spare spare = {0};
     job_recycle(&spare, job);
-    job_list_free(&spare);
+    job_list_free(&spare.list);
 }
 
 Test(gate, reply_that_comes_in_during_a_round_without_flush_waits_for_one)
@@ -120,7 +120,7 @@ Test(gate, reply_that_comes_in_during_a_round_without_flush_waits_for_one)
     release_gate_committed(gate);
     cr_assert_eq(next_released(), job);
     cr_assert_geq(atomic_load(&syncs), 1, "released before its replay entries were on disk");
-    struct job_list spare = {0};
+    struct job_spare spare = {0};
     job_recycle(&spare, job);
-    job_list_free(&spare);
+    job_list_free(&spare.list);
 }
