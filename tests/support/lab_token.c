@@ -1,5 +1,6 @@
 #include "support/lab_token.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -24,8 +25,10 @@ enum token_fixture_kind lab_token_of_run(enum lab_token need)
         cr_skip_test("about a token that only signs");
     if (need == LAB_DERIVES && kind != TOKEN_FIXTURE_NSS)
         cr_skip_test("about a token that derives");
-    if (kind == TOKEN_FIXTURE_ISOLATED && geteuid() != 0)
-        cr_skip_test("only root can give the token to another user");
+    if (kind == TOKEN_FIXTURE_ISOLATED && geteuid() != 0) {
+        (void)fprintf(stderr, "skipped: only root can give the token to another user\n");
+        cr_skip_test("needs root");
+    }
     return kind;
 }
 

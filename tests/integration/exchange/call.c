@@ -204,8 +204,7 @@ Test(call, a_psk_of_several_blocks_works)
 {
     struct lab lab;
     static struct lab_result got;
-    lab_open_policy(&lab, LAB_ANY,
-                    lab_policy_text(NULL, "  - {name: long, kind: psk}", "long"));
+    lab_open_policy(&lab, LAB_ANY, lab_policy_text(NULL, "  - {name: long, kind: psk}", "long"));
     call(&lab, one, 1, &got);
     lab_close(&lab);
 }
@@ -289,14 +288,5 @@ Test(call, a_csb_id_is_kept_for_an_hour)
     lab_must(lab_initiate(&lab, one, 1, true, &offer), offer);
     int64_t kept = lab_latest_expiry(&lab) - now;
     cr_expect(kept >= 3600 && kept < 3610, "%lld s", (long long)kept);
-    lab_close(&lab);
-}
-
-Test(call, works_on_nss)
-{
-    struct lab lab;
-    static struct lab_result got;
-    lab_open(&lab, LAB_DERIVES, NULL);
-    call(&lab, one, 1, &got);
     lab_close(&lab);
 }

@@ -20,7 +20,7 @@ static uint64_t ntp_shifted(int64_t ms)
 Test(hostile, a_message_is_answered_once)
 {
     struct lab lab;
-    lab_open(&lab, LAB_SOFTHSM, NULL);
+    lab_open(&lab, LAB_ANY, NULL);
     lab_must(lab_initiate(&lab, one, 1, true, &offer), offer);
     lab_must(lab_respond(&lab, &offer.message, NULL, &answer), answer);
     lab_refused(lab_respond(&lab, &offer.message, NULL, &got), got, MIKEYD_REPLAY);
@@ -31,7 +31,7 @@ Test(hostile, a_replay_costs_no_token_call)
 {
     struct lab lab;
     struct token_facts before, after;
-    lab_open(&lab, LAB_SOFTHSM, NULL);
+    lab_open(&lab, LAB_ANY, NULL);
     lab_must(lab_initiate(&lab, one, 1, true, &offer), offer);
     lab_must(lab_respond(&lab, &offer.message, NULL, &answer), answer);
     token_get_facts(lab.token, &before);
@@ -44,7 +44,7 @@ Test(hostile, a_replay_costs_no_token_call)
 Test(hostile, a_replay_is_refused_after_a_restart)
 {
     struct lab lab;
-    lab_open(&lab, LAB_SOFTHSM, NULL);
+    lab_open(&lab, LAB_ANY, NULL);
     lab_must(lab_initiate(&lab, one, 1, true, &offer), offer);
     lab_must(lab_respond(&lab, &offer.message, NULL, &answer), answer);
     lab_restart(&lab);
@@ -56,7 +56,7 @@ Test(hostile, a_second_message_with_the_same_time_is_refused_whatever_it_says)
 {
     struct lab lab;
     static struct lab_bytes message;
-    lab_open(&lab, LAB_SOFTHSM, NULL);
+    lab_open(&lab, LAB_ANY, NULL);
     struct mikey_init init = lab_peer_offer();
     lab_seal(&init, lab_psk, 32, &message);
     lab_must(lab_respond(&lab, &message, NULL, &answer), answer);
@@ -74,7 +74,7 @@ Test(hostile, a_message_that_fails_its_mac_does_not_block_the_true_one)
 {
     struct lab lab;
     static struct lab_bytes forged;
-    lab_open(&lab, LAB_SOFTHSM, NULL);
+    lab_open(&lab, LAB_ANY, NULL);
     lab_must(lab_initiate(&lab, one, 1, true, &offer), offer);
     forged = offer.message;
     forged.data[forged.len - 1] ^= 1;
@@ -87,7 +87,7 @@ static void clock_case(int64_t ms, enum mikeyd_status expected)
 {
     struct lab lab;
     static struct lab_bytes message;
-    lab_open(&lab, LAB_SOFTHSM, "clock_skew: 20s");
+    lab_open(&lab, LAB_ANY, "clock_skew: 20s");
     struct mikey_init init = lab_peer_offer();
     init.t = ntp_shifted(ms);
     lab_seal(&init, lab_psk, 32, &message);
@@ -125,7 +125,7 @@ Test(hostile, a_counter_is_no_clock)
 {
     struct lab lab;
     static struct lab_bytes message;
-    lab_open(&lab, LAB_SOFTHSM, NULL);
+    lab_open(&lab, LAB_ANY, NULL);
     struct mikey_init init = lab_peer_offer();
     lab_seal(&init, lab_psk, 32, &message);
     message.data[T_AT + 1] = MIKEY_TS_COUNTER;
@@ -139,7 +139,7 @@ Test(hostile, ntp_and_short_ntp_timestamps_are_accepted)
 {
     struct lab lab;
     static struct lab_bytes message;
-    lab_open(&lab, LAB_SOFTHSM, NULL);
+    lab_open(&lab, LAB_ANY, NULL);
     struct mikey_init init = lab_peer_offer();
     lab_seal(&init, lab_psk, 32, &message);
     message.data[T_AT + 1] = MIKEY_TS_NTP;
@@ -159,7 +159,7 @@ Test(hostile, ntp_and_short_ntp_timestamps_are_accepted)
 Test(hostile, our_own_message_sent_back_is_refused)
 {
     struct lab lab;
-    lab_open(&lab, LAB_SOFTHSM, NULL);
+    lab_open(&lab, LAB_ANY, NULL);
     lab_must(lab_initiate(&lab, one, 1, true, &offer), offer);
     struct exchange_request request = {.operation = EXCHANGE_RESPOND,
                                        .as = LAB_A,
@@ -173,7 +173,7 @@ Test(hostile, a_message_from_the_responder_to_itself_is_refused)
 {
     struct lab lab;
     static struct lab_bytes message;
-    lab_open(&lab, LAB_SOFTHSM, NULL);
+    lab_open(&lab, LAB_ANY, NULL);
     struct mikey_init init = lab_peer_offer();
     init.idi = init.idr;
     lab_seal(&init, lab_psk, 32, &message);
@@ -184,7 +184,7 @@ Test(hostile, a_message_from_the_responder_to_itself_is_refused)
 Test(hostile, our_own_message_is_no_reply)
 {
     struct lab lab;
-    lab_open(&lab, LAB_SOFTHSM, NULL);
+    lab_open(&lab, LAB_ANY, NULL);
     lab_must(lab_initiate(&lab, one, 1, true, &offer), offer);
     lab_refused(lab_confirm(&lab, &offer.ticket, &offer.message, &got), got, MIKEYD_AUTH_FAILED);
     lab_close(&lab);
@@ -194,7 +194,7 @@ Test(hostile, a_message_without_idr_is_refused)
 {
     struct lab lab;
     static struct lab_bytes message;
-    lab_open(&lab, LAB_SOFTHSM, NULL);
+    lab_open(&lab, LAB_ANY, NULL);
     struct mikey_init init = lab_peer_offer();
     init.idr.len = 0;
     lab_seal(&init, lab_psk, 32, &message);
@@ -205,7 +205,7 @@ Test(hostile, a_message_without_idr_is_refused)
 Test(hostile, a_message_to_another_node_is_refused)
 {
     struct lab lab;
-    lab_open(&lab, LAB_SOFTHSM, NULL);
+    lab_open(&lab, LAB_ANY, NULL);
     lab_must(lab_initiate(&lab, one, 1, true, &offer), offer);
     struct exchange_request request = {.operation = EXCHANGE_RESPOND,
                                        .as = LAB_C,
@@ -218,7 +218,7 @@ Test(hostile, a_message_to_another_node_is_refused)
 Test(hostile, a_client_cannot_answer_for_a_node_it_does_not_act_as)
 {
     struct lab lab;
-    lab_open(&lab, LAB_SOFTHSM, NULL);
+    lab_open(&lab, LAB_ANY, NULL);
     lab_must(lab_initiate(&lab, one, 1, true, &offer), offer);
     struct exchange_request request = {.operation = EXCHANGE_RESPOND,
                                        .as = LAB_B,
@@ -234,7 +234,7 @@ Test(hostile, the_other_algorithm_set_is_refused)
 {
     struct lab lab;
     static struct lab_bytes message;
-    lab_open(&lab, LAB_SOFTHSM, NULL);
+    lab_open(&lab, LAB_ANY, NULL);
     struct mikey_init init = lab_peer_offer();
     struct mikey_stream stream = {.ssrc = 1, .suite = SRTP_AES_CM_128_HMAC_SHA1_80};
     init.algorithms = MIKEY_ALGORITHMS_1;
@@ -248,7 +248,7 @@ Test(hostile, a_suite_the_policy_does_not_list_is_refused)
 {
     struct lab lab;
     static struct lab_bytes message;
-    lab_open(&lab, LAB_SOFTHSM, NULL);
+    lab_open(&lab, LAB_ANY, NULL);
     struct mikey_init init = lab_peer_offer();
     struct mikey_stream stream = {.ssrc = 1, .suite = SRTP_AES_256_CM_HMAC_SHA1_32};
     init.streams = &stream;
@@ -261,7 +261,7 @@ Test(hostile, a_message_that_wants_no_reply_is_refused_where_one_is_required)
 {
     struct lab lab;
     static struct lab_bytes message;
-    lab_open(&lab, LAB_SOFTHSM, NULL);
+    lab_open(&lab, LAB_ANY, NULL);
     struct mikey_init init = lab_peer_offer();
     init.verify = false;
     lab_seal(&init, lab_psk, 32, &message);
@@ -273,7 +273,7 @@ Test(hostile, a_short_tgk_is_refused)
 {
     struct lab lab;
     static struct lab_bytes message;
-    lab_open(&lab, LAB_SOFTHSM, NULL);
+    lab_open(&lab, LAB_ANY, NULL);
     struct mikey_init init = lab_peer_offer();
     struct mikey_key_data key = *init.keys;
     key.key_len = 16; /* for a suite of 256 bits */
@@ -287,7 +287,7 @@ Test(hostile, one_tek_for_two_streams_of_one_ssrc_is_refused)
 {
     struct lab lab;
     static struct lab_bytes message;
-    lab_open(&lab, LAB_SOFTHSM, NULL);
+    lab_open(&lab, LAB_ANY, NULL);
     struct mikey_init init = lab_peer_offer();
     uint8_t salt[12] = {1};
     struct mikey_key_data key = *init.keys;
@@ -316,7 +316,7 @@ Test(hostile, no_flipped_bit_of_an_offer_passes)
 {
     struct lab lab;
     static struct lab_bytes message;
-    lab_open(&lab, LAB_SOFTHSM, NULL);
+    lab_open(&lab, LAB_ANY, NULL);
     lab_must(lab_initiate(&lab, one, 1, true, &offer), offer);
     for (size_t bit = 0; bit < 8 * offer.message.len; bit++) {
         message = offer.message;
@@ -333,7 +333,7 @@ Test(hostile, no_flipped_bit_of_a_reply_passes)
 {
     struct lab lab;
     static struct lab_bytes reply;
-    lab_open(&lab, LAB_SOFTHSM, NULL);
+    lab_open(&lab, LAB_ANY, NULL);
     lab_must(lab_initiate(&lab, one, 1, true, &offer), offer);
     lab_must(lab_respond(&lab, &offer.message, NULL, &answer), answer);
     for (size_t bit = 0; bit < 8 * answer.message.len; bit++) {
@@ -351,7 +351,7 @@ Test(hostile, no_truncated_message_passes)
 {
     struct lab lab;
     static struct lab_bytes message;
-    lab_open(&lab, LAB_SOFTHSM, NULL);
+    lab_open(&lab, LAB_ANY, NULL);
     lab_must(lab_initiate(&lab, one, 1, true, &offer), offer);
     message = offer.message;
     for (message.len = 0; message.len < offer.message.len; message.len++) {
@@ -366,7 +366,7 @@ Test(hostile, an_error_message_is_a_hint_that_spoils_nothing)
     struct lab lab;
     static struct lab_bytes error;
     static struct mikey_message m;
-    lab_open(&lab, LAB_SOFTHSM, NULL);
+    lab_open(&lab, LAB_ANY, NULL);
     lab_must(lab_initiate(&lab, one, 1, true, &offer), offer);
     lab_must(lab_respond(&lab, &offer.message, NULL, &answer), answer);
     cr_assert_eq(mikey_parse(offer.message.data, offer.message.len, &m, NULL, NULL), MIKEYD_OK);
@@ -383,7 +383,7 @@ Test(hostile, refusals_are_counted_and_recorded)
 {
     struct lab lab;
     struct exchange_stats stats;
-    lab_open(&lab, LAB_SOFTHSM, NULL);
+    lab_open(&lab, LAB_ANY, NULL);
     lab_must(lab_initiate(&lab, one, 1, true, &offer), offer);
     lab_must(lab_respond(&lab, &offer.message, NULL, &answer), answer);
     lab_refused(lab_respond(&lab, &offer.message, NULL, &got), got, MIKEYD_REPLAY);

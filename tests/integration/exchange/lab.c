@@ -12,10 +12,6 @@
 #include "base/log.h"
 #include "base/secret.h"
 
-#define PIN "lab-pin-9176"
-#define SOFTHSM "/usr/lib/softhsm/libsofthsm2.so"
-#define NSS "/usr/lib/x86_64-linux-gnu/libsoftokn3.so"
-
 const uint8_t lab_psk[32] = {0x10, 0x21, 0x32, 0x43, 0x54, 0x65, 0x76, 0x87, 0x98, 0xa9, 0xba,
                              0xcb, 0xdc, 0xed, 0xfe, 0x0f, 0x01, 0x12, 0x23, 0x34, 0x45, 0x56,
                              0x67, 0x78, 0x89, 0x9a, 0xab, 0xbc, 0xcd, 0xde, 0xef, 0xf0};
@@ -25,129 +21,83 @@ const uint8_t lab_psk_2[32] = {0xc1, 0xc2, 0xc3, 0xc4, 0xc5, 0xc6, 0xc7, 0xc8, 0
 
 /* ---- the token */
 
-static void run(const char *format, ...) __attribute__((format(printf, 1, 2)));
-static void run(const char *format, ...)
+static struct token *open_token(const struct lab *lab)
 {
-    char command[512];
-    va_list args;
-    va_start(args, format);
-    (void)vsnprintf(command, sizeof command, format, args);
-    va_end(args);
-    cr_assert_eq(system(command), 0, "%s", command);
-}
-
-static void write_file(const char *path, const char *text)
-{
-    FILE *file = fopen(path, "w");
-    cr_assert_not_null(file);
-    cr_assert(fputs(text, file) >= 0);
-    cr_assert_eq(fclose(file), 0);
-    cr_assert_eq(chmod(path, 0600), 0);
-}
-
-static void make_softhsm(struct lab *lab)
-{
-    char path[128], text[256];
-    (void)snprintf(path, sizeof path, "%s/tokens", lab->dir);
-    cr_assert_eq(mkdir(path, 0700), 0);
-    (void)snprintf(text, sizeof text,
-                   "directories.tokendir = %s/tokens\nobjectstore.backend = file\nlog.level = "
-                   "ERROR\nlibrary.reset_on_fork = true\n",
-                   lab->dir);
-    (void)snprintf(path, sizeof path, "%s/softhsm2.conf", lab->dir);
-    write_file(path, text);
-    cr_assert_eq(setenv("SOFTHSM2_CONF", path, 1), 0);
-    run("softhsm2-util --init-token --free --label lab --pin " PIN
-        " --so-pin so-%s >/dev/null 2>&1",
-        PIN);
-}
-
-static void make_nss(struct lab *lab)
-{
-    char path[128];
-    (void)snprintf(path, sizeof path, "%s/nss", lab->dir);
-    cr_assert_eq(mkdir(path, 0700), 0);
-    run("certutil -N -d sql:%s/nss -f %s/pin >/dev/null 2>&1", lab->dir, lab->dir);
-}
-
-/* read_write: for the ceremony. */
-static struct token *open_token(const struct lab *lab, bool read_write)
-{
-    char pin[128], init[256] = "";
-    (void)snprintf(pin, sizeof pin, "%s/pin", lab->dir);
-    if (lab->kind == LAB_NSS) {
-        (void)snprintf(init, sizeof init,
-                       "configdir='sql:%s/nss' certPrefix='' keyPrefix='' secmod='secmod.db' "
-                       "flags=noModDB",
-                       lab->dir);
-    }
-    const struct token_config config = {
-        .module = lab->kind == LAB_NSS ? NSS : SOFTHSM,
-        .uri = lab->kind == LAB_NSS ? "pkcs11:token=NSS%20Certificate%20DB" : "pkcs11:token=lab",
-        .pin_file = pin,
-        .init_args = init,
-        .sessions = 4,
-        .session_copies = TOKEN_COPIES_AUTO,
-        .call_timeout_ms = 5000,
-        .read_write = read_write,
-        .provisioning = read_write,
-    };
+    struct token_config config = token_fixture_config(&lab->fixture);
     struct token *token = NULL;
     struct error err = {0};
+    config.call_timeout_ms = 5000;
     cr_assert_eq(token_open(&config, &token, &err), MIKEYD_OK, "%s", err.text);
     return token;
 }
 
+/* Provisioning, which never goes through p11-kit. */
+struct ceremony {
+    struct lab *lab;
+    struct token *token;
+    struct token_session *session;
+};
+
+static struct ceremony ceremony_begin(struct lab *lab)
+{
+    struct ceremony ceremony = {.lab = lab};
+    struct token_config config = token_fixture_config(&lab->fixture);
+    struct error err = {0};
+    config.module = lab->fixture.module;
+    config.read_write = config.provisioning = true;
+    cr_assert_eq(token_open(&config, &ceremony.token, &err), MIKEYD_OK, "%s", err.text);
+    cr_assert_eq(token_session_acquire(ceremony.token, 1000, &ceremony.session, &err), MIKEYD_OK,
+                 "%s", err.text);
+    return ceremony;
+}
+
+static void ceremony_end(struct ceremony *ceremony)
+{
+    token_session_release(ceremony->session);
+    token_close(ceremony->token);
+    lab_token_provisioned(&ceremony->lab->fixture);
+}
+
 /* A token without HKDF holds what the extract step makes of an EPSK, as the ceremony stores it. */
-static void import_key(struct token_session *session, enum lab_token token, enum token_kind kind,
-                       const char *name, unsigned generation, const uint8_t *key, size_t len)
+static void import_key(struct ceremony *ceremony, enum token_kind kind, const char *name,
+                       unsigned generation, const uint8_t *key, size_t len)
 {
     struct error err = {0};
     SECRET_CLEANUP struct secret epskx = {0};
     struct provision_spec spec = {.kind = kind, .name = name, .generation = generation};
-    if (kind == TOKEN_EPSK && token == LAB_SOFTHSM) {
+    if (kind == TOKEN_EPSK && !lab_token_derives(&ceremony->lab->fixture)) {
         cr_assert(secret_make(&epskx, 32));
         cr_assert_eq(importer_extract(IMPORTER_SHA256, key, len, epskx.data, &err), MIKEYD_OK);
         spec.kind = TOKEN_EPSKX;
         key = epskx.data;
         len = epskx.len;
     }
-    cr_assert_eq(provision_import(session, &spec, key, len, &err), MIKEYD_OK, "%s: %s", name,
-                 err.text);
+    cr_assert_eq(provision_import(ceremony->session, &spec, key, len, &err), MIKEYD_OK, "%s: %s",
+                 name, err.text);
 }
 
 void lab_import(struct lab *lab, enum token_kind kind, const char *name, unsigned generation,
                 const uint8_t *key, size_t len)
 {
-    struct token *token = open_token(lab, true);
-    struct token_session *session = NULL;
-    struct error err = {0};
-    cr_assert_eq(token_session_acquire(token, 1000, &session, &err), MIKEYD_OK, "%s", err.text);
-    import_key(session, lab->kind, kind, name, generation, key, len);
-    token_session_release(session);
-    token_close(token);
+    struct ceremony ceremony = ceremony_begin(lab);
+    import_key(&ceremony, kind, name, generation, key, len);
+    ceremony_end(&ceremony);
 }
 
 void lab_destroy(struct lab *lab, enum token_kind kind, const char *name, unsigned generation)
 {
-    struct token *token = open_token(lab, true);
-    struct token_session *session = NULL;
+    struct ceremony ceremony = ceremony_begin(lab);
     const struct token_key *key = NULL;
     struct error err = {0};
-    cr_assert_eq(token_session_acquire(token, 1000, &session, &err), MIKEYD_OK, "%s", err.text);
-    cr_assert_eq(token_key_find(token, kind, name, generation, &key, &err), MIKEYD_OK, "%s",
-                 err.text);
-    cr_assert_eq(provision_destroy(session, key, &err), MIKEYD_OK, "%s", err.text);
-    token_session_release(session);
-    token_close(token);
+    cr_assert_eq(token_key_find(ceremony.token, kind, name, generation, &key, &err), MIKEYD_OK,
+                 "%s", err.text);
+    cr_assert_eq(provision_destroy(ceremony.session, key, &err), MIKEYD_OK, "%s", err.text);
+    ceremony_end(&ceremony);
 }
 
 static void provision(struct lab *lab)
 {
-    struct token *token = open_token(lab, true);
-    struct token_session *session = NULL;
-    struct error err = {0};
-    cr_assert_eq(token_session_acquire(token, 1000, &session, &err), MIKEYD_OK, "%s", err.text);
+    struct ceremony ceremony = ceremony_begin(lab);
     uint8_t long_key[80], epsk[32], tickets[32];
     for (size_t i = 0; i < sizeof long_key; i++)
         long_key[i] = (uint8_t)(i + 1);
@@ -165,25 +115,21 @@ static void provision(struct lab *lab)
         {TOKEN_EPSK, "core", 1, epsk, sizeof epsk}, {TOKEN_EPSK, "core", 2, lab_psk, 32},
         {TOKEN_TICKET, "tickets", 1, tickets, 32},
     };
-    for (size_t i = 0; i < sizeof keys / sizeof keys[0]; i++) {
-        import_key(session, lab->kind, keys[i].kind, keys[i].name, keys[i].generation, keys[i].key,
+    for (size_t i = 0; i < sizeof keys / sizeof keys[0]; i++)
+        import_key(&ceremony, keys[i].kind, keys[i].name, keys[i].generation, keys[i].key,
                    keys[i].len);
-    }
-    token_session_release(session);
-    token_close(token);
+    ceremony_end(&ceremony);
 }
 
 void lab_derive_pairs(struct lab *lab, const char *key, unsigned generation,
                       enum mikey_algorithms algorithms)
 {
-    struct token *token = open_token(lab, true);
-    struct token_session *session = NULL;
-    struct error err = {0};
-    cr_assert_eq(token_session_acquire(token, 1000, &session, &err), MIKEYD_OK, "%s", err.text);
+    struct ceremony ceremony = ceremony_begin(lab);
     const struct token_key *source = NULL;
-    if (token_key_find(token, TOKEN_EPSKX, key, generation, &source, &err) != MIKEYD_OK)
-        cr_assert_eq(token_key_find(token, TOKEN_EPSK, key, generation, &source, &err), MIKEYD_OK,
-                     "%s", err.text);
+    struct error err = {0};
+    const enum token_kind kind = lab_token_derives(&lab->fixture) ? TOKEN_EPSK : TOKEN_EPSKX;
+    cr_assert_eq(token_key_find(ceremony.token, kind, key, generation, &source, &err), MIKEYD_OK,
+                 "%s", err.text);
     for (int direction = 0; direction < 2; direction++) {
         uint8_t store[2][IDENTITY_MAX];
         struct identity ends[2];
@@ -192,12 +138,17 @@ void lab_derive_pairs(struct lab *lab, const char *key, unsigned generation,
         struct importer_pair pair;
         cr_assert_eq(importer_pair(key, generation, &ends[0], &ends[1], algorithms, &pair, &err),
                      MIKEYD_OK, "%s", err.text);
-        cr_assert_eq(provision_derive_pair(session, source, pair.object_name, pair.info,
+        cr_assert_eq(provision_derive_pair(ceremony.session, source, pair.object_name, pair.info,
                                            pair.info_len, NULL, &err),
                      MIKEYD_OK, "%s", err.text);
     }
-    token_session_release(session);
-    token_close(token);
+    ceremony_end(&ceremony);
+}
+
+void lab_prepare_pairs(struct lab *lab, const char *key, unsigned generation)
+{
+    if (!lab_token_derives(&lab->fixture))
+        lab_derive_pairs(lab, key, generation, MIKEY_ALGORITHMS_256);
 }
 
 const char *lab_pair_name(const char *key, unsigned generation, const char *initiator,
@@ -253,20 +204,16 @@ void lab_start_workers(struct lab *lab)
     cr_assert_eq(exchange_worker_open(lab->service, &lab->b, &err), MIKEYD_OK, "%s", err.text);
 }
 
-void lab_open_token(struct lab *lab, enum lab_token kind)
+void lab_open_token(struct lab *lab, enum lab_token need)
 {
     struct error err = {0};
+    char path[128];
+    const enum token_fixture_kind kind = lab_token_of_run(need);
     log_open("test", LOG_LEVEL_ERROR);
-    *lab = (struct lab){.dir = "/tmp/mikeyd-exchange-XXXXXX", .kind = kind};
+    *lab = (struct lab){.dir = "/tmp/mikeyd-exchange-XXXXXX"};
     cr_assert_not_null(mkdtemp(lab->dir));
     cr_assert_eq(secret_heap_init(1 << 20, &err), MIKEYD_OK, "%s", err.text);
-    char path[128];
-    (void)snprintf(path, sizeof path, "%s/pin", lab->dir);
-    write_file(path, PIN "\n");
-    if (kind == LAB_SOFTHSM)
-        make_softhsm(lab);
-    else
-        make_nss(lab);
+    lab_token_make(&lab->fixture, kind);
     provision(lab);
     (void)snprintf(path, sizeof path, "%s/replay", lab->dir);
     cr_assert_eq(mkdir(path, 0700), 0);
@@ -281,7 +228,7 @@ void lab_open_token(struct lab *lab, enum lab_token kind)
 enum mikeyd_status lab_start_service(struct lab *lab, const char *policy, struct error *err)
 {
     if (lab->token == NULL)
-        lab->token = open_token(lab, false);
+        lab->token = open_token(lab);
     lab->config.token = lab->token;
     lab->config.store = lab->store;
     lab->config.audit = lab->audit;
@@ -297,17 +244,17 @@ enum mikeyd_status lab_start_service(struct lab *lab, const char *policy, struct
     return MIKEYD_OK;
 }
 
-void lab_open_policy(struct lab *lab, enum lab_token kind, const char *policy)
+void lab_open_policy(struct lab *lab, enum lab_token need, const char *policy)
 {
     struct error err = {0};
-    lab_open_token(lab, kind);
+    lab_open_token(lab, need);
     cr_assert_eq(lab_start_service(lab, policy, &err), MIKEYD_OK, "%s", err.text);
     lab_start_workers(lab);
 }
 
-void lab_open(struct lab *lab, enum lab_token kind, const char *defaults)
+void lab_open(struct lab *lab, enum lab_token need, const char *defaults)
 {
-    lab_open_policy(lab, kind,
+    lab_open_policy(lab, need,
                     lab_policy_text(defaults, "  - {name: legacy, kind: psk}", "legacy"));
 }
 
@@ -339,7 +286,7 @@ void lab_restart(struct lab *lab)
     struct error err = {0};
     lab_stop_service(lab);
     token_close(lab->token);
-    lab->token = open_token(lab, false);
+    lab->token = open_token(lab);
     lab->config.token = lab->token;
     cr_assert_eq(exchange_service_open(&lab->config, lab->policy, &lab->service, &err), MIKEYD_OK,
                  "%s", err.text);
@@ -354,7 +301,10 @@ void lab_close(struct lab *lab)
     store_close(lab->store);
     policy_unref(lab->policy);
     policy_budget_free(lab->budget);
-    run("rm -rf %s", lab->dir);
+    token_fixture_remove(&lab->fixture);
+    char command[96];
+    (void)snprintf(command, sizeof command, "rm -rf '%s'", lab->dir);
+    cr_assert_eq(system(command), 0);
 }
 
 /* ---- requests */

@@ -1,6 +1,7 @@
 /*
- * Two SBCs on one service, in one process: a real token in a directory of its own, a real replay
- * store, a real audit log. One worker acts for each end.
+ * Two SBCs on one service, in one process: a real token in a directory of its own (the run's
+ * choice, support/lab_token.h), a real replay store, a real audit log. One worker acts for each
+ * end.
  */
 #ifndef TESTS_EXCHANGE_LAB_H
 #define TESTS_EXCHANGE_LAB_H
@@ -8,6 +9,7 @@
 #include "exchange/exchange.h"
 #include "importer/importer.h"
 #include "pkcs11/provision.h"
+#include "support/lab_token.h"
 
 #define LAB_A "sip:sbc-a@carrier.example"
 #define LAB_B "sip:sbc-b@carrier.example"
@@ -15,11 +17,9 @@
 #define LAB_UID_A 1001
 #define LAB_UID_B 1002
 
-enum lab_token { LAB_SOFTHSM, LAB_NSS };
-
 struct lab {
     char dir[64];
-    enum lab_token kind;
+    struct token_fixture fixture;
     struct token *token;
     struct replay_store *store;
     struct audit_log *audit;
@@ -35,15 +35,16 @@ struct lab {
 extern const uint8_t lab_psk[32];
 extern const uint8_t lab_psk_2[32];
 
-/* "defaults" goes into that section, e.g. "algorithms: mikey-1, suites: [...]"; NULL: the usual. */
-void lab_open(struct lab *lab, enum lab_token kind, const char *defaults);
+/* Each skips the test when the token of the run is not the wanted one. "defaults" goes into that
+ * section, e.g. "algorithms: mikey-1, suites: [...]"; NULL: the usual. */
+void lab_open(struct lab *lab, enum lab_token need, const char *defaults);
 /* With a whole policy text of one's own. */
-void lab_open_policy(struct lab *lab, enum lab_token kind, const char *policy);
+void lab_open_policy(struct lab *lab, enum lab_token need, const char *policy);
 /* The policy text lab_open() uses: pairs a -> b and b -> a under `key`, of that kind. */
 const char *lab_policy_text(const char *defaults, const char *keys, const char *key);
 void lab_close(struct lab *lab);
 /* Token only, without a service. */
-void lab_open_token(struct lab *lab, enum lab_token kind);
+void lab_open_token(struct lab *lab, enum lab_token need);
 enum mikeyd_status lab_start_service(struct lab *lab, const char *policy, struct error *err);
 /* Ends the service and its workers and starts new ones on the same token, store and log. */
 void lab_restart(struct lab *lab);
@@ -53,6 +54,8 @@ enum mikeyd_status lab_reload(struct lab *lab, const char *policy, struct error 
 /* Pair objects of the policy, made in the ceremony, for one generation and both directions. */
 void lab_derive_pairs(struct lab *lab, const char *key, unsigned generation,
                       enum mikey_algorithms algorithms);
+/* The same under mikey-256 where the token does not derive them itself. */
+void lab_prepare_pairs(struct lab *lab, const char *key, unsigned generation);
 void lab_import(struct lab *lab, enum token_kind kind, const char *name, unsigned generation,
                 const uint8_t *key, size_t len);
 

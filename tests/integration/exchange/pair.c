@@ -15,6 +15,17 @@ static const struct exchange_stream one[] = {{.ssrc = 0x11223344}};
 static struct lab_result offer, answer, got;
 static struct error err;
 
+/* Both generations there: derived when they are used, or made beforehand. */
+static void open_core(struct lab *lab)
+{
+    lab_open_token(lab, LAB_ANY);
+    for (unsigned generation = 1; generation <= 2; generation++)
+        lab_prepare_pairs(lab, "core", generation);
+    cr_assert_eq(lab_start_service(lab, lab_policy_text(NULL, CORE, "core"), &err), MIKEYD_OK, "%s",
+                 err.text);
+    lab_start_workers(lab);
+}
+
 static void call(struct lab *lab)
 {
     lab_must(lab_initiate(lab, one, 1, true, &offer), offer);
@@ -37,7 +48,7 @@ static enum mikeyd_status initiate_b_to_a(struct lab *lab)
 Test(pair, objects_of_the_ceremony_serve_a_token_without_hkdf)
 {
     struct lab lab;
-    lab_open_token(&lab, LAB_SOFTHSM);
+    lab_open_token(&lab, LAB_SIGNS);
     lab_derive_pairs(&lab, "core", 1, MIKEY_ALGORITHMS_256);
     cr_assert_eq(lab_start_service(&lab, lab_policy_text(NULL, CORE, "core"), &err), MIKEYD_OK,
                  "%s", err.text);
@@ -50,7 +61,7 @@ Test(pair, objects_of_the_ceremony_serve_a_token_without_hkdf)
 Test(pair, without_any_object_the_policy_is_refused_with_the_command)
 {
     struct lab lab;
-    lab_open_token(&lab, LAB_SOFTHSM);
+    lab_open_token(&lab, LAB_SIGNS);
     cr_assert_eq(lab_start_service(&lab, lab_policy_text(NULL, CORE, "core"), &err),
                  MIKEYD_TOKEN_DOWN);
     cr_assert_not_null(strstr(err.text, "mikeyctl key derive --name core"), "%s", err.text);
@@ -60,7 +71,7 @@ Test(pair, without_any_object_the_policy_is_refused_with_the_command)
 Test(pair, one_missing_object_refuses_that_direction_only)
 {
     struct lab lab;
-    lab_open_token(&lab, LAB_SOFTHSM);
+    lab_open_token(&lab, LAB_SIGNS);
     lab_derive_pairs(&lab, "core", 1, MIKEY_ALGORITHMS_256);
     lab_destroy(&lab, TOKEN_PAIR, lab_pair_name("core", 1, LAB_B, LAB_A), 1);
     cr_assert_eq(lab_start_service(&lab, lab_policy_text(NULL, CORE, "core"), &err), MIKEYD_OK,
@@ -77,7 +88,7 @@ Test(pair, directions_are_different_keys)
 {
     struct lab lab;
     static struct lab_bytes reflected;
-    lab_open_policy(&lab, LAB_NSS, lab_policy_text(NULL, CORE, "core"));
+    open_core(&lab);
     lab_must(initiate_b_to_a(&lab), offer);
     /* The two IDs swapped (they are equally long): a -> b in the words of b -> a. */
     reflected = offer.message;
@@ -95,7 +106,7 @@ Test(pair, key_is_the_importers)
     struct lab lab;
     static struct lab_bytes message;
     uint8_t epsk[32], epskx[32], key[32];
-    lab_open_policy(&lab, LAB_NSS, lab_policy_text(NULL, CORE, "core"));
+    open_core(&lab);
     memset(epsk, 0x5a, sizeof epsk);
     cr_assert_eq(importer_extract(IMPORTER_SHA256, epsk, 32, epskx, &err), MIKEYD_OK);
     struct mikey_init init = lab_peer_offer();
@@ -119,7 +130,7 @@ Test(pair, derived_once_and_then_from_the_cache)
     struct lab lab;
     struct token_facts before, after;
     struct exchange_stats stats;
-    lab_open_policy(&lab, LAB_NSS, lab_policy_text(NULL, CORE, "core"));
+    lab_open_policy(&lab, LAB_DERIVES, lab_policy_text(NULL, CORE, "core"));
     lab_must(lab_initiate(&lab, one, 1, true, &offer), offer);
     exchange_service_stats(lab.service, &stats);
     cr_assert_eq(stats.pair_misses, 1);
@@ -138,7 +149,7 @@ Test(pair, a_full_cache_forgets_the_oldest_and_derives_again)
 {
     struct lab lab;
     struct exchange_stats stats;
-    lab_open_token(&lab, LAB_NSS);
+    lab_open_token(&lab, LAB_DERIVES);
     lab.config.pair_cache = 1;
     cr_assert_eq(lab_start_service(&lab, lab_policy_text(NULL, CORE, "core"), &err), MIKEYD_OK,
                  "%s", err.text);
@@ -157,7 +168,7 @@ Test(pair, prewarming_leaves_no_derivation_to_the_first_call)
     struct lab lab;
     struct exchange_stats stats;
     size_t warmed = 0;
-    lab_open_policy(&lab, LAB_NSS, lab_policy_text(NULL, CORE, "core"));
+    lab_open_policy(&lab, LAB_DERIVES, lab_policy_text(NULL, CORE, "core"));
     cr_assert_eq(exchange_worker_prewarm(lab.a, &warmed, &err), MIKEYD_OK, "%s", err.text);
     cr_assert_eq(warmed, 2);
     exchange_service_stats(lab.service, &stats);
@@ -172,7 +183,7 @@ Test(pair, rotation_accepts_both_generations)
 {
     struct lab lab;
     static struct lab_bytes old_message;
-    lab_open_policy(&lab, LAB_NSS, lab_policy_text(NULL, CORE, "core"));
+    open_core(&lab);
     lab_must(lab_initiate(&lab, one, 1, true, &offer), offer);
     old_message = offer.message;
     cr_assert_eq(lab_reload(&lab, lab_policy_text(NULL, CORE_2, "core"), &err), MIKEYD_OK, "%s",
@@ -187,7 +198,7 @@ Test(pair, rotation_whose_ceremony_is_half_done_still_answers_the_old_key)
 {
     struct lab lab;
     static struct lab_bytes old_message;
-    lab_open_token(&lab, LAB_SOFTHSM);
+    lab_open_token(&lab, LAB_SIGNS);
     lab_derive_pairs(&lab, "core", 1, MIKEY_ALGORITHMS_256);
     lab_derive_pairs(&lab, "core", 2, MIKEY_ALGORITHMS_256);
     lab_destroy(&lab, TOKEN_PAIR, lab_pair_name("core", 2, LAB_A, LAB_B), 2);
@@ -205,7 +216,7 @@ Test(pair, rotation_whose_ceremony_is_half_done_still_answers_the_old_key)
 Test(pair, algorithm_sets_have_different_pair_keys)
 {
     struct lab lab;
-    lab_open_token(&lab, LAB_SOFTHSM);
+    lab_open_token(&lab, LAB_SIGNS);
     lab_derive_pairs(&lab, "core", 1, MIKEY_ALGORITHMS_1);
     cr_assert_eq(lab_start_service(&lab, lab_policy_text(NULL, CORE, "core"), &err), MIKEYD_OK,
                  "%s", err.text);

@@ -49,7 +49,7 @@ static void warm_up(struct lab *lab)
 Test(prf, sign_needs_six_hmacs_and_the_mac)
 {
     struct lab lab;
-    lab_open(&lab, LAB_SOFTHSM, NULL);
+    lab_open(&lab, LAB_SIGNS, NULL);
     warm_up(&lab);
     uint64_t before = hmacs(&lab);
     lab_must(lab_initiate(&lab, one, 1, true, &offer), offer);
@@ -67,7 +67,7 @@ Test(prf, sign_needs_six_hmacs_and_the_mac)
 Test(prf, sign_makes_one_object_a_message_and_destroys_it)
 {
     struct lab lab;
-    lab_open(&lab, LAB_SOFTHSM, NULL);
+    lab_open(&lab, LAB_SIGNS, NULL);
     warm_up(&lab);
     uint64_t made = objects(&lab), before = calls(&lab);
     lab_must(lab_initiate(&lab, one, 1, true, &offer), offer);
@@ -89,7 +89,7 @@ Test(prf, sign_makes_one_object_a_message_and_destroys_it)
 Test(prf, the_object_of_a_refused_message_is_destroyed)
 {
     struct lab lab;
-    lab_open(&lab, LAB_SOFTHSM, NULL);
+    lab_open(&lab, LAB_SIGNS, NULL);
     warm_up(&lab);
     lab_must(lab_initiate(&lab, one, 1, true, &offer), offer);
     static struct lab_bytes forged;
@@ -112,7 +112,7 @@ Test(prf, the_object_of_a_refused_message_is_destroyed)
 Test(prf, mac_on_the_host_needs_six_hmacs)
 {
     struct lab lab;
-    lab_open(&lab, LAB_SOFTHSM, "mac: host");
+    lab_open(&lab, LAB_SIGNS, "mac: host");
     warm_up(&lab);
     const uint64_t made = objects(&lab);
     uint64_t before = hmacs(&lab);
@@ -128,7 +128,7 @@ Test(prf, mac_on_the_host_needs_six_hmacs)
 Test(prf, derive_needs_two_derivations_and_the_salt)
 {
     struct lab lab;
-    lab_open(&lab, LAB_NSS, "prf: derive");
+    lab_open(&lab, LAB_DERIVES, "prf: derive");
     warm_up(&lab);
     uint64_t signs = hmacs(&lab), made = derives(&lab);
     lab_must(lab_initiate(&lab, one, 1, true, &offer), offer);
@@ -171,7 +171,7 @@ static void compare_strategies(enum mikey_algorithms algorithms)
 {
     struct lab lab;
     static struct lab_bytes by_host, by_sign, by_derive;
-    lab_open(&lab, LAB_NSS, NULL);
+    lab_open(&lab, LAB_DERIVES, NULL);
     struct mikey_init init = lab_peer_offer();
     struct mikey_stream stream = {.ssrc = 5, .suite = SRTP_AES_CM_128_HMAC_SHA1_80};
     init.algorithms = algorithms;
@@ -199,7 +199,7 @@ Test(prf, derive_sign_and_host_give_the_same_bytes_with_mikey_1)
 Test(prf, a_pair_key_derives_too)
 {
     struct lab lab;
-    lab_open_policy(&lab, LAB_NSS,
+    lab_open_policy(&lab, LAB_DERIVES,
                     lab_policy_text("prf: derive", "  - {name: core, kind: epsk}", "core"));
     warm_up(&lab);
     lab_must(lab_confirm(&lab, &offer.ticket, &answer.message, &got), got);
@@ -212,7 +212,7 @@ Test(prf, a_key_of_several_blocks_is_signed_with_where_the_policy_lets_it)
     struct lab lab;
     struct error err = {0};
     const char *keys = "  - {name: long, kind: psk}";
-    lab_open_policy(&lab, LAB_NSS, lab_policy_text(NULL, keys, "long"));
+    lab_open_policy(&lab, LAB_DERIVES, lab_policy_text(NULL, keys, "long"));
     warm_up(&lab);
     cr_assert_eq(lab_reload(&lab, lab_policy_text("prf: derive", keys, "long"), &err),
                  MIKEYD_POLICY);

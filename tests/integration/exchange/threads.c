@@ -77,14 +77,13 @@ static void *run(void *argument)
     return NULL;
 }
 
-static void calls_in_parallel(enum lab_token kind, const char *keys, const char *key)
+static void calls_in_parallel(enum lab_token need, const char *keys, const char *key)
 {
     struct lab lab;
     struct error err = {0};
     struct caller callers[WORKERS] = {0};
-    lab_open_token(&lab, kind);
-    if (kind == LAB_SOFTHSM)
-        lab_derive_pairs(&lab, "core", 1, MIKEY_ALGORITHMS_256);
+    lab_open_token(&lab, need);
+    lab_prepare_pairs(&lab, "core", 1);
     lab.config.pair_cache = 1;
     cr_assert_eq(lab_start_service(&lab, lab_policy_text(NULL, keys, key), &err), MIKEYD_OK, "%s",
                  err.text);
@@ -112,15 +111,15 @@ static void calls_in_parallel(enum lab_token kind, const char *keys, const char 
 
 Test(threads, calls_in_parallel_with_a_psk)
 {
-    calls_in_parallel(LAB_SOFTHSM, "  - {name: legacy, kind: psk}", "legacy");
+    calls_in_parallel(LAB_ANY, "  - {name: legacy, kind: psk}", "legacy");
 }
 
 Test(threads, calls_in_parallel_with_pair_objects)
 {
-    calls_in_parallel(LAB_SOFTHSM, "  - {name: core, kind: epsk}", "core");
+    calls_in_parallel(LAB_SIGNS, "  - {name: core, kind: epsk}", "core");
 }
 
 Test(threads, calls_in_parallel_with_derived_pair_keys)
 {
-    calls_in_parallel(LAB_NSS, "  - {name: core, kind: epsk}", "core");
+    calls_in_parallel(LAB_DERIVES, "  - {name: core, kind: epsk}", "core");
 }

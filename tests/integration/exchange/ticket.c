@@ -20,7 +20,7 @@ static void offer_and_answer(struct lab *lab)
 Test(ticket, confirms_once)
 {
     struct lab lab;
-    lab_open(&lab, LAB_SOFTHSM, NULL);
+    lab_open(&lab, LAB_ANY, NULL);
     offer_and_answer(&lab);
     lab_must(lab_confirm(&lab, &offer.ticket, &answer.message, &got), got);
     lab_refused(lab_confirm(&lab, &offer.ticket, &answer.message, &got), got, MIKEYD_REPLAY);
@@ -30,7 +30,7 @@ Test(ticket, confirms_once)
 Test(ticket, outlives_the_process)
 {
     struct lab lab;
-    lab_open(&lab, LAB_SOFTHSM, NULL);
+    lab_open(&lab, LAB_ANY, NULL);
     offer_and_answer(&lab);
     lab_restart(&lab);
     lab_must(lab_confirm(&lab, &offer.ticket, &answer.message, &got), got);
@@ -41,7 +41,7 @@ Test(ticket, outlives_the_process)
 Test(ticket, of_another_client_is_refused)
 {
     struct lab lab;
-    lab_open(&lab, LAB_SOFTHSM, NULL);
+    lab_open(&lab, LAB_ANY, NULL);
     offer_and_answer(&lab);
     struct exchange_request request = {.operation = EXCHANGE_CONFIRM,
                                        .ticket = offer.ticket.data,
@@ -57,7 +57,7 @@ Test(ticket, of_another_exchange_does_not_fit_the_reply)
 {
     struct lab lab;
     static struct lab_result other;
-    lab_open(&lab, LAB_SOFTHSM, NULL);
+    lab_open(&lab, LAB_ANY, NULL);
     offer_and_answer(&lab);
     lab_must(lab_initiate(&lab, one, 1, true, &other), other);
     cr_assert_neq(lab_confirm(&lab, &other.ticket, &answer.message, &got), MIKEYD_OK);
@@ -69,7 +69,7 @@ Test(ticket, expires)
 {
     struct lab lab;
     struct error err = {0};
-    lab_open_token(&lab, LAB_SOFTHSM);
+    lab_open_token(&lab, LAB_ANY);
     lab.config.ticket_s = 1;
     cr_assert_eq(lab_start_service(
                      &lab, lab_policy_text(NULL, "  - {name: legacy, kind: psk}", "legacy"), &err),
@@ -86,7 +86,7 @@ Test(ticket, cannot_be_made_to_live_longer)
 {
     struct lab lab;
     static struct lab_bytes ticket;
-    lab_open(&lab, LAB_SOFTHSM, NULL);
+    lab_open(&lab, LAB_ANY, NULL);
     offer_and_answer(&lab);
     ticket = offer.ticket;
     ticket.data[18] ^= 1; /* of the expiry in the header */
@@ -98,7 +98,7 @@ Test(ticket, no_flipped_bit_passes)
 {
     struct lab lab;
     static struct lab_bytes ticket;
-    lab_open(&lab, LAB_SOFTHSM, NULL);
+    lab_open(&lab, LAB_ANY, NULL);
     offer_and_answer(&lab);
     for (size_t bit = 0; bit < 8 * offer.ticket.len; bit++) {
         ticket = offer.ticket;
@@ -116,7 +116,7 @@ Test(ticket, no_flipped_bit_passes)
 Test(ticket, serves_only_its_own_step)
 {
     struct lab lab;
-    lab_open(&lab, LAB_SOFTHSM, NULL);
+    lab_open(&lab, LAB_ANY, NULL);
     offer_and_answer(&lab);
     lab_refused(lab_update(&lab, &offer.ticket, NULL, 0, &got), got, MIKEYD_TICKET_INVALID);
     static struct lab_result confirmed;
@@ -129,7 +129,7 @@ Test(ticket, serves_only_its_own_step)
 Test(ticket, shows_nothing_of_what_it_holds)
 {
     struct lab lab;
-    lab_open(&lab, LAB_SOFTHSM, NULL);
+    lab_open(&lab, LAB_ANY, NULL);
     offer_and_answer(&lab);
     lab_must(lab_confirm(&lab, &offer.ticket, &answer.message, &got), got);
     cr_assert_null(memmem(got.ticket.data, got.ticket.len, "sbc-a", 5));
@@ -141,7 +141,7 @@ Test(ticket, without_a_ticket_key_there_is_no_service)
 {
     struct lab lab;
     struct error err = {0};
-    lab_open_token(&lab, LAB_SOFTHSM);
+    lab_open_token(&lab, LAB_ANY);
     lab_destroy(&lab, TOKEN_TICKET, "tickets", 1);
     cr_assert_eq(lab_start_service(
                      &lab, lab_policy_text(NULL, "  - {name: legacy, kind: psk}", "legacy"), &err),
@@ -155,7 +155,7 @@ Test(ticket, made_before_a_rotation_of_the_ticket_key_is_still_good)
     struct lab lab;
     struct error err = {0};
     const char *policy = lab_policy_text(NULL, "  - {name: legacy, kind: psk}", "legacy");
-    lab_open_policy(&lab, LAB_SOFTHSM, policy);
+    lab_open_policy(&lab, LAB_ANY, policy);
     offer_and_answer(&lab);
     lab_import(&lab, TOKEN_TICKET, "tickets", 2, lab_psk_2, 32);
     cr_assert_eq(lab_reload(&lab, policy, &err), MIKEYD_OK, "%s", err.text);

@@ -33,7 +33,7 @@ Test(update, brings_new_keys_for_the_same_bundle)
 {
     struct lab lab;
     static struct lab_result before;
-    lab_open(&lab, LAB_SOFTHSM, "mki_bytes: 4");
+    lab_open(&lab, LAB_ANY, "mki_bytes: 4");
     call(&lab);
     before = got;
     update(&lab, NULL, 0);
@@ -50,7 +50,7 @@ Test(update, brings_new_keys_for_the_same_bundle)
 Test(update, appends_streams_and_keeps_the_order)
 {
     struct lab lab;
-    lab_open(&lab, LAB_SOFTHSM, NULL);
+    lab_open(&lab, LAB_ANY, NULL);
     call(&lab);
     const struct exchange_stream more[] = {{.ssrc = 0}, {.ssrc = 9}};
     update(&lab, more, 2);
@@ -66,7 +66,7 @@ Test(update, appends_streams_and_keeps_the_order)
 Test(update, follows_update)
 {
     struct lab lab;
-    lab_open(&lab, LAB_SOFTHSM, NULL);
+    lab_open(&lab, LAB_ANY, NULL);
     call(&lab);
     for (int i = 0; i < 3; i++)
         update(&lab, NULL, 0);
@@ -76,7 +76,7 @@ Test(update, follows_update)
 Test(update, needs_the_responders_ticket)
 {
     struct lab lab;
-    lab_open(&lab, LAB_SOFTHSM, NULL);
+    lab_open(&lab, LAB_ANY, NULL);
     call(&lab);
     static struct lab_result refused;
     lab_must(lab_update(&lab, &got.ticket, NULL, 0, &offer), offer);
@@ -90,7 +90,7 @@ Test(update, needs_the_initiators_ticket)
 {
     struct lab lab;
     static const struct lab_bytes none;
-    lab_open(&lab, LAB_SOFTHSM, NULL);
+    lab_open(&lab, LAB_ANY, NULL);
     lab_refused(lab_update(&lab, &none, NULL, 0, &got), got, MIKEYD_TICKET_INVALID);
     lab_close(&lab);
 }
@@ -99,7 +99,7 @@ Test(update, does_not_take_the_ticket_of_another_bundle)
 {
     struct lab lab;
     static struct lab_bytes other;
-    lab_open(&lab, LAB_SOFTHSM, NULL);
+    lab_open(&lab, LAB_ANY, NULL);
     call(&lab);
     other = answer.ticket;
     call(&lab);
@@ -113,7 +113,7 @@ Test(update, does_not_take_the_ticket_of_another_bundle)
 Test(update, is_answered_once)
 {
     struct lab lab;
-    lab_open(&lab, LAB_SOFTHSM, NULL);
+    lab_open(&lab, LAB_ANY, NULL);
     call(&lab);
     static struct lab_bytes ticket;
     ticket = answer.ticket;
@@ -128,7 +128,7 @@ Test(update, older_than_the_bundle_is_refused)
 {
     struct lab lab;
     static struct lab_bytes message;
-    lab_open(&lab, LAB_SOFTHSM, NULL);
+    lab_open(&lab, LAB_ANY, NULL);
     struct mikey_init init = lab_peer_offer();
     const uint64_t first = init.t;
     lab_seal(&init, lab_psk, 32, &message);
@@ -147,7 +147,7 @@ Test(update, without_a_key_keeps_the_old_one_and_may_add_streams)
 {
     struct lab lab;
     static struct lab_bytes message;
-    lab_open(&lab, LAB_SOFTHSM, NULL);
+    lab_open(&lab, LAB_ANY, NULL);
     struct mikey_init init = lab_peer_offer();
     lab_seal(&init, lab_psk, 32, &message);
     lab_must(lab_respond(&lab, &message, NULL, &answer), answer);
@@ -170,7 +170,7 @@ Test(update, cannot_drop_or_renumber_streams)
 {
     struct lab lab;
     static struct lab_bytes message;
-    lab_open(&lab, LAB_SOFTHSM, NULL);
+    lab_open(&lab, LAB_ANY, NULL);
     struct mikey_init init = lab_peer_offer();
     struct mikey_stream streams[] = {init.streams[0],
                                      {.ssrc = 0x77, .suite = SRTP_AEAD_AES_256_GCM}};
@@ -195,7 +195,7 @@ Test(update, keeps_the_length_of_the_mki)
 {
     struct lab lab;
     struct error err = {0};
-    lab_open(&lab, LAB_SOFTHSM, "mki_bytes: 4");
+    lab_open(&lab, LAB_ANY, "mki_bytes: 4");
     call(&lab);
     cr_assert_eq(
         lab_reload(&lab, lab_policy_text("mki_bytes: 2", "  - {name: legacy, kind: psk}", "legacy"),
@@ -209,7 +209,7 @@ Test(update, keeps_the_length_of_the_mki)
 Test(update, a_new_bundle_takes_no_ticket)
 {
     struct lab lab;
-    lab_open(&lab, LAB_SOFTHSM, NULL);
+    lab_open(&lab, LAB_ANY, NULL);
     call(&lab);
     static struct lab_result second;
     lab_must(lab_initiate(&lab, one, 1, true, &second), second);
@@ -221,7 +221,7 @@ Test(update, a_new_bundle_takes_no_ticket)
 Test(update, outlives_the_process)
 {
     struct lab lab;
-    lab_open(&lab, LAB_SOFTHSM, NULL);
+    lab_open(&lab, LAB_ANY, NULL);
     call(&lab);
     lab_restart(&lab);
     update(&lab, NULL, 0);
