@@ -22,7 +22,7 @@ struct config_memory {
     char **strings;
     size_t string_count;
     struct token_config tokens[TOKENS_MAX];
-    const char *listen_unix[LISTEN_MAX];
+    struct config_listen listen[LISTEN_MAX];
 };
 
 /* Takes ownership of text (NULL: memory ran out). */
@@ -173,7 +173,7 @@ static enum mikeyd_status read_tokens(struct config_memory *memory, const struct
     return status;
 }
 
-/* File permissions as people write them: "0660". Others never get the socket. */
+/* File permissions as people write them: "0660". Whoever connects, the policy decides by uid. */
 static enum mikeyd_status read_mode(const struct yaml_node *map, unsigned *out, struct error *err)
 {
     const struct yaml_node *node = yaml_map_get(map, "mode");
@@ -203,17 +203,18 @@ static enum mikeyd_status read_listen(struct config_memory *memory, const struct
     if (yaml_kind(list) != YAML_LIST || yaml_list_count(list) == 0 ||
         yaml_list_count(list) > LISTEN_MAX)
         return yaml_fail(list, err, "not a list of 1 to %d addresses", LISTEN_MAX);
-    config->listen_unix = memory->listen_unix;
-    config->socket_mode = DEFAULT_SOCKET_MODE;
+    config->listen = memory->listen;
     for (size_t i = 0; i < yaml_list_count(list) && status == MIKEYD_OK; i++) {
         const struct yaml_node *item = yaml_list_at(list, i);
+        struct config_listen *listen = &memory->listen[i];
+        listen->mode = DEFAULT_SOCKET_MODE;
         status = yaml_map_check(item, known, err);
         if (status == MIKEYD_OK)
-            status = required_path(memory, item, "unix", &memory->listen_unix[i], err);
+            status = required_path(memory, item, "unix", &listen->unix_path, err);
         if (status == MIKEYD_OK)
-            status = read_mode(item, &config->socket_mode, err);
+            status = read_mode(item, &listen->mode, err);
         if (status == MIKEYD_OK)
-            status = read_text(item, "group", &config->socket_group, err);
+            status = read_text(item, "group", &listen->group, err);
         config->listen_count = i + 1;
     }
     return status;

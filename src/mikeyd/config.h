@@ -13,16 +13,20 @@
 #include "base/error.h"
 #include "pkcs11/token.h"
 
+struct config_listen {
+    const char *unix_path;
+    unsigned mode;     /* default 0660 */
+    const char *group; /* or NULL */
+};
+
 struct config {
     const char *path;
     struct token_config *tokens; /* several: a failover group holding the same keys */
     size_t token_count;
     const char *policy;
-    const char **listen_unix;
+    const struct config_listen *listen; /* [{unix: PATH, mode: "0660", group: NAME}] */
     size_t listen_count;
-    unsigned socket_mode;     /* listen: [{unix: PATH, mode: "0660", group: NAME}]; default 0660 */
-    const char *socket_group; /* or NULL */
-    const char *replay_lmdb;  /* directory */
+    const char *replay_lmdb; /* directory */
     const char *audit_file;
     const char *audit_key_name; /* audit: {sign: {key: NAME, generation: N, records: N, seconds:
                                    T}}; NULL: no checkpoints */

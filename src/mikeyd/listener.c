@@ -80,7 +80,7 @@ static enum mikeyd_status group_by_name(const char *name, gid_t *out, struct err
     return MIKEYD_OK;
 }
 
-static enum mikeyd_status bind_socket(struct listener *listener, const struct config *config,
+static enum mikeyd_status bind_socket(struct listener *listener, const struct config_listen *config,
                                       struct error *err)
 {
     struct sockaddr_un address = {.sun_family = AF_UNIX};
@@ -92,7 +92,7 @@ static enum mikeyd_status bind_socket(struct listener *listener, const struct co
     if (status == MIKEYD_OK)
         status = remove_stale(&address, err);
     if (status == MIKEYD_OK)
-        status = group_by_name(config->socket_group, &group, err);
+        status = group_by_name(config->group, &group, err);
     if (status != MIKEYD_OK)
         return status;
 
@@ -107,7 +107,7 @@ static enum mikeyd_status bind_socket(struct listener *listener, const struct co
     if (result == 0 && group != (gid_t)-1)
         result = chown(listener->path, (uid_t)-1, group);
     if (result == 0)
-        result = chmod(listener->path, config->socket_mode);
+        result = chmod(listener->path, config->mode);
     if (result == 0)
         result = listen(listener->fd, BACKLOG);
     if (result != 0)
@@ -145,11 +145,11 @@ static void on_retry(evutil_socket_t fd, short events, void *context)
 }
 
 static enum mikeyd_status listener_open(struct listener *listener, struct daemon *daemon,
-                                        const char *path, struct error *err)
+                                        const struct config_listen *config, struct error *err)
 {
     listener->daemon = daemon;
-    listener->path = path;
-    enum mikeyd_status status = bind_socket(listener, daemon->config, err);
+    listener->path = config->unix_path;
+    enum mikeyd_status status = bind_socket(listener, config, err);
     if (status != MIKEYD_OK)
         return status;
     listener->event =
@@ -171,7 +171,7 @@ enum mikeyd_status listener_open_all(struct daemon *daemon, struct error *err)
         daemon->listeners[i].fd = -1;
     enum mikeyd_status status = MIKEYD_OK;
     for (size_t i = 0; i < config->listen_count && status == MIKEYD_OK; i++)
-        status = listener_open(&daemon->listeners[i], daemon, config->listen_unix[i], err);
+        status = listener_open(&daemon->listeners[i], daemon, &config->listen[i], err);
     return status;
 }
 

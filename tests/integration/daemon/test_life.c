@@ -73,6 +73,31 @@ Test(life, file_in_place_of_the_socket_is_not_removed)
     cr_assert_eq(lab_count_in_file(lab.socket, "precious"), 1);
 }
 
+static void replace_in_config(const char *what, const char *with)
+{
+    char *text = lab_read_file(lab.config);
+    char *at = strstr(text, what);
+    cr_assert_not_null(at, "%s", text);
+    *at = '\0';
+    FILE *file = fopen(lab.config, "w");
+    cr_assert(file != NULL && fprintf(file, "%s%s%s", text, with, at + strlen(what)) > 0);
+    cr_assert_eq(fclose(file), 0);
+    free(text);
+}
+
+Test(life, each_socket_has_its_own_mode)
+{
+    struct stat info;
+    char second[LAB_PATH + 8];
+    replace_in_config("listen: [", "listen: [{unix: run/own, mode: \"0600\"}, ");
+    (void)snprintf(second, sizeof second, "%s/run/own", lab.dir);
+    lab_start(&lab);
+    cr_assert_eq(stat(second, &info), 0);
+    cr_assert_eq(info.st_mode & 0777, 0600, "%o", info.st_mode);
+    cr_assert_eq(stat(lab.socket, &info), 0);
+    cr_assert_eq(info.st_mode & 0777, 0666, "%o", info.st_mode);
+}
+
 Test(life, unknown_field_is_refused_with_its_place)
 {
     char *text = lab_read_file(lab.config);
