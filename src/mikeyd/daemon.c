@@ -141,7 +141,7 @@ static enum mikeyd_status start_threads(struct daemon *daemon, struct error *err
         .refused = traffic_refused,
         .context = daemon,
     };
-    enum mikeyd_status status = release_gate_start(daemon->gate, daemon->audit, daemon->store, err);
+    enum mikeyd_status status = release_gate_start(daemon->gate, daemon->audit, err);
     if (status == MIKEYD_OK)
         status = worker_pool_start(&pool, &daemon->pool, err);
     if (status == MIKEYD_OK)

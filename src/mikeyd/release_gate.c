@@ -4,12 +4,9 @@
 #include <semaphore.h>
 #include <stdlib.h>
 
-#include "base/log.h"
-
 struct release_gate {
     struct mailbox *mailbox;
     struct audit_log *audit;
-    struct replay_store *store;
     pthread_t thread;
     bool running;
 
@@ -59,8 +56,8 @@ void release_gate_hold(struct release_gate *gate, struct job *job)
         gate_signal(gate);
 }
 
-/* Splits off what is decided: on disk and synced up to `covered`, or lost. */
-static void take_decided(struct release_gate *gate, uint64_t covered, struct job_list *released,
+/* Splits off what is decided: on disk, or lost. */
+static void take_decided(struct release_gate *gate, struct job_list *released,
                          struct job_list *lost)
 {
     struct job_list held = gate->held;
@@ -70,7 +67,7 @@ static void take_decided(struct release_gate *gate, uint64_t covered, struct job
         const enum audit_fate fate = audit_outcome(gate->audit, job->audit_sequence);
         if (fate == AUDIT_LOST)
             job_list_append(lost, job);
-        else if (fate == AUDIT_ON_DISK && job->audit_sequence <= covered)
+        else if (fate == AUDIT_ON_DISK)
             job_list_append(released, job);
         else
             job_list_append(&gate->held, job);
@@ -87,27 +84,8 @@ static void fail_all(struct job_list *list, enum mikeyd_status status, const cha
 static void release_decided(struct release_gate *gate)
 {
     struct job_list released = {0}, lost = {0};
-    struct error err = {0};
-
-    /*
-     * A worker inserts into the store before it appends the record, so every insert that belongs to
-     * a record up to `durable` is covered by a sync that starts now. Nothing is covered without
-     * one: a reply may come in while the mutex is free.
-     */
-    const uint64_t durable = audit_durable(gate->audit);
-    uint64_t covered = 0;
-    for (struct job *job = gate->held.head; job != NULL && covered == 0; job = job->next)
-        covered = job->audit_sequence <= durable ? durable : 0;
-    (void)pthread_mutex_unlock(&gate->mutex);
-    enum mikeyd_status synced = covered != 0 ? store_sync(gate->store, &err) : MIKEYD_OK;
-    (void)pthread_mutex_lock(&gate->mutex);
-
-    take_decided(gate, covered, &released, &lost);
+    take_decided(gate, &released, &lost);
     fail_all(&lost, MIKEYD_AUDIT_DOWN, "the audit record could not be written");
-    if (synced != MIKEYD_OK) {
-        log_error("replay store: %s", err.text);
-        fail_all(&released, MIKEYD_STORE_DOWN, "the replay store could not be written");
-    }
     job_list_join(&released, &lost);
     if (released.head == NULL)
         return;
@@ -132,10 +110,9 @@ static void *gate_main(void *context)
 }
 
 enum mikeyd_status release_gate_start(struct release_gate *gate, struct audit_log *audit,
-                                      struct replay_store *store, struct error *err)
+                                      struct error *err)
 {
     gate->audit = audit;
-    gate->store = store;
     if (pthread_create(&gate->thread, NULL, gate_main, gate) != 0)
         return error_set(err, MIKEYD_INTERNAL, "cannot start the release thread");
     gate->running = true;
