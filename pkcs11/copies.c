@@ -60,6 +60,26 @@ static CK_RV entry_copy(struct token *token, struct token_key_entry *entry)
     return CKR_OK;
 }
 
+void token_copies_drop(struct token *token)
+{
+    for (size_t i = 0; i < token->key_count; i++) {
+        struct token_key *key = &token->key[i]->key;
+        for (size_t j = 0; j < key->block_count; j++) {
+            struct token_object *object = &key->block[j];
+            if (!object->is_copy || object->generation != atomic_load(&token->generation))
+                continue;
+            token_call_mark(&token->keeper, "C_DestroyObject");
+            CK_RV rv = token->f->C_DestroyObject(token->keeper.handle, object->handle);
+            if (rv != CKR_OK)
+                log_warning("token %s: C_DestroyObject: %s: a copy of key %s/%u stays in its "
+                            "memory",
+                            token->label, ckr_name(rv), key->name, key->generation);
+            object->is_copy = false;
+            __atomic_store_n(&object->handle, object->original, __ATOMIC_RELEASE);
+        }
+    }
+}
+
 void token_copies_remake(struct token *token)
 {
     for (size_t i = 0; token->session_copies && i < token->key_count; i++) {

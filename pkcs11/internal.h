@@ -301,6 +301,9 @@ struct token_key_entry {
 enum mikeyd_status token_keys_load(struct token *token, struct error *err);
 size_t token_keys_present(const struct token *token);
 void token_keys_free(struct token *token);
+/* Destroys all copies: the keeper's session outlives a rescan, so they would outlive their keys.
+ * Under exclusion. */
+void token_copies_drop(struct token *token);
 /* Makes the session-object copies of the hot keys again. Under exclusion. */
 void token_copies_remake(struct token *token);
 /* Decides session_copies and measures hmac_us. Under exclusion. */

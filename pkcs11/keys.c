@@ -260,6 +260,7 @@ enum mikeyd_status token_rescan(struct token *token, struct error *err)
     enum mikeyd_status status = token_exclusive_begin(token, err);
     if (status != MIKEYD_OK)
         return status;
+    token_copies_drop(token);
     status = token_keys_load(token, err);
     /* The operator asked: what is gone is meant to be gone. */
     for (size_t i = 0; status == MIKEYD_OK && i < token->key_count; i++)

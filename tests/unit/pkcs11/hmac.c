@@ -5,6 +5,7 @@
 #include <openssl/evp.h>
 
 #include "base/secret.h"
+#include "pkcs11/internal.h"
 #include "support/token_fixture.h"
 
 static struct token_fixture fixture;
@@ -278,4 +279,38 @@ Test(softhsm, rescan_finds_new_keys_and_drops_vanished_ones)
     cr_expect_not(old->present);
     cr_expect_eq(token_key_find(token, TOKEN_PSK, "old", 1, &key, &err), MIKEYD_TOKEN_DOWN);
     cr_expect_eq(token_check_health(token, &err), MIKEYD_OK, "%s", err.text);
+}
+
+/* What was destroyed in the token must not live on in its memory until the module ends. */
+static void check_copies_go(void)
+{
+    /* SoftHSM copies only what is modifiable. */
+    const struct token_fixture_key keys[] = {
+        {.label = "mikeyd/psk/gone/1", .value = psk, .len = 32, .modifiable = true},
+        {.label = "mikeyd/psk/kept/1", .value = psk + 1, .len = 32, .modifiable = true}};
+    cr_assert(token_fixture_key(&fixture, &keys[0]) && token_fixture_key(&fixture, &keys[1]));
+    open_token(TOKEN_COPIES_ON);
+    const struct token_key *gone = find("gone"), *kept = find("kept");
+    struct error err = {0};
+    cr_assert_eq(token_key_warm(session, gone, &err), MIKEYD_OK, "%s", err.text);
+    cr_assert_eq(token_key_warm(session, kept, &err), MIKEYD_OK, "%s", err.text);
+    cr_assert(gone->block[0].is_copy && kept->block[0].is_copy);
+    const CK_OBJECT_HANDLE copies[] = {gone->block[0].handle, kept->block[0].handle};
+    cr_assert(token_fixture_destroy(&fixture, "mikeyd/psk/gone/1"));
+    cr_assert_eq(token_rescan(token, &err), MIKEYD_OK, "%s", err.text);
+    CK_MECHANISM mechanism = {CKM_SHA256_HMAC, NULL, 0};
+    for (size_t i = 0; i < 2; i++)
+        cr_expect_neq(token->f->C_SignInit(session->handle, &mechanism, copies[i]), CKR_OK);
+    cr_expect(kept->block[0].is_copy);
+    check_key(kept, 0, psk + 1, 32);
+}
+
+Test(softhsm, copies_go_with_a_rescan)
+{
+    check_copies_go();
+}
+
+Test(nss, copies_go_with_a_rescan)
+{
+    check_copies_go();
 }
