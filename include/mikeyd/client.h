@@ -105,10 +105,11 @@ enum mikeyd_status mikeyd_respond(mikeyd_client *client, const struct mikeyd_ans
 /* Checks the R_MESSAGE against the ticket of the exchange (once) and gives its keys. */
 enum mikeyd_status mikeyd_confirm(mikeyd_client *client, const void *ticket, size_t ticket_len,
                                   const void *reply, size_t reply_len, mikeyd_exchange **out);
-/* A new TGK, and more streams if given, in the same crypto session bundle (RFC 3830 4.5). */
+/* A new TGK, and more streams if given, in the same crypto session bundle (RFC 3830 4.5). verify
+ * and sdp as in struct mikeyd_offer. */
 enum mikeyd_status mikeyd_update(mikeyd_client *client, const void *ticket, size_t ticket_len,
                                  const struct mikeyd_stream *streams, size_t stream_count,
-                                 bool verify, mikeyd_exchange **out);
+                                 bool verify, bool sdp, mikeyd_exchange **out);
 
 /* ---- its results
  * -------------------------------------------------------------------------------------------------
@@ -157,8 +158,8 @@ enum mikeyd_status mikeyd_submit_confirm(mikeyd_client *client, const void *tick
                                          mikeyd_done *done, void *user);
 enum mikeyd_status mikeyd_submit_update(mikeyd_client *client, const void *ticket,
                                         size_t ticket_len, const struct mikeyd_stream *streams,
-                                        size_t stream_count, bool verify, mikeyd_done *done,
-                                        void *user);
+                                        size_t stream_count, bool verify, bool sdp,
+                                        mikeyd_done *done, void *user);
 /* To poll: the descriptor, the same for the client's whole life, and the events wanted now (POLLIN,
  * POLLOUT). */
 int mikeyd_client_fd(const mikeyd_client *client);

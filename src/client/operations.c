@@ -84,14 +84,15 @@ enum mikeyd_status mikeyd_confirm(mikeyd_client *client, const void *ticket, siz
 
 enum mikeyd_status mikeyd_update(mikeyd_client *client, const void *ticket, size_t ticket_len,
                                  const struct mikeyd_stream *streams, size_t stream_count,
-                                 bool verify, mikeyd_exchange **out)
+                                 bool verify, bool sdp, mikeyd_exchange **out)
 {
     struct error err = {0};
     struct request request;
     enum mikeyd_status status = operation_check(client, out, &err);
     if (status == MIKEYD_OK) {
         *out = NULL;
-        status = request_update(&request, ticket, ticket_len, streams, stream_count, verify, &err);
+        status =
+            request_update(&request, ticket, ticket_len, streams, stream_count, verify, sdp, &err);
     }
     return status == MIKEYD_OK ? operation_call(client, &request, out)
                                : client_report(&err, status);
@@ -159,14 +160,15 @@ enum mikeyd_status mikeyd_submit_confirm(mikeyd_client *client, const void *tick
 
 enum mikeyd_status mikeyd_submit_update(mikeyd_client *client, const void *ticket,
                                         size_t ticket_len, const struct mikeyd_stream *streams,
-                                        size_t stream_count, bool verify, mikeyd_done *done,
-                                        void *user)
+                                        size_t stream_count, bool verify, bool sdp,
+                                        mikeyd_done *done, void *user)
 {
     struct error err = {0};
     struct request request;
     enum mikeyd_status status = submit_check(client, done, &err);
     if (status == MIKEYD_OK)
-        status = request_update(&request, ticket, ticket_len, streams, stream_count, verify, &err);
+        status =
+            request_update(&request, ticket, ticket_len, streams, stream_count, verify, sdp, &err);
     return status == MIKEYD_OK ? operation_submit(client, &request, done, user)
                                : client_report(&err, status);
 }

@@ -114,7 +114,7 @@ enum mikeyd_status request_confirm(struct request *request, const void *ticket, 
 
 enum mikeyd_status request_update(struct request *request, const void *ticket, size_t ticket_len,
                                   const struct mikeyd_stream *streams, size_t stream_count,
-                                  bool verify, struct error *err)
+                                  bool verify, bool sdp, struct error *err)
 {
     if (ticket == NULL || ticket_len == 0)
         return request_missing(err, "the ticket");
@@ -127,6 +127,7 @@ enum mikeyd_status request_update(struct request *request, const void *ticket, s
     op->streams = request->stream_list;
     op->n_streams = stream_count;
     op->verify = verify;
+    op->sdp = sdp;
     return request_streams(request, streams, stream_count, err);
 }
 

@@ -33,7 +33,7 @@ enum mikeyd_status request_confirm(struct request *request, const void *ticket, 
                                    const void *reply, size_t reply_len, struct error *err);
 enum mikeyd_status request_update(struct request *request, const void *ticket, size_t ticket_len,
                                   const struct mikeyd_stream *streams, size_t stream_count,
-                                  bool verify, struct error *err);
+                                  bool verify, bool sdp, struct error *err);
 void request_status(struct request *request, bool checks);
 
 #endif

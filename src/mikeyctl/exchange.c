@@ -219,7 +219,7 @@ static enum mikeyd_status run_update(mikeyd_client *client, const struct argumen
                                      mikeyd_exchange **out)
 {
     return mikeyd_update(client, arguments->ticket.data, arguments->ticket.len, arguments->streams,
-                         arguments->stream_count, arguments->verify, out);
+                         arguments->stream_count, arguments->verify, arguments->sdp, out);
 }
 
 static const struct step {

@@ -100,12 +100,13 @@ Test(client_calls, confirm_sends_ticket_and_reply)
 Test(client_calls, update_sends_ticket_and_new_streams)
 {
     mikeyd_exchange *exchange = NULL;
-    cr_assert_eq(mikeyd_update(client, "tick", 4, streams, 1, true, &exchange), MIKEYD_OK);
+    cr_assert_eq(mikeyd_update(client, "tick", 4, streams, 1, true, true, &exchange), MIKEYD_OK);
     mikeyd_exchange_free(exchange);
     cr_assert_eq(seen->op_case, MIKEYD__REQUEST__OP_UPDATE);
     cr_expect_arr_eq(seen->update->ticket.data, "tick", 4);
     cr_expect_eq(seen->update->n_streams, 1);
     cr_expect(seen->update->verify);
+    cr_expect(seen->update->sdp);
 }
 
 Test(client_calls, answer_becomes_an_exchange)
@@ -160,7 +161,8 @@ Test(client_calls, missing_arguments_are_refused_before_anything_is_sent)
     cr_expect_eq(mikeyd_respond(client, &answer, &exchange), MIKEYD_INVALID_ARGUMENT);
     cr_expect_eq(mikeyd_confirm(client, NULL, 0, "r", 1, &exchange), MIKEYD_INVALID_ARGUMENT);
     cr_expect_eq(mikeyd_confirm(client, "t", 1, NULL, 0, &exchange), MIKEYD_INVALID_ARGUMENT);
-    cr_expect_eq(mikeyd_update(client, NULL, 0, NULL, 0, true, &exchange), MIKEYD_INVALID_ARGUMENT);
+    cr_expect_eq(mikeyd_update(client, NULL, 0, NULL, 0, true, false, &exchange),
+                 MIKEYD_INVALID_ARGUMENT);
     cr_expect_eq(mikeyd_submit_initiate(client, &offer, NULL, NULL), MIKEYD_INVALID_ARGUMENT);
     cr_expect_neq(mikeyd_client_error(client)[0], '\0');
     cr_expect_null(seen);
