@@ -74,6 +74,7 @@ static const int allowed[] = {
     SCMP_SYS(recvmsg),     /* modules */
     SCMP_SYS(sendmsg),     /* clients, sd_notify */
     SCMP_SYS(sendto),      /* sd_notify, modules */
+    SCMP_SYS(sendmmsg),    /* glibc asks name servers so: a module finds its HSM again */
     SCMP_SYS(shutdown),    /* evhttp, modules */
     SCMP_SYS(connect),     /* sd_notify; modules that reach their HSM or server again */
     SCMP_SYS(bind),        /* modules that choose their end */
@@ -121,7 +122,6 @@ static const int allowed[] = {
     SCMP_SYS(sysinfo),                                        /* malloc, sqlite */
     SCMP_SYS(getrusage),                                      /* entropy gathering in NSS */
     SCMP_SYS(times),                                          /* the same */
-    SCMP_SYS(prlimit64), /* sysconf(): descriptors, stack of new threads */
 };
 
 /* Nothing honest does these here: better dead than driven. */
@@ -175,6 +175,10 @@ static int allow_some(scmp_filter_ctx filter)
         result = seccomp_rule_add(filter, SCMP_ACT_ALLOW, SCMP_SYS(ioctl), 1,
                                   SCMP_A1(SCMP_CMP_EQ, requests[i]));
     }
+    /* sysconf(): descriptors, stack of new threads. Reads a limit, sets none. */
+    if (result == 0)
+        result = seccomp_rule_add(filter, SCMP_ACT_ALLOW, SCMP_SYS(prlimit64), 1,
+                                  SCMP_A2(SCMP_CMP_EQ, 0));
     /* A thread's name. */
     if (result == 0)
         result = seccomp_rule_add(filter, SCMP_ACT_ALLOW, SCMP_SYS(prctl), 1,
