@@ -4,6 +4,29 @@
  */
 #include "exchange/respond.h"
 
+#include <string.h>
+
+/*
+ * RFC 3830 6.6 gives COUNTER no window, so what was once accepted must never be accepted again, for
+ * as long as the key is the same: only values above the highest one of that initiator under that
+ * generation of the key.
+ */
+static enum mikeyd_status advance_counter(struct exchange_worker *w, struct error *err)
+{
+    const struct identity *idi = &w->message.id[0];
+    const char *key = w->decision.key->name;
+    uint8_t numbers[6];
+    uint8_t digest[STORE_DIGEST];
+    struct byte_writer n = writer_of(numbers, sizeof numbers);
+    writer_u32(&n, w->generation->generation);
+    writer_u8(&n, idi->type);
+    writer_u8(&n, (uint8_t)idi->len);
+    const void *data[] = {numbers, idi->data, key};
+    const size_t len[] = {sizeof numbers, idi->len, strlen(key)};
+    store_digest(STORE_COUNTER, data, len, 3, digest);
+    return store_advance_counter(w->service->config.store, digest, w->message.t.value, err);
+}
+
 /*
  * Entries must outlast every moment at which their T could still pass: T may lie one skew ahead of
  * the receipt and is accepted until one skew after.
@@ -11,6 +34,11 @@
 static enum mikeyd_status remember(struct exchange_worker *w,
                                    const uint8_t digests[2][STORE_DIGEST], struct error *err)
 {
+    if (w->message.t.type == MIKEY_TS_COUNTER) {
+        enum mikeyd_status status = advance_counter(w, err);
+        if (status != MIKEYD_OK)
+            return status;
+    }
     return store_insert(w->service->config.store, digests, 2,
                         w->now + (int64_t)atomic_load(&w->service->window_s), err);
 }

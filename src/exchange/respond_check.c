@@ -58,13 +58,16 @@ static enum mikeyd_status check_identities(struct exchange_worker *w, struct err
     return MIKEYD_OK;
 }
 
-/* RFC 3830 5.3 step 1, 5.4. Differences are signed modulo 2^64: right across the wrap of 2036. */
+/*
+ * RFC 3830 5.3 step 1, 5.4. Differences are signed modulo 2^64: right across the wrap of 2036. A
+ * COUNTER says nothing of the time: it is held against the sender's highest one once the message is
+ * authentic. Such a message can be delayed for as long as its sender sends no other.
+ */
 static enum mikeyd_status check_clock(const struct exchange_worker *w, struct error *err)
 {
     const struct mikey_timestamp *t = &w->message.t;
     if (t->type == MIKEY_TS_COUNTER)
-        return error_set(err, MIKEYD_UNSUPPORTED,
-                         "COUNTER timestamps are not accepted: they give no freshness");
+        return MIKEYD_OK;
     int64_t allowed = w->decision.clock_skew_ms;
     const struct binding *b = w->binding;
     if (b->narrowed && (int64_t)(t->value - b->narrow_until) <= 0 && b->narrow_ms < allowed)
@@ -155,7 +158,11 @@ static enum mikeyd_status continue_bundle(struct exchange_worker *w, struct erro
     if (b->csb_id != m->csb_id || !identity_equal(&initiator, &w->from) ||
         !identity_equal(&responder, &w->to) || b->algorithms != w->decision.algorithms)
         return error_set(err, MIKEYD_TICKET_INVALID, "the ticket is of another exchange");
-    /* The key stream of an update is separated from earlier ones by T alone. */
+    /* The key stream of an update is separated from earlier ones by T alone, so T must have one
+     * order in all messages of a bundle. */
+    if ((m->t.type == MIKEY_TS_COUNTER) != (b->t.type == MIKEY_TS_COUNTER))
+        return error_set(err, MIKEYD_UNSUPPORTED,
+                         "the update changes between a clock and a COUNTER as T");
     if ((int64_t)(m->t.value - b->t.value) <= 0)
         return error_set(err, MIKEYD_REPLAY,
                          "the update is not newer than the exchange it updates");

@@ -49,7 +49,7 @@ static enum mikeyd_status store_try_to_open_gate(struct replay_store *store, int
     return status;
 }
 
-static enum mikeyd_status store_check_gate(struct replay_store *store, struct error *err)
+enum mikeyd_status store_check_gate(struct replay_store *store, struct error *err)
 {
     int64_t now = clock_unix_now();
     if (atomic_load_explicit(&store->closed_until, memory_order_acquire) != 0) {

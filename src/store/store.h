@@ -18,7 +18,13 @@ struct replay_store;
  * its length, so that different fields never make the same input.
  */
 #define STORE_DIGEST 16
-enum store_domain { STORE_MESSAGE = 1, STORE_TIMESTAMP = 2, STORE_TICKET = 3, STORE_CSB = 4 };
+enum store_domain {
+    STORE_MESSAGE = 1,
+    STORE_TIMESTAMP = 2,
+    STORE_TICKET = 3,
+    STORE_CSB = 4,
+    STORE_COUNTER = 5
+};
 void store_digest(enum store_domain domain, const void *data[], const size_t len[], size_t parts,
                   uint8_t out[STORE_DIGEST]);
 
@@ -59,9 +65,22 @@ enum mikeyd_status store_lookup(struct replay_store *store, const uint8_t digest
  */
 enum mikeyd_status store_insert(struct replay_store *store, const uint8_t digests[][STORE_DIGEST],
                                 size_t count, int64_t expires_unix, struct error *err);
-/* Flushes everything inserted so far to disk, one call for many inserts. After a crash of the
- * machine safety does not rest on it: the store then opens closed. */
+/* Flushes everything inserted so far to disk. store_close() does; nothing else needs it, because
+ * after a crash of the machine the store opens closed, flushed or not. */
 enum mikeyd_status store_sync(struct replay_store *store, struct error *err);
+
+/*
+ * For COUNTER timestamps (RFC 3830 6.6), which have no window: takes value when it is greater than
+ * every value taken before under this digest, for good; REPLAY otherwise. It survives kill -9 as
+ * entries do, but no entry stands for it that could expire: when track is lost the counters are
+ * lost for good, and every value is refused from then on (STORE_DOWN), also after the window. A
+ * file `counters-lost` in the store's directory says so. To have COUNTER accepted again, the
+ * operator gives each key that such senders use a new generation, so that nothing of before
+ * verifies, removes that file and restarts the service.
+ */
+enum mikeyd_status store_advance_counter(struct replay_store *store,
+                                         const uint8_t digest[STORE_DIGEST], uint64_t value,
+                                         struct error *err);
 
 /*
  * A 64-bit NTP-UTC timestamp that no earlier call ever returned, across restarts and clock steps

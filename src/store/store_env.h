@@ -1,9 +1,10 @@
 /*
- * The LMDB environment under the replay store: three tables, a pool of read transactions, and
+ * The LMDB environment under the replay store: four tables, a pool of read transactions, and
  * write transactions that grow the map or reopen the environment when LMDB asks for it.
  *
  *   entries   digest (16)                     -> nothing
  *   expiry    expires (8, big endian) digest  -> nothing      the order in which entries go
+ *   counters  digest (16)                     -> 8 bytes      highest COUNTER of a sender, for good
  *   meta      name                            -> 8 bytes
  *
  * Commits are not flushed (MDB_NOSYNC): they live in the kernel's page cache, where the death of
@@ -24,7 +25,7 @@
 struct store_env {
     char *path;
     MDB_env *env;
-    MDB_dbi entries, expiry, meta;
+    MDB_dbi entries, expiry, counters, meta;
     pthread_mutex_t writer;
     pthread_mutex_t readers_lock;
     pthread_cond_t readers_changed;

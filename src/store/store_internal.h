@@ -25,6 +25,7 @@ struct replay_store {
      * of an earlier run matters any more (store_open.c). */
     _Atomic unsigned kept_s;
     char boot_id[STORE_BOOT_ID];
+    bool counters_lost;
     struct store_env env;
     struct store_stamp stamp;
 
@@ -42,6 +43,9 @@ struct replay_store {
 /* To be called when entries were discarded: none that is missing was kept for less than window_s.
  */
 void store_raise_window(struct replay_store *store);
+
+/* OK, or why nothing can be judged now: track was lost, or a clock stands wrong. */
+enum mikeyd_status store_check_gate(struct replay_store *store, struct error *err);
 
 /* STORE_DOWN with LMDB's words for code. */
 enum mikeyd_status store_fail(struct replay_store *store, int code, struct error *err);

@@ -94,6 +94,10 @@ static enum mikeyd_status store_lose_track(struct replay_store *store, const cha
     log_warning("replay store %s: %s: nothing is accepted for %u s", path, why, store->window_s);
     store_close_for_a_window(store);
     atomic_store(&store->kept_s, store->window_s); /* of the entries to come */
+    /* Before the database goes: a crash in between must not leave the counters merely absent. */
+    enum mikeyd_status status = store_state_lose_counters(store->dir, err);
+    if (status != MIKEYD_OK)
+        return status;
     return store_state_move_aside(store->dir, err);
 }
 
@@ -148,6 +152,7 @@ static enum mikeyd_status store_open_files(struct replay_store *store, const cha
         status = store_open_env(store, path, err);
     if (status != MIKEYD_OK)
         return status;
+    store->counters_lost = store_state_counters_lost(store->dir);
     /* On disk before the first insert can be, or a crash would look like a store left clean. */
     enum store_left left =
         atomic_load(&store->closed_until) == 0 ? STORE_LEFT_OPEN : STORE_LEFT_CLOSED;

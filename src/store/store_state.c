@@ -137,6 +137,24 @@ enum mikeyd_status store_state_write(int dir, enum store_left left, unsigned win
     return MIKEYD_OK;
 }
 
+enum mikeyd_status store_state_lose_counters(int dir, struct error *err)
+{
+    int fd = openat(dir, STORE_COUNTERS_LOST, O_WRONLY | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
+    bool made = fd >= 0 && fsync(fd) == 0 && fsync(dir) == 0;
+    int saved = errno;
+    if (fd >= 0)
+        (void)close(fd);
+    if (made)
+        return MIKEYD_OK;
+    return error_set(err, MIKEYD_STORE_DOWN, "replay store: making " STORE_COUNTERS_LOST ": %s",
+                     strerror(saved));
+}
+
+bool store_state_counters_lost(int dir)
+{
+    return faccessat(dir, STORE_COUNTERS_LOST, F_OK, AT_SYMLINK_NOFOLLOW) == 0 || errno != ENOENT;
+}
+
 bool store_state_has_database(int dir)
 {
     return faccessat(dir, "data.mdb", F_OK, AT_SYMLINK_NOFOLLOW) == 0 || errno != ENOENT;

@@ -42,6 +42,17 @@ enum mikeyd_status store_state_write(int dir, enum store_left left, unsigned win
                                      const char *boot_id, struct error *err);
 
 bool store_state_has_database(int dir);
+
+/*
+ * The file `counters-lost`: counters were lost with a database. It stays until the operator removes
+ * it, whatever becomes of the databases after.
+ */
+#define STORE_COUNTERS_LOST "counters-lost"
+/* Makes the file; flushed. */
+enum mikeyd_status store_state_lose_counters(int dir, struct error *err);
+/* True also when that cannot be told. */
+bool store_state_counters_lost(int dir);
+
 /* Renames the database to data.mdb.lost (replacing an earlier one) and removes LMDB's lock file. */
 enum mikeyd_status store_state_move_aside(int dir, struct error *err);
 

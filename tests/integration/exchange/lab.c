@@ -432,7 +432,8 @@ void lab_seal(const struct mikey_init *init, const uint8_t *psk, size_t psk_len,
     mikey_host_psk_clear(&key);
 }
 
-void lab_remac(struct lab_bytes *message, const uint8_t *psk, size_t psk_len)
+void lab_remac(struct lab_bytes *message, const struct mikey_init *init, const uint8_t *psk,
+               size_t psk_len)
 {
     struct mikey_psk key;
     struct error err = {0};
@@ -443,8 +444,8 @@ void lab_remac(struct lab_bytes *message, const uint8_t *psk, size_t psk_len)
     struct mikey_message_keys *keys = secret_alloc(sizeof *keys);
     const struct mikey_derivation what = {.prf = (enum mikey_prf)m.prf,
                                           .csb_id = m.csb_id,
-                                          .rand = m.rand,
-                                          .rand_len = m.rand_len,
+                                          .rand = init->rand,
+                                          .rand_len = init->rand_len,
                                           .encryption = m.encryption,
                                           .mac = m.mac_alg};
     cr_assert_eq(key.ops->derive(&key, &what, keys, &err), MIKEYD_OK, "%s", err.text);

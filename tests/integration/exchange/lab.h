@@ -98,8 +98,9 @@ void lab_seal(const struct mikey_init *init, const uint8_t *psk, size_t psk_len,
               struct lab_bytes *out);
 /* The usual offer of such a peer, to be changed at will: a -> b, one stream, one TGK, now. */
 struct mikey_init lab_peer_offer(void);
-/* Gives a changed I_MESSAGE the MAC it would have under the key. */
-void lab_remac(struct lab_bytes *message, const uint8_t *psk, size_t psk_len);
+/* Gives a changed message of that offer the MAC it would have under the key. */
+void lab_remac(struct lab_bytes *message, const struct mikey_init *init, const uint8_t *psk,
+               size_t psk_len);
 bool lab_same_keys(const struct lab_result *x, const struct lab_result *y);
 /* True when there is no key, message or ticket in it. */
 bool lab_is_empty(const struct lab_result *r);

@@ -1,0 +1,225 @@
+/* COUNTER timestamps of peers without a clock (RFC 3830 6.6): each value once, upwards, for good.
+ */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include <criterion/criterion.h>
+
+#include "lab.h"
+
+TestSuite(counter, .timeout = 60);
+
+/* Where the T payload begins: after the header with its one SRTP-ID entry. */
+#define T_AT (10 + 9)
+
+static struct lab_result got;
+static struct lab_bytes message;
+
+/* T of 64 bits becomes a COUNTER of 32. The IV stays as it was: a COUNTER enters it with leading
+ * zeros. */
+static void make_counter(struct lab_bytes *m)
+{
+    m->data[T_AT + 1] = MIKEY_TS_COUNTER;
+    memmove(m->data + T_AT + 2, m->data + T_AT + 6, m->len - T_AT - 6);
+    m->len -= 4;
+}
+
+/* The peer's offer with that COUNTER. key: of the policy's generation. */
+static void seal_counter(struct mikey_init *init, uint32_t value, const uint8_t *key)
+{
+    init->t = value;
+    lab_seal(init, key, 32, &message);
+    make_counter(&message);
+    lab_remac(&message, init, key, 32);
+}
+
+static enum mikeyd_status send_counter(struct lab *lab, uint32_t value)
+{
+    struct mikey_init init = lab_peer_offer();
+    seal_counter(&init, value, lab_psk);
+    return lab_respond(lab, &message, NULL, &got);
+}
+
+Test(counter, is_accepted_while_it_rises)
+{
+    struct lab lab;
+    static struct mikey_message reply;
+    lab_open(&lab, LAB_ANY, NULL);
+    lab_must(send_counter(&lab, 5), got);
+    cr_assert_eq(got.key_count, 1);
+    cr_assert_eq(mikey_parse(got.message.data, got.message.len, &reply, NULL, NULL), MIKEYD_OK);
+    cr_assert_eq(reply.t.type, MIKEY_TS_COUNTER);
+    cr_assert_eq(reply.t.value, 5);
+    lab_must(send_counter(&lab, 6), got);
+    lab_must(send_counter(&lab, 4000000000u), got);
+    lab_must(send_counter(&lab, UINT32_MAX), got);
+    lab_refused(send_counter(&lab, 0), got, MIKEYD_REPLAY);
+    lab_close(&lab);
+}
+
+Test(counter, decrypts_to_the_keys_of_its_sender)
+{
+    struct lab lab;
+    struct mikey_session_key expected;
+    lab_open(&lab, LAB_ANY, NULL);
+    const struct mikey_init init = lab_peer_offer();
+    lab_must(send_counter(&lab, 77), got);
+    cr_assert_eq(mikey_session_key(MIKEY_PRF_HMAC_SHA256, init.keys, 1, init.csb_id, init.rand,
+                                   init.rand_len, init.streams[0].suite, &expected, NULL),
+                 MIKEYD_OK);
+    cr_assert_eq(memcmp(&got.keys[0].value, &expected, sizeof expected), 0);
+    lab_close(&lab);
+}
+
+Test(counter, that_does_not_rise_is_refused_whatever_the_message_says)
+{
+    struct lab lab;
+    lab_open(&lab, LAB_ANY, NULL);
+    lab_must(send_counter(&lab, 50), got);
+    lab_refused(lab_respond(&lab, &message, NULL, &got), got, MIKEYD_REPLAY);
+    struct mikey_init init = lab_peer_offer();
+    init.csb_id++;
+    seal_counter(&init, 50, lab_psk);
+    lab_refused(lab_respond(&lab, &message, NULL, &got), got, MIKEYD_REPLAY);
+    seal_counter(&init, 49, lab_psk);
+    lab_refused(lab_respond(&lab, &message, NULL, &got), got, MIKEYD_REPLAY);
+    seal_counter(&init, 51, lab_psk);
+    lab_must(lab_respond(&lab, &message, NULL, &got), got);
+    lab_close(&lab);
+}
+
+Test(counter, of_a_forged_message_counts_for_nothing)
+{
+    struct lab lab;
+    lab_open(&lab, LAB_ANY, NULL);
+    struct mikey_init init = lab_peer_offer();
+    seal_counter(&init, 1000, lab_psk);
+    message.data[message.len - 1] ^= 1;
+    lab_refused(lab_respond(&lab, &message, NULL, &got), got, MIKEYD_AUTH_FAILED);
+    lab_must(send_counter(&lab, 7), got);
+    lab_close(&lab);
+}
+
+Test(counter, of_another_initiator_is_another_one)
+{
+    struct lab lab;
+    lab_open(&lab, LAB_ANY, NULL);
+    lab_must(send_counter(&lab, 100), got);
+    struct mikey_init init = lab_peer_offer();
+    const struct identity a = init.idi;
+    init.idi = init.idr;
+    init.idr = a;
+    seal_counter(&init, 1, lab_psk);
+    struct exchange_request request = {.operation = EXCHANGE_RESPOND,
+                                       .as = LAB_A,
+                                       .message = message.data,
+                                       .message_len = message.len};
+    lab_must(lab_serve(lab.a, LAB_UID_A, &request, &got), got);
+    lab_close(&lab);
+}
+
+Test(counter, begins_anew_with_a_new_generation_of_the_key)
+{
+    struct lab lab;
+    struct error err = {0};
+    lab_open(&lab, LAB_ANY, NULL);
+    lab_must(send_counter(&lab, 100), got);
+    cr_assert_eq(
+        lab_reload(&lab,
+                   lab_policy_text(NULL, "  - {name: legacy, kind: psk, generation: 2}", "legacy"),
+                   &err),
+        MIKEYD_OK, "%s", err.text);
+    struct mikey_init init = lab_peer_offer();
+    seal_counter(&init, 3, lab_psk_2);
+    lab_must(lab_respond(&lab, &message, NULL, &got), got);
+    seal_counter(&init, 101, lab_psk);
+    lab_refused(lab_respond(&lab, &message, NULL, &got), got, MIKEYD_AUTH_FAILED);
+    lab_close(&lab);
+}
+
+Test(counter, updates_a_bundle_that_began_with_one)
+{
+    struct lab lab;
+    static struct lab_bytes ticket;
+    lab_open(&lab, LAB_ANY, NULL);
+    lab_must(send_counter(&lab, 10), got);
+    ticket = got.ticket;
+    struct mikey_init init = lab_peer_offer();
+    init.update = true;
+    seal_counter(&init, 10, lab_psk);
+    lab_refused(lab_respond(&lab, &message, &ticket, &got), got, MIKEYD_REPLAY);
+    seal_counter(&init, 11, lab_psk);
+    lab_must(lab_respond(&lab, &message, &ticket, &got), got);
+    lab_close(&lab);
+}
+
+/* T of the two kinds have no common order, and nothing else separates their key streams. */
+Test(counter, and_clock_do_not_mix_in_a_bundle)
+{
+    struct lab lab;
+    static struct lab_bytes ticket;
+    lab_open(&lab, LAB_ANY, NULL);
+    lab_must(send_counter(&lab, 10), got);
+    ticket = got.ticket;
+    struct mikey_init init = lab_peer_offer();
+    init.update = true;
+    lab_seal(&init, lab_psk, 32, &message);
+    lab_refused(lab_respond(&lab, &message, &ticket, &got), got, MIKEYD_UNSUPPORTED);
+    cr_assert_not_null(strstr(got.err.text, "COUNTER"), "%s", got.err.text);
+    init = lab_peer_offer();
+    lab_seal(&init, lab_psk, 32, &message);
+    lab_must(lab_respond(&lab, &message, NULL, &got), got);
+    ticket = got.ticket;
+    init.update = true;
+    seal_counter(&init, UINT32_MAX, lab_psk);
+    lab_refused(lab_respond(&lab, &message, &ticket, &got), got, MIKEYD_UNSUPPORTED);
+    lab_close(&lab);
+}
+
+/* Closes the store, lets `damage` happen to its directory, and goes on with it. */
+static void reopen_store(struct lab *lab, unsigned window_s, const char *damage)
+{
+    char command[256], path[128];
+    struct error err = {0};
+    lab_stop_service(lab);
+    store_close(lab->store);
+    (void)snprintf(path, sizeof path, "%s/replay", lab->dir);
+    (void)snprintf(command, sizeof command, "cd %s && %s", path, damage);
+    cr_assert_eq(system(command), 0);
+    cr_assert_eq(store_open(path, window_s, &lab->store, &err), MIKEYD_OK, "%s", err.text);
+    lab->config.store = lab->store;
+    cr_assert_eq(exchange_service_open(&lab->config, lab->policy, &lab->service, &err), MIKEYD_OK,
+                 "%s", err.text);
+    lab_start_workers(lab);
+}
+
+Test(counter, is_refused_after_a_restart_as_before)
+{
+    struct lab lab;
+    lab_open(&lab, LAB_ANY, NULL);
+    lab_must(send_counter(&lab, 100), got);
+    reopen_store(&lab, 120, "true");
+    lab_refused(send_counter(&lab, 100), got, MIKEYD_REPLAY);
+    lab_must(send_counter(&lab, 101), got);
+    lab_close(&lab);
+}
+
+Test(counter, is_refused_for_good_once_track_was_lost)
+{
+    struct lab lab;
+    static const struct exchange_stream one[] = {{.ssrc = 1}};
+    static struct lab_result offer;
+    lab_open(&lab, LAB_ANY, NULL);
+    lab_must(send_counter(&lab, 100), got);
+    reopen_store(&lab, 1, "rm data.mdb");
+    sleep(2);
+    lab_must(lab_initiate(&lab, one, 1, true, &offer), offer);
+    lab_must(lab_respond(&lab, &offer.message, NULL, &got), got);
+    lab_refused(send_counter(&lab, 101), got, MIKEYD_STORE_DOWN);
+    cr_assert_not_null(strstr(got.err.text, "counters-lost"), "%s", got.err.text);
+    reopen_store(&lab, 1, "rm counters-lost");
+    lab_must(send_counter(&lab, 101), got);
+    lab_close(&lab);
+}
