@@ -300,6 +300,8 @@ struct token_key_entry {
  */
 enum mikeyd_status token_keys_load(struct token *token, struct error *err);
 size_t token_keys_present(const struct token *token);
+/* Those present, and those that vanished otherwise than by a rescan. */
+size_t token_keys_expected(const struct token *token);
 void token_keys_free(struct token *token);
 /* Destroys all copies: the keeper's session outlives a rescan, so they would outlive their keys.
  * Under exclusion. */

@@ -181,6 +181,14 @@ size_t token_keys_present(const struct token *token)
     return present;
 }
 
+size_t token_keys_expected(const struct token *token)
+{
+    size_t expected = 0;
+    for (size_t i = 0; i < token->key_count; i++)
+        expected += token->key[i]->key.present || token->key[i]->missing ? 1 : 0;
+    return expected;
+}
+
 void token_keys_free(struct token *token)
 {
     for (size_t i = 0; i < token->key_count; i++)

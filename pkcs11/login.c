@@ -103,14 +103,14 @@ enum mikeyd_status token_connect(struct token *token, struct error *err)
     status = token_login(token, err);
     if (status != MIKEYD_OK)
         return status;
-    const size_t before = token_keys_present(token);
+    const size_t expected = token_keys_expected(token);
     status = token_keys_load(token, err);
     if (status != MIKEYD_OK)
         return status;
-    /* SoftHSM answers "no objects" when its directory is gone. */
-    if (before > 0 && token_keys_present(token) == 0)
+    /* SoftHSM answers "no objects" when its directory is gone, also to the second attempt. */
+    if (expected > 0 && token_keys_present(token) == 0)
         return error_set(err, MIKEYD_TOKEN_DOWN, "token %s: none of its %zu keys is there any more",
-                         token->label, before);
+                         token->label, expected);
     token_copies_remake(token);
     return MIKEYD_OK;
 }

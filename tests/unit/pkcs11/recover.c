@@ -495,6 +495,37 @@ Test(recover, object_destroyed_elsewhere_is_gone_and_the_others_stay)
     cr_expect_not_null(strstr(err.text, "mikeyd/psk/k1/1"), "%s", err.text);
 }
 
+/* A store that is not mounted: the token is there, a search finds nothing and says CKR_OK. */
+Test(recover, token_that_lost_all_its_keys_is_down_until_they_are_back)
+{
+    struct error err = {0};
+    struct token_facts facts;
+    char label[32];
+    uint8_t tag[HMAC_TAG_MAX];
+    open_token();
+    const struct token_key *key[KEYS];
+    for (unsigned i = 0; i < KEYS; i++) {
+        key[i] = find(i);
+        (void)snprintf(label, sizeof label, "mikeyd/psk/k%u/1", i);
+        cr_assert(token_fixture_destroy(&fixture, label));
+    }
+    for (unsigned i = 0; i < 2; i++) {
+        cr_expect_eq(sign_by(session, key[0], tag, &err), MIKEYD_TOKEN_DOWN);
+        token_get_facts(token, &facts);
+        cr_expect_not(facts.up);
+        usleep(300000);
+    }
+    for (unsigned i = 0; i < KEYS; i++) {
+        (void)snprintf(label, sizeof label, "mikeyd/psk/k%u/1", i);
+        const struct token_fixture_key again = {
+            .label = label, .value = psk[i], .len = 32, .id = key[i]->block[0].id};
+        cr_assert(token_fixture_key(&fixture, &again));
+    }
+    usleep(1000000);
+    cr_expect_eq(sign_by(session, key[0], tag, &err), MIKEYD_OK, "%s", err.text);
+    cr_expect(right_tag(0, tag));
+}
+
 /* ---- the start */
 
 Test(recover, wrong_hmac_refuses_the_token)
