@@ -55,6 +55,8 @@ struct ceremony {
     struct token *token;
     struct token_session *session;
     struct token_facts facts;
+    bool read_only; /* set after ceremony_open(): for what only looks, also at a token that p11-kit
+                       write-protects */
 };
 
 /* Configuration, policy, secure heap, and (recorded) the audit log: no record, no ceremony. Zeroed
@@ -70,7 +72,8 @@ enum mikeyd_status ceremony_tokens(const struct ceremony *ceremony, size_t *coun
 enum mikeyd_status ceremony_open_only_token(struct ceremony *ceremony, struct error *err);
 enum mikeyd_status ceremony_open_token(struct ceremony *ceremony, size_t index, struct error *err);
 void ceremony_close_token(struct ceremony *ceremony);
-/* The configuration of a token as the ceremony uses it (its PIN file, R/W, long deadline). */
+/* The configuration of a token as the ceremony uses it (its PIN file, R/W unless read_only, long
+ * deadline). */
 void ceremony_token_config(const struct ceremony *ceremony, size_t index, struct token_config *out);
 
 /* Writes one record and waits until it is on disk. key: "core/1" or NULL. */

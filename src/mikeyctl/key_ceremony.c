@@ -99,7 +99,7 @@ void ceremony_token_config(const struct ceremony *ceremony, size_t index, struct
     out->sessions = 1;
     out->session_copies = TOKEN_COPIES_OFF; /* the objects themselves are looked at */
     out->call_timeout_ms = CALL_TIMEOUT_MS;
-    out->read_write = true;
+    out->read_write = !ceremony->read_only;
     out->provisioning = true;
 }
 

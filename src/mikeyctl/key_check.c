@@ -293,6 +293,7 @@ int key_check(const struct key_options *options)
     json_t *keys = json_array();
     char detail[100];
     enum mikeyd_status status = ceremony_open(options, true, &ceremony, &err);
+    ceremony.read_only = true;
     if (status == MIKEYD_OK)
         status = check_all(&ceremony, keys, &findings, &err);
     if (status == MIKEYD_OK) {
@@ -325,6 +326,7 @@ int key_list(const struct key_options *options)
     struct error err = {0};
     json_t *keys = json_array();
     enum mikeyd_status status = ceremony_open(options, false, &ceremony, &err);
+    ceremony.read_only = true;
     if (status == MIKEYD_OK)
         status = check_all(&ceremony, keys, NULL, &err);
     ceremony_close(&ceremony);
