@@ -1,12 +1,16 @@
-add_library(daemon_lab STATIC daemon/lab.c)
-target_link_libraries(daemon_lab PUBLIC mikeyd_client mikeyd_rpc mikeyd_base PkgConfig::CRITERION mikeyd_build)
+add_library(daemon_lab STATIC daemon/lab.c daemon/lab_client.c)
+target_link_libraries(daemon_lab PUBLIC mikeyd_client mikeyd_rpc mikeyd_base mikeyd_lab_token mikeyd_build)
 target_include_directories(daemon_lab PUBLIC ${CMAKE_CURRENT_SOURCE_DIR}/daemon)
 target_compile_definitions(daemon_lab PRIVATE
     MIKEYD_PROGRAM="$<TARGET_FILE:mikeyd>" MIKEYCTL_PROGRAM="$<TARGET_FILE:mikeyctl>")
 
-mikeyd_integration_test(test_daemon_life SOURCES daemon/test_life.c LIBS daemon_lab)
-mikeyd_integration_test(test_daemon_hostile SOURCES daemon/test_hostile.c LIBS daemon_lab)
-mikeyd_integration_test(test_daemon_load SOURCES daemon/test_load.c LIBS daemon_lab THREADS)
+foreach(area life hostile notify key_check)
+    mikeyd_integration_test(test_daemon_${area} SOURCES daemon/test_${area}.c LIBS daemon_lab
+        TOKENS softhsm nss isolated)
+endforeach()
+mikeyd_integration_test(test_daemon_load SOURCES daemon/test_load.c LIBS daemon_lab
+    TOKENS softhsm nss isolated THREADS)
+mikeyd_integration_test(test_ctl SOURCES daemon/test_ctl.c LIBS daemon_lab PkgConfig::JANSSON
+    TOKENS softhsm nss isolated)
+# Behind p11-kit whatever the run is on: there a token can be halted.
 mikeyd_integration_test(test_daemon_token_hangs SOURCES daemon/test_token_hangs.c LIBS daemon_lab)
-mikeyd_integration_test(test_daemon_notify SOURCES daemon/test_notify.c LIBS daemon_lab)
-mikeyd_integration_test(test_ctl SOURCES daemon/test_ctl.c LIBS daemon_lab PkgConfig::JANSSON)

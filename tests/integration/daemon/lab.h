@@ -1,6 +1,7 @@
 /*
- * A laboratory for one test: a folder with a SoftHSM token, its keys, policy and configuration, and
- * a real daemon on them. Everything fails the test by itself when it does not work.
+ * A laboratory for one test: a token (the run's choice, support/lab_token.h), its keys, a folder
+ * with policy and configuration, and a real daemon on them. Everything fails the test by itself
+ * when it does not work.
  */
 #ifndef TESTS_DAEMON_LAB_H
 #define TESTS_DAEMON_LAB_H
@@ -12,20 +13,26 @@
 
 #include <mikeyd/client.h>
 
+#include "support/lab_token.h"
+
 #define LAB_A "sip:a@lab.example"
 #define LAB_B "sip:b@lab.example"
 #define LAB_PATH 128
 
 struct lab {
     char dir[LAB_PATH];
-    char config[LAB_PATH], policy[LAB_PATH], audit[LAB_PATH], socket[LAB_PATH], log[LAB_PATH],
-        pin[LAB_PATH];
+    struct token_fixture token;
+    char config[LAB_PATH], policy[LAB_PATH], audit[LAB_PATH], socket[LAB_PATH], log[LAB_PATH];
+    char ceremony[LAB_PATH]; /* configuration of mikeyctl key: the token without p11-kit */
     char address[LAB_PATH + 8];
     pid_t daemon; /* 0: none */
 };
 
-/* extra: lines added to mikeyd.yaml, or NULL. */
+/* On the token of the run, with psk pbx/1 and ticket lab/1 in it. extra: lines added to
+ * mikeyd.yaml, or NULL. */
 void lab_make(struct lab *lab, const char *extra);
+/* On this token, whatever the run is on. */
+void lab_make_on(struct lab *lab, enum token_fixture_kind kind, const char *extra);
 /* Starts the daemon and waits until it answers. */
 void lab_start(struct lab *lab);
 /* Starts the daemon and waits for its end, which must come by itself: its exit status. */
@@ -35,6 +42,14 @@ int lab_stop(struct lab *lab, int signal);
 /* Ends what runs and removes the folder. */
 void lab_remove(struct lab *lab);
 
+/* What mikeyd.yaml says instead of the usual. */
+struct lab_config {
+    const char *module;      /* NULL: the token's, or p11-kit's client when it is served */
+    unsigned sessions;       /* 0: 3 */
+    const char *token_extra; /* further lines of the token, indented by four; NULL: none */
+    const char *extra;       /* further lines of the file; NULL: none */
+};
+void lab_write_config(struct lab *lab, const struct lab_config *with);
 /* Writes the policy with two nodes, both ways, and this user as the client of both; more: further
  * lines. */
 void lab_write_policy(struct lab *lab, const char *more);
@@ -47,6 +62,12 @@ size_t lab_count_in_file(const char *path, const char *text);
 
 /* Runs a program of argv, NULL-terminated; its exit status. Output goes to DIR/out. */
 int lab_run(struct lab *lab, const char *const argv[]);
+/* mikeyctl key with these arguments, NULL-terminated; its exit status. */
+int lab_key(struct lab *lab, const char *const arguments[]);
+/* lab_key(), which must succeed. */
+void lab_key_must(struct lab *lab, const char *const arguments[]);
+/* Imports 64 hexadecimal digits under generation 1, or fails the test. */
+void lab_key_import(struct lab *lab, const char *kind, const char *name, const char *hex);
 /* mikeyctl audit verify on the audit log. */
 int lab_verify_audit(struct lab *lab);
 

@@ -110,6 +110,51 @@ Test(ctl, three_steps_give_both_ends_the_same_keys)
     json_decref(confirmed);
 }
 
+/* An update in SDP names the protocols that SDP offered, as the first message did. */
+Test(ctl, update_in_sdp_is_answered_in_sdp)
+{
+    json_t *offer = initiate();
+    cr_assert_eq(ctl("exchange", "respond", "--as", LAB_B, "--message", text_of(offer, "sdp"),
+                     "--sdp", NULL),
+                 0);
+    json_t *answer = printed();
+    cr_assert_eq(ctl("exchange", "confirm", "--ticket", text_of(offer, "ticket"), "--reply",
+                     text_of(answer, "reply"), NULL),
+                 0);
+    json_t *confirmed = printed();
+    cr_assert_eq(ctl("exchange", "update", "--ticket", text_of(confirmed, "ticket"), "--stream",
+                     "55667788", "--sdp", NULL),
+                 0);
+    json_t *update = printed();
+    cr_assert_eq(ctl("exchange", "respond", "--as", LAB_B, "--message", text_of(update, "sdp"),
+                     "--ticket", text_of(answer, "ticket"), "--sdp", NULL),
+                 0);
+    json_t *second = printed();
+    cr_assert_eq(json_array_size(json_object_get(second, "keys")), 3);
+    json_decref(offer);
+    json_decref(answer);
+    json_decref(confirmed);
+    json_decref(update);
+    json_decref(second);
+}
+
+Test(ctl, keys_at_once_need_no_stream_to_be_named)
+{
+    cr_assert_eq(ctl("exchange", "initiate", "--from", LAB_A, "--to", LAB_B, "--no-verify", NULL),
+                 0);
+    json_t *offer = printed();
+    const json_t *keys = json_object_get(offer, "keys");
+    cr_assert_eq(json_array_size(keys), 1);
+    cr_assert_str_neq(text_of(json_array_get(keys, 0), "ssrc"), "00000000");
+    cr_assert_eq(
+        ctl("exchange", "respond", "--as", LAB_B, "--message", text_of(offer, "message"), NULL), 0);
+    json_t *answer = printed();
+    cr_assert(json_is_null(json_object_get(answer, "reply")));
+    cr_assert(json_equal(json_object_get(answer, "keys"), keys));
+    json_decref(offer);
+    json_decref(answer);
+}
+
 static void check_failure(int exit_status, int expected, const char *code)
 {
     cr_assert_eq(exit_status, expected, "exit status %d", exit_status);
@@ -195,13 +240,16 @@ Test(ctl, status_tells_health_and_policy)
     cr_assert(json_is_true(json_object_get(report, "healthy")));
     cr_assert_str_eq(text_of(json_object_get(report, "checks"), "token"), "OK");
     cr_assert_eq(strlen(text_of(json_object_get(report, "policy"), "sha256")), 64);
-    cr_assert_str_eq(text_of(report, "prf"), "sign");
+    cr_assert_str_eq(text_of(report, "prf"), lab_token_derives(&lab.token) ? "derive" : "sign");
     cr_assert_eq(json_array_size(json_object_get(json_object_get(report, "keys"), "named")), 2);
     json_decref(report);
     cr_assert_eq(ctl("status", NULL), 0);
     char *text = output();
     cr_assert_eq(strncmp(text, "healthy ", 8), 0, "%s", text);
-    cr_assert_not_null(strstr(text, "\ntoken        lab, up: "), "%s", text);
+    cr_assert_not_null(strstr(text, lab_token_derives(&lab.token)
+                                        ? "\ntoken        NSS Certificate DB, up: "
+                                        : "\ntoken        lab, up: "),
+                       "%s", text);
     cr_assert_not_null(strstr(text, "all usable\n"), "%s", text);
     free(text);
 }
@@ -214,7 +262,7 @@ Test(ctl, logs_and_audit_hold_no_secret)
         ctl("exchange", "respond", "--as", LAB_B, "--message", text_of(offer, "message"), NULL), 0);
     json_t *answer = printed();
     const json_t *key = json_array_get(json_object_get(answer, "keys"), 0);
-    const char *const secrets[] = {"123456", text_of(key, "master_key"),
+    const char *const secrets[] = {TOKEN_FIXTURE_PIN, text_of(key, "master_key"),
                                    text_of(key, "master_salt"), text_of(answer, "ticket"),
                                    text_of(offer, "ticket")};
     cr_assert_eq(lab_stop(&lab, SIGTERM), 0);

@@ -42,10 +42,10 @@ Test(life, whole_exchange)
 
 Test(life, pin_file_that_others_can_read_is_refused)
 {
-    cr_assert_eq(chmod(lab.pin, 0644), 0);
+    cr_assert_eq(chmod(lab.token.pin_file, 0644), 0);
     cr_assert_eq(lab_start_refused(&lab), 1);
     cr_assert(lab_file_gets(lab.log, "mode 0644"));
-    cr_assert_eq(lab_count_in_file(lab.log, "123456"), 0);
+    cr_assert_eq(lab_count_in_file(lab.log, TOKEN_FIXTURE_PIN), 0);
 }
 
 Test(life, second_daemon_on_the_same_files_is_refused)
@@ -100,20 +100,15 @@ Test(life, each_socket_has_its_own_mode)
 
 Test(life, unknown_field_is_refused_with_its_place)
 {
-    char *text = lab_read_file(lab.config);
-    FILE *file = fopen(lab.config, "w");
-    cr_assert(file != NULL && fprintf(file, "%sworker: 3\n", text) > 0 && fclose(file) == 0);
-    free(text);
+    lab_write_config(&lab, &(struct lab_config){.extra = "worker: 3\n"});
     cr_assert_eq(lab_start_refused(&lab), 1);
     cr_assert(lab_file_gets(lab.log, "worker: unknown field"));
 }
 
 Test(life, missing_key_is_refused_by_name)
 {
-    const char *const destroy[] = {
-        MIKEYCTL_PROGRAM, "--config", lab.config,     "key", "destroy", "--kind", "psk",
-        "--name",         "pbx",      "--generation", "1",   "--yes",   NULL};
-    cr_assert_eq(lab_run(&lab, destroy), 0);
+    lab_key_must(&lab, (const char *const[]){"destroy", "--kind", "psk", "--name", "pbx",
+                                             "--generation", "1", "--yes", NULL});
     cr_assert_eq(lab_start_refused(&lab), 4);
     cr_assert(lab_file_gets(lab.log, "mikeyd/psk/pbx/1"));
 }
@@ -127,7 +122,7 @@ Test(life, check_tells_and_serves_nothing)
     lab_write_policy(&lab, "bogus: 1\n");
     cr_assert_eq(lab_run(&lab, check), 1);
     lab_write_policy(&lab, "");
-    cr_assert_eq(chmod(lab.pin, 0644), 0);
+    cr_assert_eq(chmod(lab.token.pin_file, 0644), 0);
     cr_assert_eq(lab_run(&lab, check), 1);
 }
 

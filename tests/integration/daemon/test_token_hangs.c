@@ -16,69 +16,22 @@
 static struct lab lab;
 static pid_t server;
 
-static const char *client_module(void)
-{
-    static const char *const places[] = {"/usr/lib/x86_64-linux-gnu/pkcs11/p11-kit-client.so",
-                                         "/usr/lib/aarch64-linux-gnu/pkcs11/p11-kit-client.so"};
-    for (size_t i = 0; i < sizeof places / sizeof places[0]; i++) {
-        if (access(places[i], R_OK) == 0)
-            return places[i];
-    }
-    cr_skip_test("p11-kit-client.so is not here");
-    return NULL;
-}
-
-static void start_server(const char *module)
-{
-    char path[LAB_PATH + 16], address[LAB_PATH + 32];
-    (void)snprintf(path, sizeof path, "%s/run/p11", lab.dir);
-    (void)snprintf(address, sizeof address, "unix:path=%s", path);
-    server = fork();
-    cr_assert(server >= 0);
-    if (server == 0) {
-        /* With all it starts, one process group: halted as one. */
-        (void)setpgid(0, 0);
-        (void)execlp("p11-kit", "p11-kit", "server", "-f", "-n", path, "--provider", module,
-                     "pkcs11:token=lab", (char *)NULL);
-        _exit(127);
-    }
-    for (int i = 0; i < 200 && access(path, F_OK) != 0; i++)
-        (void)usleep(20000);
-    cr_assert_eq(setenv("P11_KIT_SERVER_ADDRESS", address, 1), 0);
-}
-
-/* The same configuration, with the module's path replaced by that of p11-kit's client. */
-static void put_token_aside(void)
-{
-    char module[256];
-    char *text = lab_read_file(lab.config);
-    char *at = strstr(text, "module: ");
-    cr_assert_not_null(at);
-    cr_assert_eq(sscanf(at, "module: %255s", module), 1);
-    FILE *file = fopen(lab.config, "w");
-    cr_assert_not_null(file);
-    cr_assert(fprintf(file, "%.*smodule: %s\n    call_timeout: %dms\n%s", (int)(at - text), text,
-                      client_module(), TIMEOUT_MS, strchr(at, '\n') + 1) > 0);
-    cr_assert_eq(fclose(file), 0);
-    free(text);
-    start_server(module);
-}
-
 static void make_lab(void)
 {
-    lab_make(&lab, NULL);
-    put_token_aside();
+    lab_make_on(&lab, TOKEN_FIXTURE_SOFTHSM, NULL);
+    cr_assert(token_fixture_serve(&lab.token, NULL));
+    server = lab.token.server;
+    char call_timeout[48];
+    (void)snprintf(call_timeout, sizeof call_timeout, "    call_timeout: %dms\n", TIMEOUT_MS);
+    lab_write_config(&lab, &(struct lab_config){.token_extra = call_timeout});
     lab_start(&lab);
 }
 
 static void remove_lab(void)
 {
-    if (server > 0) {
+    if (server > 0)
         (void)kill(-server, SIGCONT);
-        lab_remove(&lab);
-        (void)kill(-server, SIGKILL);
-        (void)waitpid(server, NULL, 0);
-    }
+    lab_remove(&lab);
 }
 
 TestSuite(token_hangs, .init = make_lab, .fini = remove_lab, .timeout = 60);

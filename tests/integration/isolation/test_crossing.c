@@ -8,7 +8,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/text.h"
@@ -125,31 +124,10 @@ struct scene {
     uint8_t psk[32];
 };
 
-static void write_config(struct scene *scene, const char *module)
+/* One session: the spy's lines of several threads would mix. */
+static void spy_on(struct lab *lab)
 {
-    char text[1024];
-    /* One session: the spy's lines of several threads would mix. */
-    (void)snprintf(text, sizeof text,
-                   "tokens:\n"
-                   "  - {module: %s, uri: \"pkcs11:token=lab\", pin_file: pin, sessions: 1}\n"
-                   "policy: policy.yaml\n"
-                   "listen: [ {unix: run/s} ]\n"
-                   "replay: {lmdb: replay}\n"
-                   "audit: {file: audit.jsonl}\n",
-                   module);
-    lab_write_file(scene->lab.config, text);
-}
-
-static int import_psk(struct scene *scene, const char *name)
-{
-    char path[LAB_PATH + 8];
-    (void)snprintf(path, sizeof path, "%s/hex", scene->lab.dir);
-    lab_write_file(path, PSK_HEX);
-    cr_assert_eq(chmod(path, 0600), 0);
-    return lab_run(&scene->lab,
-                   (const char *const[]){MIKEYCTL_PROGRAM, "--config", scene->lab.config, "key",
-                                         "import", "--kind", "psk", "--name", name, "--hex-file",
-                                         path, "--insecure-plaintext", NULL});
+    lab_write_config(lab, &(struct lab_config){.module = SPY_MODULE, .sessions = 1});
 }
 
 static void scene_make(struct scene *scene)
@@ -171,7 +149,7 @@ static void scene_make(struct scene *scene)
                    (unsigned)getuid());
     lab_write_file(scene->lab.policy, text);
     (void)snprintf(scene->spy_log, sizeof scene->spy_log, "%s/spy", scene->lab.dir);
-    cr_assert_eq(setenv("PKCS11SPY", SOFTHSM_MODULE, 1), 0);
+    cr_assert_eq(setenv("PKCS11SPY", scene->lab.token.module, 1), 0);
     cr_assert_eq(setenv("PKCS11SPY_OUTPUT", scene->spy_log, 1), 0);
 }
 
@@ -181,8 +159,8 @@ Test(crossing, the_daemon_calls_only_what_it_must_and_no_key_crosses, .timeout =
     size_t calls;
     char what[160];
     scene_make(&scene);
-    cr_assert_eq(import_psk(&scene, "known"), 0);
-    write_config(&scene, SPY_MODULE);
+    lab_key_import(&scene.lab, "psk", "known", PSK_HEX);
+    spy_on(&scene.lab);
     lab_start(&scene.lab);
     mikeyd_client *client = lab_client(&scene.lab);
     for (int i = 0; i < 3; i++)
@@ -202,8 +180,9 @@ Test(crossing, an_import_in_clear_is_seen_for_what_it_is, .timeout = 60)
     size_t calls;
     char what[160];
     scene_make(&scene);
-    write_config(&scene, SPY_MODULE);
-    cr_assert_eq(import_psk(&scene, "known"), 0);
+    spy_on(&scene.lab);
+    (void)strcpy(scene.lab.ceremony, scene.lab.config);
+    lab_key_import(&scene.lab, "psk", "known", PSK_HEX);
     unsigned verdict = judge(scene.spy_log, scene.psk, &calls, what);
     cr_expect(verdict & TOKEN_OBJECT_MADE,
               "the control made no token object: the judgement proves nothing");

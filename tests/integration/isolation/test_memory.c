@@ -30,7 +30,6 @@ struct scene {
     uint8_t psk[32], epsk[32], epskx[32], pair[32];
     uint8_t pads[8][64];
     struct memory_pattern patterns[PATTERNS];
-    pid_t token_server;
 };
 
 static void pause_ms(long milliseconds)
@@ -38,16 +37,6 @@ static void pause_ms(long milliseconds)
     const struct timespec pause = {.tv_sec = milliseconds / 1000,
                                    .tv_nsec = milliseconds % 1000 * 1000000};
     (void)nanosleep(&pause, NULL);
-}
-
-static void must_run(struct scene *scene, const char *const argv[])
-{
-    int status = lab_run(&scene->lab, argv);
-    char path[LAB_PATH + 8];
-    (void)snprintf(path, sizeof path, "%s/out", scene->lab.dir);
-    char *output = lab_read_file(path);
-    cr_assert_eq(status, 0, "%s %s: exit status %d: %s", argv[0], argv[3], status, output);
-    free(output);
 }
 
 static void write_policy(struct scene *scene)
@@ -70,36 +59,6 @@ static void write_policy(struct scene *scene)
                    "  - {name: lab, uid: %u, acts_as: [\"" LAB_A "\"], may: [initiate]}\n",
                    (unsigned)getuid());
     lab_write_file(scene->lab.policy, text);
-}
-
-static void write_config(struct scene *scene, const char *module)
-{
-    char text[2048];
-    (void)snprintf(text, sizeof text,
-                   "tokens:\n"
-                   "  - module: %s\n"
-                   "    uri: \"pkcs11:token=lab\"\n"
-                   "    pin_file: pin\n"
-                   "    sessions: 1\n"
-                   "    call_timeout: 60s\n"
-                   "policy: policy.yaml\n"
-                   "listen: [ {unix: run/s} ]\n"
-                   "replay: {lmdb: replay}\n"
-                   "audit: {file: audit.jsonl}\n",
-                   module);
-    lab_write_file(scene->lab.config, text);
-}
-
-static void import_key(struct scene *scene, const char *kind, const char *name, const char *hex)
-{
-    char path[LAB_PATH + 8];
-    (void)snprintf(path, sizeof path, "%s/hex", scene->lab.dir);
-    lab_write_file(path, hex);
-    cr_assert_eq(chmod(path, 0600), 0);
-    must_run(scene, (const char *const[]){MIKEYCTL_PROGRAM, "--config", scene->lab.config, "key",
-                                          "import", "--kind", kind, "--name", name, "--hex-file",
-                                          path, "--insecure-plaintext", NULL});
-    cr_assert_eq(unlink(path), 0);
 }
 
 static void add_key_patterns(struct scene *scene, size_t index, const char *name,
@@ -133,32 +92,29 @@ static void know_keys(struct scene *scene)
     add_key_patterns(scene, 1, "EPSK", scene->epsk);
     add_key_patterns(scene, 2, "extracted EPSK", scene->epskx);
     add_key_patterns(scene, 3, "pair key", scene->pair);
-    scene->patterns[12] = (struct memory_pattern){
-        .name = "PIN", .bytes = (const uint8_t *)"417-lab-PIN-902", .len = 15};
+    scene->patterns[12] = (struct memory_pattern){.name = "PIN",
+                                                  .bytes = (const uint8_t *)TOKEN_FIXTURE_PIN,
+                                                  .len = sizeof TOKEN_FIXTURE_PIN - 1};
 }
 
-/* A token whose PIN is long enough to be searched for, with keys whose bytes the test knows. */
-static void scene_make(struct scene *scene)
+/* A token with keys whose bytes the test knows, and the daemon on it, whose calls can be held. */
+static void scene_make(struct scene *scene, enum token_fixture_kind kind)
 {
     memset(scene, 0, sizeof *scene);
-    lab_make(&scene->lab, NULL);
-    char path[LAB_PATH + 8];
-    (void)snprintf(path, sizeof path, "%s/out", scene->lab.dir);
-    must_run(scene,
-             (const char *const[]){"softhsm2-util", "--init-token", "--token", "lab", "--label",
-                                   "lab", "--so-pin", "654321", "--pin", "417-lab-PIN-902", NULL});
-    lab_write_file(scene->lab.pin, "417-lab-PIN-902\n");
+    lab_make_on(&scene->lab, kind, NULL);
     write_policy(scene);
-    must_run(scene, (const char *const[]){MIKEYCTL_PROGRAM, "--config", scene->lab.config, "key",
-                                          "generate", "--kind", "ticket", "--name", "lab", NULL});
-    import_key(scene, "psk", "direct", PSK_HEX);
-    import_key(scene, "epsk", "core", EPSK_HEX);
-    must_run(scene, (const char *const[]){MIKEYCTL_PROGRAM, "--config", scene->lab.config, "key",
-                                          "derive", "--name", "core", NULL});
+    lab_key_import(&scene->lab, "psk", "direct", PSK_HEX);
+    lab_key_import(&scene->lab, "epsk", "core", EPSK_HEX);
+    lab_key_must(&scene->lab, (const char *const[]){"derive", "--name", "core", NULL});
     know_keys(scene);
     (void)snprintf(scene->plan, sizeof scene->plan, "%s/plan", scene->lab.dir);
     lab_write_file(scene->plan, "# calls pass\n");
     cr_assert_eq(setenv("MIKEYD_FAULT_PLAN", scene->plan, 1), 0);
+    cr_assert_eq(setenv("MIKEYD_FAULT_REAL", token_fixture_module(&scene->lab.token), 1), 0);
+    lab_write_config(&scene->lab, &(struct lab_config){.module = FAULT_MODULE,
+                                                       .sessions = 1,
+                                                       .token_extra = "    call_timeout: 60s\n"});
+    lab_start(&scene->lab);
 }
 
 struct offer_thread {
@@ -199,29 +155,6 @@ static void search_during(struct scene *scene, const char *to, size_t hits[PATTE
     mikeyd_client_close(thread.client);
 }
 
-static void start_token_server(struct scene *scene, const char *module)
-{
-    char path[LAB_PATH + 16], address[LAB_PATH + 32];
-    (void)snprintf(path, sizeof path, "%s/token", scene->lab.dir);
-    must_run(scene, (const char *const[]){"chown", "-R", "nobody:nogroup", path, NULL});
-    (void)snprintf(path, sizeof path, "%s/serve", scene->lab.dir);
-    must_run(scene, (const char *const[]){"install", "-d", "-o", "nobody", path, NULL});
-    (void)snprintf(path, sizeof path, "%s/serve/socket", scene->lab.dir);
-    scene->token_server = fork();
-    cr_assert_geq(scene->token_server, 0);
-    if (scene->token_server == 0) {
-        (void)execlp("setpriv", "setpriv", "--reuid=nobody", "--regid=nogroup", "--clear-groups",
-                     "p11-kit", "server", "-f", "-n", path, "-u", "root", "--provider", module,
-                     "pkcs11:token=lab?write-protected=yes", (char *)NULL);
-        _exit(127);
-    }
-    for (int i = 0; i < 250 && access(path, F_OK) != 0; i++)
-        pause_ms(20);
-    cr_assert_eq(chmod(path, 0666), 0);
-    (void)snprintf(address, sizeof address, "unix:path=%s", path);
-    cr_assert_eq(setenv("P11_KIT_SERVER_ADDRESS", address, 1), 0);
-}
-
 static bool needs_root(void)
 {
     if (getuid() == 0)
@@ -236,10 +169,7 @@ Test(memory, the_search_finds_keys_of_a_token_inside_the_process, .timeout = 60)
     if (!needs_root())
         return;
     size_t hits[PATTERNS] = {0};
-    scene_make(&scene);
-    cr_assert_eq(setenv("MIKEYD_FAULT_REAL", SOFTHSM_MODULE, 1), 0);
-    write_config(&scene, FAULT_MODULE);
-    lab_start(&scene.lab);
+    scene_make(&scene, TOKEN_FIXTURE_SOFTHSM);
     search_during(&scene, NODE_C, hits);
     search_during(&scene, LAB_B, hits);
     cr_expect_gt(hits[0], 0, "the PSK in use was not found: the search proves nothing");
@@ -253,17 +183,11 @@ Test(memory, isolated_token_leaves_no_key_and_no_pin_in_the_daemon, .timeout = 6
     if (!needs_root())
         return;
     size_t hits[PATTERNS] = {0};
-    scene_make(&scene);
-    start_token_server(&scene, SOFTHSM_MODULE);
-    cr_assert_eq(setenv("MIKEYD_FAULT_REAL", P11_KIT_CLIENT, 1), 0);
-    write_config(&scene, FAULT_MODULE);
-    lab_start(&scene.lab);
+    scene_make(&scene, TOKEN_FIXTURE_ISOLATED);
     search_during(&scene, NODE_C, hits);
     search_during(&scene, LAB_B, hits);
     for (size_t i = 0; i < PATTERNS; i++)
         cr_expect_eq(hits[i], 0, "%s (pattern %zu) stands %zu times in the daemon's memory",
                      scene.patterns[i].name, i, hits[i]);
     lab_remove(&scene.lab);
-    (void)kill(scene.token_server, SIGTERM);
-    (void)waitpid(scene.token_server, NULL, 0);
 }
