@@ -1,11 +1,17 @@
 #include "mikeyd/check.h"
 
+#include <errno.h>
+#include <libgen.h>
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
 
 #include "base/clock.h"
 #include "base/secret.h"
 #include "mikeyd/config.h"
+#include "pkcs11/signer.h"
 #include "pkcs11/token.h"
 #include "policy/findings.h"
 
@@ -77,13 +83,66 @@ static enum mikeyd_status check_policy(const struct policy *policy, const struct
     return MIKEYD_OK;
 }
 
-static enum mikeyd_status check_token(const struct token_config *config,
-                                      const struct policy *policy, bool *refused, struct error *err)
+/* The policy's `prf: derive` is refused by the daemon where the token cannot. */
+static void check_prf(const struct policy *policy, const struct token_facts *facts, bool *refused)
+{
+    if (policy_default_prf(policy) != POLICY_PRF_DERIVE || facts->prf_derive)
+        return;
+    (void)printf("error    %-16s token %s cannot run MIKEY's PRF, which `prf: derive` asks for\n",
+                 "TOKEN-PRF", facts->label);
+    *refused = true;
+}
+
+static enum mikeyd_status check_audit_key(const struct config *config, struct token *token,
+                                          struct error *err)
+{
+    struct token_signer *signer = NULL;
+    if (config->audit_key_name == NULL)
+        return MIKEYD_OK;
+    enum mikeyd_status status = token_signer_open(token, config->audit_key_name,
+                                                  config->audit_key_generation, &signer, err);
+    if (status == MIKEYD_OK)
+        token_signer_close(signer);
+    return status;
+}
+
+/* Its files and sockets are made by the daemon, their folders by the operator. */
+static enum mikeyd_status check_folder(const struct config *config, const char *path,
+                                       struct error *err)
+{
+    char copy[PATH_MAX];
+    struct stat info;
+    (void)snprintf(copy, sizeof copy, "%s", path);
+    const char *folder = dirname(copy);
+    if (stat(folder, &info) != 0)
+        return error_set(err, MIKEYD_INTERNAL, "%s: %s: %s", config->path, folder, strerror(errno));
+    if (!S_ISDIR(info.st_mode))
+        return error_set(err, MIKEYD_INTERNAL, "%s: %s is no folder", config->path, folder);
+    return MIKEYD_OK;
+}
+
+static enum mikeyd_status check_config(const struct config *config, struct error *err)
+{
+    if (config->token_count != 1) {
+        return error_set(err, MIKEYD_UNSUPPORTED,
+                         "%s: tokens: this version serves from one token, %zu are listed",
+                         config->path, config->token_count);
+    }
+    enum mikeyd_status status = check_folder(config, config->audit_file, err);
+    if (status == MIKEYD_OK)
+        status = check_folder(config, config->replay_lmdb, err);
+    for (size_t i = 0; i < config->listen_count && status == MIKEYD_OK; i++)
+        status = check_folder(config, config->listen[i].unix_path, err);
+    return status;
+}
+
+static enum mikeyd_status check_token(const struct config *config, const struct policy *policy,
+                                      bool *refused, struct error *err)
 {
     struct token *token = NULL;
     struct token_view view = {0};
     /* As the ceremony opens it: keys with findings are told, not refused at the door. */
-    struct token_config look = *config;
+    struct token_config look = config->tokens[0];
     look.provisioning = true;
     enum mikeyd_status status = token_open(&look, &token, err);
     if (status != MIKEYD_OK)
@@ -95,6 +154,9 @@ static enum mikeyd_status check_token(const struct token_config *config,
     status = view_token(token, &view, err);
     if (status == MIKEYD_OK)
         status = check_policy(policy, &view, refused, err);
+    check_prf(policy, &facts, refused);
+    if (status == MIKEYD_OK)
+        status = check_audit_key(config, token, err);
     free(view.keys);
     free(view.texts);
     token_close(token);
@@ -124,8 +186,10 @@ int check_run(const char *config_path)
                  policy_key_count(policy), policy_node_count(policy), policy_client_count(policy),
                  policy_sha256(policy));
     status = secret_heap_init(CHECK_HEAP, &err);
-    for (size_t i = 0; i < config->token_count && status == MIKEYD_OK; i++)
-        status = check_token(&config->tokens[i], policy, &refused, &err);
+    if (status == MIKEYD_OK)
+        status = check_config(config, &err);
+    if (status == MIKEYD_OK)
+        status = check_token(config, policy, &refused, &err);
     if (status != MIKEYD_OK)
         (void)fprintf(stderr, "mikeyd: %s\n", err.text);
     exit_status = status != MIKEYD_OK ? status_exit_code(status) : refused ? 3 : 0;
