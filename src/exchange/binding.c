@@ -140,6 +140,13 @@ static enum mikeyd_status bind_generation(const struct binding *b, const struct 
         key->kind == POLICY_KEY_PSK ? bind_psk(b, key, out, err) : bind_epsk(b, key, out, err);
     if (status != MIKEYD_OK)
         return status;
+    /* Some tokens forget CKA_VALUE_LEN of an object that other tools unwrapped: it may be any. */
+    if (out->bits == 0 && (out->psk != NULL || out->epsk != NULL)) {
+        return error_set(err, MIKEYD_POLICY,
+                         "token %s does not tell the length of key %s/%u, and its label does not "
+                         "either: unwrap it with `mikeyctl key unwrap`",
+                         b->facts.label, key->name, generation);
+    }
     /* A pair object's own length says nothing about its EPSK: that is the ceremony's to check. */
     if (out->bits != 0 && out->bits < policy_min_psk_bits(b->policy)) {
         return error_set(err, MIKEYD_POLICY,

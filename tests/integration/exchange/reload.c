@@ -8,6 +8,7 @@
 #include "base/clock.h"
 #include "expiry.h"
 #include "lab.h"
+#include "pkcs11/internal.h"
 
 TestSuite(reload, .timeout = 60);
 
@@ -64,6 +65,63 @@ Test(reload, a_key_shorter_than_the_policy_asks_is_refused)
         lab_reload(&lab, lab_policy_text(NULL, "  - {name: short, kind: psk}", "short"), &err),
         MIKEYD_POLICY);
     cr_assert_not_null(strstr(err.text, "128 bits"), "%s", err.text);
+    lab_close(&lab);
+}
+
+/* As other tools unwrap a key: SoftHSM then says CKA_VALUE_LEN 0. */
+static void unwrap_raw(CK_FUNCTION_LIST *f, CK_SLOT_ID slot, char *label)
+{
+    CK_SESSION_HANDLE session;
+    CK_OBJECT_HANDLE kek, clear, arrived;
+    CK_BBOOL yes = CK_TRUE, no = CK_FALSE;
+    CK_OBJECT_CLASS class = CKO_SECRET_KEY;
+    CK_KEY_TYPE generic = CKK_GENERIC_SECRET;
+    CK_ULONG kek_len = 32, blob_len = 64;
+    CK_BYTE value[16] = {7}, id[16] = {9}, blob[64];
+    CK_ATTRIBUTE for_kek[] = {
+        {CKA_VALUE_LEN, &kek_len, sizeof kek_len}, {CKA_WRAP, &yes, 1}, {CKA_UNWRAP, &yes, 1}};
+    CK_ATTRIBUTE for_clear[] = {{CKA_CLASS, &class, sizeof class},
+                                {CKA_KEY_TYPE, &generic, sizeof generic},
+                                {CKA_SENSITIVE, &no, 1},
+                                {CKA_EXTRACTABLE, &yes, 1},
+                                {CKA_VALUE, value, sizeof value}};
+    CK_ATTRIBUTE for_arrived[] = {{CKA_CLASS, &class, sizeof class},
+                                  {CKA_KEY_TYPE, &generic, sizeof generic},
+                                  {CKA_TOKEN, &yes, 1},
+                                  {CKA_PRIVATE, &yes, 1},
+                                  {CKA_SENSITIVE, &yes, 1},
+                                  {CKA_EXTRACTABLE, &no, 1},
+                                  {CKA_SIGN, &yes, 1},
+                                  {CKA_ENCRYPT, &no, 1},
+                                  {CKA_DECRYPT, &no, 1},
+                                  {CKA_WRAP, &no, 1},
+                                  {CKA_UNWRAP, &no, 1},
+                                  {CKA_ID, id, sizeof id},
+                                  {CKA_LABEL, label, (CK_ULONG)strlen(label)}};
+    CK_MECHANISM generate = {CKM_AES_KEY_GEN, NULL, 0};
+    CK_MECHANISM wrap = {MIKEYD_CKM_AES_KEY_WRAP_KWP_240, NULL, 0};
+    cr_assert_eq(f->C_OpenSession(slot, CKF_SERIAL_SESSION | CKF_RW_SESSION, NULL, NULL, &session),
+                 CKR_OK);
+    cr_assert_eq(f->C_GenerateKey(session, &generate, for_kek, 3, &kek), CKR_OK);
+    cr_assert_eq(f->C_CreateObject(session, for_clear, 5, &clear), CKR_OK);
+    cr_assert_eq(f->C_WrapKey(session, &wrap, kek, clear, blob, &blob_len), CKR_OK);
+    cr_assert_eq(f->C_UnwrapKey(session, &wrap, kek, blob, blob_len, for_arrived, 13, &arrived),
+                 CKR_OK);
+    cr_assert_eq(f->C_CloseSession(session), CKR_OK);
+}
+
+Test(reload, a_key_of_unknown_length_is_refused)
+{
+    struct lab lab;
+    lab_open(&lab, LAB_SIGNS, NULL);
+    if (lab.fixture.kind != TOKEN_FIXTURE_SOFTHSM)
+        cr_skip_test("no key wrap behind p11-kit");
+    char label[] = "mikeyd/psk/strange/1";
+    unwrap_raw(lab.token->f, lab.token->slot, label);
+    cr_assert_eq(
+        lab_reload(&lab, lab_policy_text(NULL, "  - {name: strange, kind: psk}", "strange"), &err),
+        MIKEYD_POLICY);
+    cr_assert_not_null(strstr(err.text, "length"), "%s", err.text);
     lab_close(&lab);
 }
 
