@@ -4,13 +4,13 @@ target_include_directories(daemon_lab PUBLIC ${CMAKE_CURRENT_SOURCE_DIR}/daemon)
 target_compile_definitions(daemon_lab PRIVATE
     MIKEYD_PROGRAM="$<TARGET_FILE:mikeyd>" MIKEYCTL_PROGRAM="$<TARGET_FILE:mikeyctl>")
 
-foreach(area life hostile notify key_check)
+foreach(area life hostile load notify)
     mikeyd_integration_test(test_daemon_${area} SOURCES daemon/test_${area}.c LIBS daemon_lab
-        TOKENS softhsm nss isolated)
+        TOKENS softhsm nss isolated THREADS)
 endforeach()
-mikeyd_integration_test(test_daemon_load SOURCES daemon/test_load.c LIBS daemon_lab
-    TOKENS softhsm nss isolated THREADS)
+mikeyd_integration_test(test_daemon_key_check SOURCES daemon/test_key_check.c LIBS daemon_lab
+    TOKENS softhsm nss isolated)
 mikeyd_integration_test(test_ctl SOURCES daemon/test_ctl.c LIBS daemon_lab PkgConfig::JANSSON
     TOKENS softhsm nss isolated)
 # Behind p11-kit whatever the run is on: there a token can be halted.
-mikeyd_integration_test(test_daemon_token_hangs SOURCES daemon/test_token_hangs.c LIBS daemon_lab)
+mikeyd_integration_test(test_daemon_token_hangs SOURCES daemon/test_token_hangs.c LIBS daemon_lab THREADS)

@@ -237,11 +237,24 @@ void lab_make(struct lab *lab, const char *extra)
 
 /* Another build of the daemon can be put under the same tests: Criterion itself does not run under
  * ThreadSanitizer, the daemon does. */
+static const char *daemon_under_test(void)
+{
+    return getenv("MIKEYD_UNDER_TEST");
+}
+
+bool lab_daemon_is_sanitized(void)
+{
+#ifdef MIKEYD_SANITIZED
+    return true;
+#else
+    return daemon_under_test() != NULL;
+#endif
+}
+
 static pid_t spawn_daemon(struct lab *lab)
 {
-    const char *program = getenv("MIKEYD_UNDER_TEST");
-    if (program == NULL)
-        program = MIKEYD_PROGRAM;
+    const char *other = daemon_under_test();
+    const char *program = other == NULL ? MIKEYD_PROGRAM : other;
     return spawn(lab, (const char *const[]){program, "--config", lab->config, NULL}, "log");
 }
 

@@ -33,6 +33,8 @@ struct lab {
 void lab_make(struct lab *lab, const char *extra);
 /* On this token, whatever the run is on. */
 void lab_make_on(struct lab *lab, enum token_fixture_kind kind, const char *extra);
+/* True when the daemon has a sanitizer in it, whose memory and system calls are no daemon's. */
+bool lab_daemon_is_sanitized(void);
 /* Starts the daemon and waits until it answers. */
 void lab_start(struct lab *lab);
 /* Starts the daemon and waits for its end, which must come by itself: its exit status. */
