@@ -51,6 +51,15 @@ static const char *suites_text(struct exchange_worker *w)
     return w->suites_text;
 }
 
+static const char *record_detail(const struct exchange_worker *w, enum audit_event event)
+{
+    if (w->bundle.updates != 0)
+        return event == AUDIT_RESPOND ? "update of the bundle" : NULL;
+    if (event != AUDIT_CONFIRM && request_tgk_derived(w))
+        return "TGK derived from PSK and RAND";
+    return NULL;
+}
+
 static enum mikeyd_status append_record(struct exchange_worker *w, enum audit_event event,
                                         uint64_t *sequence, struct error *err)
 {
@@ -71,7 +80,7 @@ static enum mikeyd_status append_record(struct exchange_worker *w, enum audit_ev
         .prf = w->prf,
         .keys = (unsigned)w->released_count,
         .policy_sha256 = policy_sha256(w->binding->policy),
-        .detail = b->updates != 0 && event == AUDIT_RESPOND ? "update of the bundle" : NULL,
+        .detail = record_detail(w, event),
     };
     return audit_append(w->service->config.audit, &record, sequence, err);
 }

@@ -82,8 +82,9 @@ enum mikeyd_status exchange_initiate(struct exchange_worker *w, struct exchange_
         status = choose_csb_id(w, err);
     if (status != MIKEYD_OK)
         return status;
-    b->rand_len = RAND_LEN;
-    if (RAND_bytes(b->rand, RAND_LEN) != 1)
+    /* A derived TGK has no other random number in it. */
+    b->rand_len = request_tgk_derived(w) ? MIKEY_TGK_DERIVED_RAND : RAND_LEN;
+    if (RAND_bytes(b->rand, (int)b->rand_len) != 1)
         return error_set(err, MIKEYD_INTERNAL, "no random bytes");
     status = offer_make_key(w, key_bits, err);
     if (status != MIKEYD_OK)

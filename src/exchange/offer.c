@@ -63,6 +63,8 @@ enum mikeyd_status offer_make_key(struct exchange_worker *w, unsigned key_bits, 
     struct bundle *b = &w->bundle;
     struct bundle_key *key = &w->secrets->key;
     secret_wipe(key, sizeof *key);
+    if (request_tgk_derived(w))
+        return MIKEYD_OK; /* the key of the pair makes it, in seal() */
     key->type = MIKEY_KEY_TGK;
     /* RFC 3830 9.1: no TGK stronger than the key that transports it. */
     key->key_len = b->algorithms == MIKEY_ALGORITHMS_256 && key_bits >= 256 ? 32 : 16;
@@ -93,6 +95,7 @@ static enum mikeyd_status seal(struct exchange_worker *w, bool update,
                                const struct bound_generation *generation, struct error *err)
 {
     const struct bundle *b = &w->bundle;
+    const bool derived = request_tgk_derived(w);
     const struct mikey_key_data key = bundle_key_view(b, &w->secrets->key);
     const struct mikey_init init = {
         .algorithms = b->algorithms,
@@ -107,11 +110,14 @@ static enum mikeyd_status seal(struct exchange_worker *w, bool update,
         .streams = b->streams,
         .stream_count = b->stream_count,
         .keys = &key,
-        .key_count = 1,
+        .key_count = derived ? 0 : 1,
         .sdp_ids = w->request->sdp,
+        .tgk_derived = derived,
     };
     struct mikey_psk psk;
     enum mikeyd_status status = keyring_take(w, &w->decision, generation, &psk, err);
+    if (status == MIKEYD_OK && derived)
+        status = request_derive_tgk(w, &psk, err);
     if (status != MIKEYD_OK)
         return status;
     struct byte_writer out = writer_of(w->out, sizeof w->out);

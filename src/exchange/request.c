@@ -6,6 +6,8 @@
 
 #include <openssl/rand.h>
 
+#include "base/secret.h"
+
 enum mikeyd_status request_identity(const char *field, const char *text,
                                     uint8_t store[IDENTITY_MAX], struct identity *out,
                                     struct error *err)
@@ -30,12 +32,30 @@ enum mikeyd_status request_decide(struct exchange_worker *w, enum policy_role ro
     };
     enum mikeyd_status status =
         policy_decide(w->binding->policy, &request, w->now, &w->decision, err);
-    if (status == MIKEYD_OK && w->decision.tgk == POLICY_TGK_DERIVED) {
+    /* An MKI travels beside the key in KEMAC, which is empty then. */
+    if (status == MIKEYD_OK && request_tgk_derived(w) && w->decision.mki_bytes != 0) {
         status = error_set(err, MIKEYD_UNSUPPORTED,
-                           "the policy says `tgk: derived` for this pair, which this version does "
-                           "not do: say `tgk: transported`");
+                           "the policy asks for an MKI, which no message carries with `tgk: "
+                           "derived`: say `mki_bytes: 0`");
     }
     return status;
+}
+
+bool request_tgk_derived(const struct exchange_worker *w)
+{
+    return w->decision.tgk == POLICY_TGK_DERIVED;
+}
+
+enum mikeyd_status request_derive_tgk(struct exchange_worker *w, const struct mikey_psk *psk,
+                                      struct error *err)
+{
+    const struct bundle *b = &w->bundle;
+    struct bundle_key *key = &w->secrets->key;
+    secret_wipe(key, sizeof *key);
+    key->type = MIKEY_KEY_TGK;
+    key->key_len = mikey_derived_tgk_len(b->algorithms);
+    return mikey_derive_tgk(b->algorithms, b->csb_id, b->rand, b->rand_len, psk,
+                            &w->secrets->message_keys, key->key, err);
 }
 
 const struct bound_key *request_key(const struct exchange_worker *w)

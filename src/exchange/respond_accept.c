@@ -116,6 +116,11 @@ static enum mikeyd_status accept_key(struct exchange_worker *w, const struct mik
     const struct mikey_message *m = &w->message;
     struct mikey_key_data keys[MIKEY_KEY_DATA_MAX];
     size_t count = 0;
+    if (mikey_is_tgk_derived(m)) {
+        enum mikeyd_status status = request_derive_tgk(w, psk, err);
+        const struct mikey_key_data derived = bundle_key_view(&w->bundle, &w->secrets->key);
+        return status == MIKEYD_OK ? check_key_length(&w->bundle, &derived, err) : status;
+    }
     if (m->encrypted_len > WORKER_ENCRYPTED_MAX)
         return error_set(err, MIKEYD_UNSUPPORTED, "more than %d bytes of key data",
                          WORKER_ENCRYPTED_MAX);

@@ -119,6 +119,32 @@ static enum mikeyd_status check_algorithms(const struct exchange_worker *w, stru
     return MIKEYD_OK;
 }
 
+/*
+ * Both ends must mean the same by "the TGK". The mark is under the MAC, but to refuse it need not
+ * be believed.
+ */
+static enum mikeyd_status check_tgk(const struct exchange_worker *w, struct error *err)
+{
+    const struct mikey_message *m = &w->message;
+    const bool derived = request_tgk_derived(w);
+    if (derived && mikey_is_update(m))
+        return error_set(err, MIKEYD_UNSUPPORTED,
+                         "with `tgk: derived` a bundle gets no new keys: updates are not answered");
+    if (derived && !mikey_is_tgk_derived(m))
+        return error_set(
+            err, MIKEYD_POLICY,
+            "the message transports a key; the policy of this pair says `tgk: derived`");
+    if (!derived && mikey_is_tgk_derived(m))
+        return error_set(
+            err, MIKEYD_POLICY,
+            "the message wants the TGK derived; the policy of this pair says `tgk: transported`");
+    if (derived && m->rand_len < MIKEY_TGK_DERIVED_RAND)
+        return error_set(err, MIKEYD_UNSUPPORTED,
+                         "RAND has %zu bytes, with `tgk: derived` at least %d are needed",
+                         m->rand_len, MIKEY_TGK_DERIVED_RAND);
+    return MIKEYD_OK;
+}
+
 /* ---- the bundle the message starts or continues */
 
 static enum mikeyd_status begin_bundle(struct exchange_worker *w, struct error *err)
@@ -245,6 +271,8 @@ enum mikeyd_status respond_check(struct exchange_worker *w, uint8_t digests[2][S
         status = store_lookup(w->service->config.store, digests[i], err);
     if (status == MIKEYD_OK)
         status = check_algorithms(w, err);
+    if (status == MIKEYD_OK)
+        status = check_tgk(w, err);
     if (status == MIKEYD_OK)
         status = take_bundle(w, err);
     return status;

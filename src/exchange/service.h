@@ -100,6 +100,11 @@ enum mikeyd_status request_identity(const char *field, const char *text,
 /* policy_decide() for w->from and w->to in that role, then what exchange/ itself demands. */
 enum mikeyd_status request_decide(struct exchange_worker *w, enum policy_role role,
                                   struct error *err);
+/* After request_decide(): do both ends of this pair derive the TGK (policy `tgk: derived`)? */
+bool request_tgk_derived(const struct exchange_worker *w);
+/* The TGK of w->bundle, derived, as its key. */
+enum mikeyd_status request_derive_tgk(struct exchange_worker *w, const struct mikey_psk *psk,
+                                      struct error *err);
 /* Is that suite allowed to this pair, its algorithms and its key? */
 enum mikeyd_status request_check_suite(const struct exchange_worker *w, enum srtp_suite suite,
                                        unsigned key_bits, struct error *err);
@@ -130,7 +135,8 @@ enum mikeyd_status request_finish(struct exchange_worker *w, enum audit_event ev
 /* Adds the request's streams to the bundle, each allowed to the pair and its key. */
 enum mikeyd_status offer_add_streams(struct exchange_worker *w, unsigned key_bits,
                                      struct error *err);
-/* A fresh TGK, and an MKI other than the bundle's present one when the policy wants MKIs. */
+/* Unless the TGK is derived: a fresh one, and an MKI other than the bundle's present one when the
+ * policy wants MKIs. */
 enum mikeyd_status offer_make_key(struct exchange_worker *w, unsigned key_bits, struct error *err);
 /* Stamps the bundle with a unique T, seals its I_MESSAGE and finishes. */
 enum mikeyd_status offer_send(struct exchange_worker *w, bool update,

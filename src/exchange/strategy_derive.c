@@ -103,10 +103,21 @@ static enum mikeyd_status derive_aes_cm(const struct mikey_psk *psk,
     return token_aes_ctr(psk->service, keys->encr_handle, iv, data, len, err);
 }
 
+/* A TGK must leave the token, because the session keys do: it comes from HMAC calls, like the salt.
+ */
+static enum mikeyd_status derive_tgk(const struct mikey_psk *psk,
+                                     const struct mikey_derivation *what,
+                                     struct mikey_message_keys *keys, uint8_t *tgk, size_t len,
+                                     struct error *err)
+{
+    return mikey_psk_by_hmac.tgk(psk, what, keys, tgk, len, err);
+}
+
 const struct mikey_psk_ops exchange_psk_derive = {
     .name = "derive",
     .derive = derive_keys,
     .mac = derive_mac,
     .aes_cm = derive_aes_cm,
+    .tgk = derive_tgk,
     .release = derive_release,
 };

@@ -50,6 +50,13 @@ static enum mikeyd_status sign_aes_cm(const struct mikey_psk *psk, struct mikey_
     return mikey_psk_by_hmac.aes_cm(psk, keys, iv, data, len, err);
 }
 
+static enum mikeyd_status sign_tgk(const struct mikey_psk *psk, const struct mikey_derivation *what,
+                                   struct mikey_message_keys *keys, uint8_t *tgk, size_t len,
+                                   struct error *err)
+{
+    return mikey_psk_by_hmac.tgk(psk, what, keys, tgk, len, err);
+}
+
 static void sign_release(const struct mikey_psk *psk, struct mikey_message_keys *keys)
 {
     if (keys->auth_handle != 0)
@@ -63,5 +70,6 @@ const struct mikey_psk_ops exchange_psk_sign = {
     .derive = sign_derive,
     .mac = sign_mac,
     .aes_cm = sign_aes_cm,
+    .tgk = sign_tgk,
     .release = sign_release,
 };

@@ -19,6 +19,10 @@ static enum mikeyd_status check_request(struct exchange_worker *w, struct error 
     w->from = bundle_identity_view(&b->initiator);
     w->to = bundle_identity_view(&b->responder);
     status = request_decide(w, POLICY_INITIATE, err);
+    /* RFC 3830 4.5: an update has no RAND, so it could bring no other TGK. */
+    if (status == MIKEYD_OK && request_tgk_derived(w))
+        status = error_set(err, MIKEYD_UNSUPPORTED,
+                           "with `tgk: derived` a bundle gets no new keys: start a new one");
     if (status == MIKEYD_OK && w->decision.verification_required && !w->request->verify)
         status = error_set(err, MIKEYD_POLICY,
                            "the policy requires a verification message for this pair");

@@ -226,6 +226,10 @@ static void judge(struct dissection *d, const uint8_t *bytes, size_t len)
     }
     if (!d->errors && mikey_parse(bytes, len, &m, NULL, &err) != MIKEYD_OK)
         dissect_find(d, FINDING_ERROR, "message", "%s", err.text);
+    if (!d->errors && mikey_is_tgk_derived(&m)) {
+        dissect_find(d, FINDING_NOTE, "KEMAC",
+                     "no key is sent: both ends derive the TGK from PSK and RAND (mikeyd only)");
+    }
     if (d->type != MIKEY_TYPE_PSK_INIT)
         return;
     if (d->ids < 2) {

@@ -21,6 +21,12 @@
 #define MIKEY_LABEL_TGK_AUTH 0x1B5C7973u
 #define MIKEY_LABEL_TGK_ENCR 0x15798CEFu
 #define MIKEY_LABEL_TGK_SALT 0x39A2C14Bu
+/*
+ * Ours, for `tgk: derived`: a TGK made from the PSK. The constants are the decimals of e in groups
+ * of nine; RFC 3830 took the first seven and RFC 6043 the next four (5.1.1, A.2). This is the
+ * twelfth group, 427466391.
+ */
+#define MIKEY_LABEL_PSK_TGK 0x197A9E97u
 /* What stands in the place of the CS ID when the key is a PSK. */
 #define MIKEY_LABEL_PSK_CS_ID 0xFFu
 

@@ -86,6 +86,15 @@ struct mikey_psk_ops {
     enum mikeyd_status (*aes_cm)(const struct mikey_psk *psk, struct mikey_message_keys *keys,
                                  const uint8_t iv[16], uint8_t *data, size_t len,
                                  struct error *err);
+    /*
+     * For `tgk: derived`: len (16 or 32) bytes of what->prf over the PSK, under the label of
+     * MIKEY_LABEL_PSK_TGK, into tgk (secure heap). The one key that comes out of the PSK into the
+     * host, because the session keys that follow from it are the client's. At any time: of keys it
+     * uses the scratch only.
+     */
+    enum mikeyd_status (*tgk)(const struct mikey_psk *psk, const struct mikey_derivation *what,
+                              struct mikey_message_keys *keys, uint8_t *tgk, size_t len,
+                              struct error *err);
     void (*release)(const struct mikey_psk *psk, struct mikey_message_keys *keys);
 };
 

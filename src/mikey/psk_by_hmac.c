@@ -30,6 +30,7 @@ struct prf_run {
     struct mikey_message_keys *keys;
     enum hmac_hash hash;
     struct wanted wanted[KEYS];
+    size_t wanted_count;
     struct hmac_job jobs[MIKEY_PSK_BLOCKS_MAX * KEYS * 2];
     size_t job_count;
 };
@@ -86,7 +87,7 @@ static enum mikeyd_status run_rounds(struct prf_run *run, struct error *err)
     for (size_t round = 1; round <= P_MAX + 1; round++) {
         run->job_count = 0;
         for (size_t block = 0; block < run->psk->block_count; block++) {
-            for (size_t key = 0; key < KEYS; key++)
+            for (size_t key = 0; key < run->wanted_count; key++)
                 add_round(run, block, key, round);
         }
         if (run->job_count == 0)
@@ -103,7 +104,7 @@ static enum mikeyd_status run_rounds(struct prf_run *run, struct error *err)
 static void fold_blocks(struct prf_run *run)
 {
     size_t tag_len = hmac_tag_len(run->hash);
-    for (size_t key = 0; key < KEYS; key++) {
+    for (size_t key = 0; key < run->wanted_count; key++) {
         const struct wanted *wanted = &run->wanted[key];
         secret_wipe(wanted->out, wanted->len);
         for (size_t block = 0; block < run->psk->block_count; block++) {
@@ -117,20 +118,46 @@ static void fold_blocks(struct prf_run *run)
     }
 }
 
-static void want(struct prf_run *run, size_t index, uint8_t *out, size_t len, uint32_t constant)
+static void want(struct prf_run *run, const struct mikey_derivation *what, uint32_t constant,
+                 uint8_t *out, size_t len)
 {
-    const struct mikey_derivation *what = &run->keys->what;
-    struct wanted *wanted = &run->wanted[index];
+    struct wanted *wanted = &run->wanted[run->wanted_count++];
     wanted->out = out;
     wanted->len = len;
     wanted->label_len = mikey_label_write(wanted->label, constant, MIKEY_LABEL_PSK_CS_ID,
                                           what->csb_id, what->rand, what->rand_len);
 }
 
+static void prf_run_begin(struct prf_run *run, const struct mikey_psk *psk,
+                          struct mikey_message_keys *keys, enum mikey_prf prf)
+{
+    run->psk = psk;
+    run->keys = keys;
+    run->hash = mikey_prf_hash(prf);
+    run->wanted_count = 0;
+}
+
+/* Computes what is wanted and wipes what it used of the scratch, whatever happens. */
+static enum mikeyd_status prf_run_finish(struct prf_run *run, struct error *err)
+{
+    enum mikeyd_status status = run_rounds(run, err);
+    if (status == MIKEYD_OK)
+        fold_blocks(run);
+    secret_wipe(run->keys->scratch, run->psk->block_count * KEYS * SLOTS * HMAC_TAG_MAX);
+    return status;
+}
+
+static enum mikeyd_status check_blocks(const struct mikey_psk *psk, struct error *err)
+{
+    if (psk->block_count == 0 || psk->block_count > MIKEY_PSK_BLOCKS_MAX)
+        return error_set(err, MIKEYD_INVALID_ARGUMENT, "a PSK of %zu blocks", psk->block_count);
+    return MIKEYD_OK;
+}
+
 static void release(const struct mikey_psk *psk, struct mikey_message_keys *keys)
 {
     (void)psk;
-    /* The scratch is not among these: derive wipes what it used of it, whatever happens. */
+    /* The scratch is not among these: a run wipes what it used of it. */
     secret_wipe(keys->encr, sizeof keys->encr);
     secret_wipe(keys->salt, sizeof keys->salt);
     secret_wipe(keys->auth, sizeof keys->auth);
@@ -144,27 +171,39 @@ static enum mikeyd_status derive(const struct mikey_psk *psk, const struct mikey
     struct mikey_key_sizes sizes;
     if (!mikey_key_sizes(what, &sizes))
         return error_set(err, MIKEYD_UNSUPPORTED, "no such message keys");
-    if (psk->block_count == 0 || psk->block_count > MIKEY_PSK_BLOCKS_MAX)
-        return error_set(err, MIKEYD_INVALID_ARGUMENT, "a PSK of %zu blocks", psk->block_count);
+    enum mikeyd_status status = check_blocks(psk, err);
+    if (status != MIKEYD_OK)
+        return status;
     keys->what = *what;
     keys->encr_len = (uint8_t)sizes.encr;
     keys->salt_len = (uint8_t)sizes.salt;
     keys->auth_len = (uint8_t)sizes.auth;
     struct prf_run run;
-    run.psk = psk;
-    run.keys = keys;
-    run.hash = mikey_prf_hash(what->prf);
-    want(&run, 0, keys->encr, sizes.encr, MIKEY_LABEL_PSK_ENCR);
-    want(&run, 1, keys->salt, sizes.salt, MIKEY_LABEL_PSK_SALT);
-    want(&run, 2, keys->auth, sizes.auth, MIKEY_LABEL_PSK_AUTH);
-    enum mikeyd_status status = run_rounds(&run, err);
-    if (status == MIKEYD_OK)
-        fold_blocks(&run);
-    else
+    prf_run_begin(&run, psk, keys, what->prf);
+    want(&run, what, MIKEY_LABEL_PSK_ENCR, keys->encr, sizes.encr);
+    want(&run, what, MIKEY_LABEL_PSK_SALT, keys->salt, sizes.salt);
+    want(&run, what, MIKEY_LABEL_PSK_AUTH, keys->auth, sizes.auth);
+    status = prf_run_finish(&run, err);
+    if (status != MIKEYD_OK)
         release(psk, keys);
-    secret_wipe(keys->scratch, psk->block_count * KEYS * SLOTS * HMAC_TAG_MAX);
     keys->what.rand = NULL; /* a view of the message, which may go before the keys do */
     return status;
+}
+
+static enum mikeyd_status tgk(const struct mikey_psk *psk, const struct mikey_derivation *what,
+                              struct mikey_message_keys *keys, uint8_t *out, size_t len,
+                              struct error *err)
+{
+    struct mikey_key_sizes sizes;
+    if (!mikey_key_sizes(what, &sizes) || len == 0 || len > HMAC_TAG_MAX)
+        return error_set(err, MIKEYD_UNSUPPORTED, "no such TGK");
+    enum mikeyd_status status = check_blocks(psk, err);
+    if (status != MIKEYD_OK)
+        return status;
+    struct prf_run run;
+    prf_run_begin(&run, psk, keys, what->prf);
+    want(&run, what, MIKEY_LABEL_PSK_TGK, out, len);
+    return prf_run_finish(&run, err);
 }
 
 static enum mikeyd_status mac(const struct mikey_psk *psk, struct mikey_message_keys *keys,
@@ -187,4 +226,4 @@ static enum mikeyd_status aes_cm(const struct mikey_psk *psk, struct mikey_messa
 }
 
 const struct mikey_psk_ops mikey_psk_by_hmac = {
-    .name = "sign", .derive = derive, .mac = mac, .aes_cm = aes_cm, .release = release};
+    .name = "sign", .derive = derive, .mac = mac, .aes_cm = aes_cm, .tgk = tgk, .release = release};

@@ -20,8 +20,11 @@ static enum mikeyd_status check_init(const struct mikey_init *init, struct error
     if (init->stream_count > MIKEY_CS_MAX)
         return error_set(err, MIKEYD_INVALID_ARGUMENT, "%zu streams", init->stream_count);
     /* RFC 3830 6.2: only an update may come without a key. */
-    if (init->key_count == 0 && !init->update)
+    if (init->key_count == 0 && !init->update && !init->tgk_derived)
         return error_set(err, MIKEYD_INVALID_ARGUMENT, "no key to send");
+    if (init->tgk_derived &&
+        (init->update || init->key_count != 0 || init->rand_len < MIKEY_TGK_DERIVED_RAND))
+        return error_set(err, MIKEYD_INVALID_ARGUMENT, "no message for a derived TGK");
     /* A lone ID is read as IDi, so IDr cannot stand alone (RFC 3830 6.7 has no role field). */
     if (init->idi.len == 0 && init->idr.len != 0)
         return error_set(err, MIKEYD_INVALID_ARGUMENT, "IDr without IDi");
@@ -72,7 +75,7 @@ static uint8_t first_from(const struct plan *plan, enum mikey_payload from)
             return MIKEY_PAYLOAD_ID;
         /* fall through */
     case MIKEY_PAYLOAD_EXTENSION:
-        if (init->sdp_ids)
+        if (init->sdp_ids || init->tgk_derived)
             return MIKEY_PAYLOAD_EXTENSION;
         /* fall through */
     case MIKEY_PAYLOAD_SP:
@@ -107,10 +110,14 @@ static void write_clear(const struct plan *plan, struct byte_writer *w)
         mikey_identity_write(w, init->idr.len != 0 ? MIKEY_PAYLOAD_ID : after_ids, &init->idi);
     if (init->idr.len != 0)
         mikey_identity_write(w, after_ids, &init->idr);
-    if (init->sdp_ids) {
-        mikey_extension_write(w, first_from(plan, MIKEY_PAYLOAD_SP), MIKEY_EXTENSION_SDP_IDS,
-                              "mikey", 5);
+    const uint8_t after_extensions = first_from(plan, MIKEY_PAYLOAD_SP);
+    if (init->tgk_derived) {
+        mikey_extension_write(w, init->sdp_ids ? MIKEY_PAYLOAD_EXTENSION : after_extensions,
+                              MIKEY_EXTENSION_VENDOR, MIKEY_TGK_DERIVED_MARK,
+                              sizeof MIKEY_TGK_DERIVED_MARK - 1);
     }
+    if (init->sdp_ids)
+        mikey_extension_write(w, after_extensions, MIKEY_EXTENSION_SDP_IDS, "mikey", 5);
     for (uint8_t i = 0; i < plan->policy_count; i++) {
         mikey_sp_write(w, i + 1 < plan->policy_count ? MIKEY_PAYLOAD_SP : MIKEY_PAYLOAD_KEMAC, i,
                        plan->policies[i]);

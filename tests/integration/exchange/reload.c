@@ -135,17 +135,6 @@ Test(reload, prf_derive_is_refused_on_a_token_that_cannot)
     lab_close(&lab);
 }
 
-Test(reload, tgk_derived_is_refused_in_words)
-{
-    struct lab lab;
-    lab_open(&lab, LAB_ANY, NULL);
-    if (lab_reload(&lab, lab_policy_text("tgk: derived", LEGACY, "legacy"), &err) == MIKEYD_OK) {
-        lab_refused(lab_initiate(&lab, one, 1, true, &got), got, MIKEYD_UNSUPPORTED);
-        cr_assert_not_null(strstr(got.err.text, "tgk: derived"), "%s", got.err.text);
-    }
-    lab_close(&lab);
-}
-
 Test(reload, wider_skew_does_not_bring_old_messages_back)
 {
     struct lab lab;
