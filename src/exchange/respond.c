@@ -80,9 +80,10 @@ static enum mikeyd_status seal_reply(struct exchange_worker *w, const struct mik
     struct mikey_message *m = &w->message;
     for (size_t i = 0; i < m->cs_count; i++)
         m->cs[i].ssrc = w->bundle.streams[i].ssrc;
+    const struct mikey_reply_rules rules = {.v_covers_t_only = w->decision.interop.v_covers_t_only};
     struct byte_writer out = writer_of(w->out, sizeof w->out);
     enum mikeyd_status status =
-        mikey_seal_reply(m, m->cs, psk, &w->secrets->message_keys, &out, err);
+        mikey_seal_reply(m, m->cs, &rules, psk, &w->secrets->message_keys, &out, err);
     w->out_len = status == MIKEYD_OK ? out.len : 0;
     return status;
 }

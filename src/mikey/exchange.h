@@ -94,10 +94,12 @@ struct mikey_reply_rules {
  * Seals the R_MESSAGE for an authenticated I_MESSAGE: same CSB ID and T, the CS map with SSRCs
  * filled in, IDr when the I_MESSAGE carried one, V over message || IDi || IDr || T (RFC 3830 5.2).
  * cs has m->cs_count entries and obeys RFC 3830 6.1.1: SSRCs that were chosen stay, the others are
- * filled in with distinct values (INVALID_ARGUMENT otherwise). out must be an empty writer. keys
- * are those of mikey_authenticate_init; they stay.
+ * filled in with distinct values (INVALID_ARGUMENT otherwise). rules: of the peer that will check
+ * V; of them only v_covers_t_only matters here. out must be an empty writer. keys are those of
+ * mikey_authenticate_init; they stay.
  */
 enum mikeyd_status mikey_seal_reply(const struct mikey_message *m, const struct mikey_cs *cs,
+                                    const struct mikey_reply_rules *rules,
                                     const struct mikey_psk *psk, struct mikey_message_keys *keys,
                                     struct byte_writer *out, struct error *err);
 

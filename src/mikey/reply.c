@@ -41,9 +41,10 @@ enum mikeyd_status mikey_cs_check_answer(const struct mikey_cs *offer,
 }
 
 /* Auth alg and Ver data, the end of a message. */
-static enum mikeyd_status write_v(const struct mikey_message *m, const struct mikey_psk *psk,
-                                  struct mikey_message_keys *keys, struct byte_writer *out,
-                                  struct error *err)
+static enum mikeyd_status write_v(const struct mikey_message *m,
+                                  const struct mikey_reply_rules *rules,
+                                  const struct mikey_psk *psk, struct mikey_message_keys *keys,
+                                  struct byte_writer *out, struct error *err)
 {
     size_t mac_len = 0;
     if (!mikey_mac_len(keys->what.mac, &mac_len) || mac_len == 0)
@@ -52,7 +53,7 @@ static enum mikeyd_status write_v(const struct mikey_message *m, const struct mi
     writer_u8(out, keys->what.mac);
     struct covered c = {0};
     covered_add(&c, out->data, out->len);
-    for (size_t i = 0; i < m->id_count; i++)
+    for (size_t i = 0; i < m->id_count && !rules->v_covers_t_only; i++)
         covered_add(&c, m->id[i].data, m->id[i].len);
     covered_add(&c, m->t.raw, m->t.raw_len);
     uint8_t *tag = writer_room(out, mac_len);
@@ -72,6 +73,7 @@ static enum mikeyd_status drop_on_failure(enum mikeyd_status status, struct byte
 }
 
 enum mikeyd_status mikey_seal_reply(const struct mikey_message *m, const struct mikey_cs *cs,
+                                    const struct mikey_reply_rules *rules,
                                     const struct mikey_psk *psk, struct mikey_message_keys *keys,
                                     struct byte_writer *out, struct error *err)
 {
@@ -91,7 +93,7 @@ enum mikeyd_status mikey_seal_reply(const struct mikey_message *m, const struct 
     mikey_timestamp_write(out, idr ? MIKEY_PAYLOAD_ID : MIKEY_PAYLOAD_V, &m->t);
     if (idr)
         mikey_identity_write(out, MIKEY_PAYLOAD_V, &m->id[1]);
-    return drop_on_failure(write_v(m, psk, keys, out, err), out);
+    return drop_on_failure(write_v(m, rules, psk, keys, out, err), out);
 }
 
 enum mikeyd_status mikey_build_error(const struct mikey_message *m, uint8_t error_number,
@@ -112,7 +114,8 @@ enum mikeyd_status mikey_build_error(const struct mikey_message *m, uint8_t erro
     writer_u16(out, 0);
     if (psk == NULL)
         return drop_on_failure(mikey_writer_check(out, err), out);
-    return drop_on_failure(write_v(m, psk, keys, out, err), out);
+    const struct mikey_reply_rules rules = {0};
+    return drop_on_failure(write_v(m, &rules, psk, keys, out, err), out);
 }
 
 /* RFC 3830 5.4: what must hold of an answer before any key is used on it. */

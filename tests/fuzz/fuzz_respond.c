@@ -110,7 +110,8 @@ static void respond(const struct mikey_message *m, const uint8_t *rand, size_t r
         session_keys(m, rand, rand_len, data, count);
     struct byte_writer w = writer_of(reply, sizeof reply);
     choose_ssrcs(m, cs);
-    enum mikeyd_status status = mikey_seal_reply(m, cs, &psk, keys, &w, &err);
+    const struct mikey_reply_rules rules = {0};
+    enum mikeyd_status status = mikey_seal_reply(m, cs, &rules, &psk, keys, &w, &err);
     psk.ops->release(&psk, keys);
     if (status == MIKEYD_OK)
         check_reply(m, reply, w.len, rand, rand_len);

@@ -190,7 +190,7 @@ enum mikeyd_status call_answer(struct call *call)
     static struct mikey_cs cs[MIKEY_CS_MAX];
     memcpy(cs, m.cs, sizeof cs);
     cr_assert_eq(mikey_parse(call->message, call->message_len, &m, NULL, &err), MIKEYD_OK);
-    status = mikey_seal_reply(&m, cs, &call->psk, call->keys, &w, &err);
+    status = mikey_seal_reply(&m, cs, &call->answer_rules, &call->psk, call->keys, &w, &err);
     call->psk.ops->release(&call->psk, call->keys);
     call->reply_len = w.len;
     return status;
@@ -210,7 +210,8 @@ enum mikeyd_status call_verify(struct call *call, const uint8_t *bytes, size_t l
                                             .idi = call->init.idi,
                                             .idr = call->init.idr,
                                             .streams = call->init.streams,
-                                            .stream_count = call->init.stream_count};
+                                            .stream_count = call->init.stream_count,
+                                            .rules = call->verify_rules};
     expected.t = (struct mikey_timestamp){.raw_len = 8, .value = call->init.t};
     struct byte_writer w = writer_of(expected.t.raw, 8);
     writer_u64(&w, call->init.t);

@@ -41,6 +41,7 @@ struct call {
     struct mikey_init init;
     struct mikey_psk psk;
     struct mikey_message_keys *keys;
+    struct mikey_reply_rules answer_rules, verify_rules; /* the RFC's at first */
     uint8_t message[1024];
     size_t message_len;
     uint8_t reply[1024];

@@ -35,7 +35,8 @@ static enum mikeyd_status reply_with(const struct mikey_cs *cs)
 {
     struct byte_writer w = writer_of(call.reply, sizeof call.reply);
     cr_assert_eq(call_authenticate(&call, call.message, call.message_len), MIKEYD_OK);
-    enum mikeyd_status status = mikey_seal_reply(&m, cs, &call.psk, call.keys, &w, &err);
+    enum mikeyd_status status =
+        mikey_seal_reply(&m, cs, &call.answer_rules, &call.psk, call.keys, &w, &err);
     call.psk.ops->release(&call.psk, call.keys);
     call.reply_len = w.len;
     return status;
@@ -186,6 +187,19 @@ Test(exchange, a_reply_is_no_i_message)
     cr_assert_eq(mikey_parse(call.reply, call.reply_len, &r, NULL, &err), MIKEYD_OK);
     cr_assert_eq(mikey_authenticate_init(&r, call.init.rand, 16, &call.psk, call.keys, &err),
                  MIKEYD_INVALID_ARGUMENT);
+}
+
+Test(exchange, v_covers_t_alone_for_a_peer_that_wants_it_so)
+{
+    seal();
+    call.answer_rules.v_covers_t_only = true;
+    cr_assert_eq(call_answer(&call), MIKEYD_OK);
+    cr_assert_eq(call_verify(&call, call.reply, call.reply_len), MIKEYD_AUTH_FAILED);
+    call.verify_rules.v_covers_t_only = true;
+    cr_assert_eq(call_verify(&call, call.reply, call.reply_len), MIKEYD_OK);
+    call.answer_rules.v_covers_t_only = false;
+    cr_assert_eq(call_answer(&call), MIKEYD_OK);
+    cr_assert_eq(call_verify(&call, call.reply, call.reply_len), MIKEYD_AUTH_FAILED);
 }
 
 Test(exchange, v_covers_the_identities_also_when_the_reply_does_not_carry_them)

@@ -150,8 +150,9 @@ static void check_reply(const char *block, struct mikey_message *m, struct call 
     uint8_t out[512];
     struct byte_writer w = writer_of(out, sizeof out);
     struct error err = {0};
-    cr_assert_eq(mikey_seal_reply(m, cs, &call->psk, call->keys, &w, &err), MIKEYD_OK, "%s",
-                 err.text);
+    cr_assert_eq(
+        mikey_seal_reply(m, cs, &(struct mikey_reply_rules){0}, &call->psk, call->keys, &w, &err),
+        MIKEYD_OK, "%s", err.text);
     support_equal(out, w.len, expected.data, expected.len, "R_MESSAGE");
 }
 
