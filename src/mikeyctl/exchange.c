@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include <mikeyd/client.h>
+#include <openssl/rand.h>
 
 #include "base/secret.h"
 #include "base/suite.h"
@@ -178,12 +179,17 @@ static enum mikeyd_status parse_option(int option, const char *value, struct arg
 static enum mikeyd_status run_initiate(mikeyd_client *client, const struct arguments *arguments,
                                        mikeyd_exchange **out)
 {
-    static const struct mikeyd_stream open_stream = {.ssrc = 0, .suite = NULL};
+    struct mikeyd_stream one = {.ssrc = 0, .suite = NULL};
     const bool none = arguments->stream_count == 0;
+    /* Without a verification message the responder could not tell which SSRC it chose. */
+    while (none && !arguments->verify && one.ssrc == 0) {
+        if (RAND_bytes((unsigned char *)&one.ssrc, sizeof one.ssrc) != 1)
+            return MIKEYD_INTERNAL;
+    }
     const struct mikeyd_offer offer = {
         .from = arguments->from,
         .to = arguments->to,
-        .streams = none ? &open_stream : arguments->streams,
+        .streams = none ? &one : arguments->streams,
         .stream_count = none ? 1 : arguments->stream_count,
         .method = arguments->method,
         .verify = arguments->verify,
