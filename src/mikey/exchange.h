@@ -143,8 +143,8 @@ struct mikey_session_key {
 
 /*
  * Derives (TGK) or copies (TEK) key and salt for CS cs_id (1 .. 255) by RFC 3830 4.1.3. A
- * transported salt is used when long enough, else one is derived. UNSUPPORTED when a TEK is shorter
- * than the suite needs.
+ * transported salt is used, else one is derived. UNSUPPORTED when the salt is shorter than the
+ * suite needs, or a TEK is not of its length or has no salt.
  */
 enum mikeyd_status mikey_session_key(enum mikey_prf prf, const struct mikey_key_data *key,
                                      uint8_t cs_id, uint32_t csb_id, const uint8_t *rand,

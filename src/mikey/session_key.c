@@ -25,13 +25,18 @@ static enum mikeyd_status derive_one(struct mikey_prf_key *tgk, const struct ses
     return mikey_prf_run(tgk, label, label_len, out, len, err);
 }
 
-/* RFC 3830 4.1.3: a salt that was transported is used as it is. */
-static bool copy_salt(const struct session *s, struct mikey_session_key *out)
+/*
+ * RFC 3830 4.1.3: a salt that was transported SHALL be used and none derived, so one that is
+ * shorter than the suite's cannot be replaced. The key data says by its type whether there is one.
+ */
+static enum mikeyd_status copy_salt(const struct session *s, struct mikey_session_key *out,
+                                    struct error *err)
 {
     if (s->key->salt_len < s->suite->salt_len)
-        return false;
+        return error_set(err, MIKEYD_UNSUPPORTED, "a salt of %zu bytes is too short for %s",
+                         s->key->salt_len, s->suite->name);
     memcpy(out->salt, s->key->salt, s->suite->salt_len);
-    return true;
+    return MIKEYD_OK;
 }
 
 static enum mikeyd_status from_tgk(enum mikey_prf prf, const struct session *s,
@@ -41,7 +46,9 @@ static enum mikeyd_status from_tgk(enum mikey_prf prf, const struct session *s,
     enum mikeyd_status status = mikey_prf_open(&tgk, prf, s->key->key, s->key->key_len, err);
     if (status == MIKEYD_OK)
         status = derive_one(&tgk, s, MIKEY_LABEL_TEK, out->key, s->suite->key_len, err);
-    if (status == MIKEYD_OK && !copy_salt(s, out))
+    if (status == MIKEYD_OK && s->key->salt_len != 0)
+        return copy_salt(s, out, err);
+    if (status == MIKEYD_OK)
         status = derive_one(&tgk, s, MIKEY_LABEL_TGK_SALT, out->salt, s->suite->salt_len, err);
     return status;
 }
@@ -55,8 +62,11 @@ static enum mikeyd_status from_tek(const struct session *s, struct mikey_session
         return error_set(err, MIKEYD_UNSUPPORTED, "a TEK of %zu bytes for %s", s->key->key_len,
                          s->suite->name);
     }
-    if (!copy_salt(s, out))
+    if (s->key->salt_len == 0)
         return error_set(err, MIKEYD_UNSUPPORTED, "a TEK without a salt for %s", s->suite->name);
+    enum mikeyd_status status = copy_salt(s, out, err);
+    if (status != MIKEYD_OK)
+        return status;
     memcpy(out->key, s->key->key, s->suite->key_len);
     return MIKEYD_OK;
 }
