@@ -218,14 +218,22 @@ static bool each_mesh_pair(const struct policy *policy, const struct policy_mesh
     return true;
 }
 
-void policy_each_pair(const struct policy *policy, const struct policy_key *key, visit_fn *visit,
-                      void *context)
+bool policy_each_explicit_pair(const struct policy *policy, const struct policy_key *key,
+                               visit_fn *visit, void *context)
 {
     for (size_t i = 0; i < policy->pair_count; i++) {
         const struct policy_pair *pair = &policy->pairs[i];
         if (pair->key == key && !visit(context, &pair->initiator->node, &pair->responder->node))
-            return;
+            return false;
     }
+    return true;
+}
+
+void policy_each_pair(const struct policy *policy, const struct policy_key *key, visit_fn *visit,
+                      void *context)
+{
+    if (!policy_each_explicit_pair(policy, key, visit, context))
+        return;
     for (size_t i = 0; i < policy->mesh_count; i++) {
         if (policy->meshes[i].key == key &&
             !each_mesh_pair(policy, &policy->meshes[i], visit, context))

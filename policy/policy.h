@@ -115,6 +115,12 @@ void policy_each_pair(const struct policy *policy, const struct policy_key *key,
                                     const struct policy_node *responder),
                       void *context);
 
+/* The explicit pairs alone: a mesh may have millions. False when visit stopped it. */
+bool policy_each_explicit_pair(const struct policy *policy, const struct policy_key *key,
+                               bool (*visit)(void *context, const struct policy_node *initiator,
+                                             const struct policy_node *responder),
+                               void *context);
+
 /* The algorithm set of a directed pair, for the ceremony that derives its key; false when the two
  * nodes are no pair. */
 bool policy_pair_algorithms(const struct policy *policy, const struct policy_node *initiator,

@@ -73,11 +73,12 @@ enum mikeyd_status exchange_worker_open(struct exchange_service *service,
                                         struct exchange_worker **out, struct error *err);
 void exchange_worker_close(struct exchange_worker *worker);
 /*
- * Fetches or derives pair keys before they are asked for, as many as the cache holds; pairs without
- * an object are skipped. *warmed: pair keys ready.
+ * Fetches or derives pair keys of kind epsk before they are asked for: those of the policy's
+ * explicit pairs (a mesh may have millions), at most `most` and what the cache holds, and none is
+ * begun after timeout_ms. Pairs without an object are skipped. *warmed: pair keys ready.
  */
-enum mikeyd_status exchange_worker_prewarm(struct exchange_worker *worker, size_t *warmed,
-                                           struct error *err);
+enum mikeyd_status exchange_worker_prewarm(struct exchange_worker *worker, size_t most,
+                                           unsigned timeout_ms, size_t *warmed, struct error *err);
 
 /* ---- one request
  * ------------------------------------------------------------------------------------------------

@@ -177,6 +177,7 @@ struct prewarm {
     struct exchange_worker *w;
     const struct bound_key *key;
     size_t warmed, most;
+    int64_t deadline_ms;
     enum mikeyd_status status;
     struct error *err;
 };
@@ -204,6 +205,8 @@ static bool prewarm_pair(void *context, const struct policy_node *initiator,
 {
     struct prewarm *p = context;
     struct exchange_worker *w = p->w;
+    if (p->warmed >= p->most || clock_monotonic_ms() >= p->deadline_ms)
+        return false;
     if (!decide_for_any(w, initiator, responder) || w->decision.key != p->key->key)
         return true;
     struct mikey_psk psk;
@@ -216,23 +219,26 @@ static bool prewarm_pair(void *context, const struct policy_node *initiator,
         p->status = error_set(p->err, status, "%s", why.text);
         return false;
     }
-    return p->warmed < p->most;
+    return true;
 }
 
-enum mikeyd_status exchange_worker_prewarm(struct exchange_worker *worker, size_t *warmed,
-                                           struct error *err)
+enum mikeyd_status exchange_worker_prewarm(struct exchange_worker *worker, size_t most,
+                                           unsigned timeout_ms, size_t *warmed, struct error *err)
 {
-    struct prewarm p = {
-        .w = worker, .most = worker->service->config.pair_cache, .status = MIKEYD_OK, .err = err};
+    const size_t capacity = worker->service->config.pair_cache;
+    struct prewarm p = {.w = worker,
+                        .most = most < capacity ? most : capacity,
+                        .deadline_ms = clock_monotonic_ms() + timeout_ms,
+                        .status = MIKEYD_OK,
+                        .err = err};
     worker->binding = service_binding(worker->service);
     worker->now = clock_unix_now();
-    for (size_t i = 0; i < policy_key_count(worker->binding->policy); i++) {
+    const struct policy *policy = worker->binding->policy;
+    bool whole = true;
+    for (size_t i = 0; whole && i < policy_key_count(policy); i++) {
         p.key = &worker->binding->keys[i];
-        if (p.key->key->kind != POLICY_KEY_EPSK || p.warmed >= p.most)
-            continue;
-        policy_each_pair(worker->binding->policy, p.key->key, prewarm_pair, &p);
-        if (p.status != MIKEYD_OK)
-            break;
+        if (p.key->key->kind == POLICY_KEY_EPSK)
+            whole = policy_each_explicit_pair(policy, p.key->key, prewarm_pair, &p);
     }
     binding_unref(worker->binding);
     worker->binding = NULL;

@@ -66,6 +66,7 @@ static void reload_policy(struct daemon *daemon)
         record(daemon, AUDIT_RELOAD, MIKEYD_OK, new, difference);
         free(difference);
         atomic_store(&daemon->policy_changed, true);
+        worker_pool_prewarm(daemon->pool);
     }
     policy_unref(new);
     policy_unref(old);

@@ -67,14 +67,24 @@ static json_t *report_refusals(struct daemon *daemon, const struct exchange_stat
     return object;
 }
 
+/* The keys of pairs at hand; a miss is one fetched or derived for the request that wanted it, or
+ * beforehand. */
+static json_t *report_pair_cache(const struct exchange_stats *stats)
+{
+    return json_pack("{s:o, s:o, s:o, s:o}", "entries", count_of(stats->pair_entries), "hits",
+                     count_of(stats->pair_hits), "misses", count_of(stats->pair_misses),
+                     "evictions", count_of(stats->pair_evictions));
+}
+
 static json_t *report_exchanges(struct daemon *daemon)
 {
     struct exchange_stats stats;
     exchange_service_stats(daemon->service, &stats);
-    return json_pack("{s:o, s:o, s:o, s:o, s:o, s:o}", "initiated", count_of(stats.initiated),
+    return json_pack("{s:o, s:o, s:o, s:o, s:o, s:o, s:o}", "initiated", count_of(stats.initiated),
                      "responded", count_of(stats.responded), "confirmed", count_of(stats.confirmed),
                      "updated", count_of(stats.updated), "keys_released",
-                     count_of(stats.keys_released), "refused", report_refusals(daemon, &stats));
+                     count_of(stats.keys_released), "refused", report_refusals(daemon, &stats),
+                     "pair_cache", report_pair_cache(&stats));
 }
 
 static json_t *report_requests(struct daemon *daemon)

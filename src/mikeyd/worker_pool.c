@@ -9,6 +9,10 @@
 #include "base/log.h"
 #include "mikeyd/request.h"
 
+/* A request that comes in meanwhile may have to wait for that long, when there is one worker. */
+#define PREWARM_PAIRS 256
+#define PREWARM_MS 1000
+
 struct worker {
     struct worker_pool *pool;
     pthread_t thread;
@@ -27,6 +31,7 @@ struct worker_pool {
     pthread_cond_t filled;
     struct job_list queue;
     unsigned idle;
+    bool prewarm; /* wanted of the first idle worker */
     bool stopping;
 };
 
@@ -124,10 +129,37 @@ static void work(struct worker *worker, struct job *job)
 
 /* ---- the threads ---- */
 
-static struct job *take_job(struct worker_pool *pool)
+static void prewarm(struct worker *worker)
+{
+    struct error err = {.text = ""};
+    size_t warmed = 0;
+    if (exchange_worker_prewarm(worker->exchange, PREWARM_PAIRS, PREWARM_MS, &warmed, &err) !=
+        MIKEYD_OK)
+        log_warning("pair keys are not ready yet: %s", err.text);
+    else if (warmed != 0)
+        log_info("%zu pair keys are ready", warmed);
+}
+
+void worker_pool_prewarm(struct worker_pool *pool)
 {
     (void)pthread_mutex_lock(&pool->mutex);
+    pool->prewarm = true;
+    (void)pthread_cond_signal(&pool->filled);
+    (void)pthread_mutex_unlock(&pool->mutex);
+}
+
+static struct job *take_job(struct worker *worker)
+{
+    struct worker_pool *pool = worker->pool;
+    (void)pthread_mutex_lock(&pool->mutex);
     while (pool->queue.head == NULL && !pool->stopping) {
+        if (pool->prewarm) {
+            pool->prewarm = false;
+            (void)pthread_mutex_unlock(&pool->mutex);
+            prewarm(worker);
+            (void)pthread_mutex_lock(&pool->mutex);
+            continue;
+        }
         pool->idle++;
         (void)pthread_cond_wait(&pool->filled, &pool->mutex);
         pool->idle--;
@@ -141,7 +173,7 @@ static void *worker_main(void *context)
 {
     struct worker *worker = context;
     struct job *job;
-    while ((job = take_job(worker->pool)) != NULL)
+    while ((job = take_job(worker)) != NULL)
         work(worker, job);
     atomic_store(&worker->ended, true);
     return NULL;
@@ -171,6 +203,7 @@ enum mikeyd_status worker_pool_start(const struct worker_pool_config *config,
     if (pool == NULL)
         return error_set(err, MIKEYD_INTERNAL, "out of memory");
     pool->config = *config;
+    pool->prewarm = true;
     (void)pthread_mutex_init(&pool->mutex, NULL);
     (void)pthread_cond_init(&pool->filled, NULL);
     pool->workers = calloc(config->workers, sizeof *pool->workers);

@@ -28,6 +28,12 @@ struct worker_pool_config {
 
 enum mikeyd_status worker_pool_start(const struct worker_pool_config *config,
                                      struct worker_pool **out, struct error *err);
+/*
+ * Has the first worker without a job fetch or derive the keys of explicit pairs into the cache, so
+ * that their first requests need not. Done once by worker_pool_start(); to be asked for after the
+ * policy has changed, because pair keys belong to a policy. Any thread.
+ */
+void worker_pool_prewarm(struct worker_pool *pool);
 /* Queues jobs in order until the queue is full; those that found no room stay in list. */
 void worker_pool_submit(struct worker_pool *pool, struct job_list *list);
 /*

@@ -1,4 +1,5 @@
 /* Pair keys: imported from an EPSK, one for each direction. */
+#include <stdio.h>
 #include <string.h>
 
 #include <criterion/criterion.h>
@@ -167,15 +168,61 @@ Test(pair, prewarming_leaves_no_derivation_to_the_first_call)
 {
     struct lab lab;
     struct exchange_stats stats;
+    struct token_facts before, after;
     size_t warmed = 0;
-    lab_open_policy(&lab, LAB_DERIVES, lab_policy_text(NULL, CORE, "core"));
-    cr_assert_eq(exchange_worker_prewarm(lab.a, &warmed, &err), MIKEYD_OK, "%s", err.text);
+    open_core(&lab);
+    cr_assert_eq(exchange_worker_prewarm(lab.a, 100, 1000, &warmed, &err), MIKEYD_OK, "%s",
+                 err.text);
     cr_assert_eq(warmed, 2);
     exchange_service_stats(lab.service, &stats);
     uint64_t misses = stats.pair_misses;
+    token_get_facts(lab.token, &before);
     call(&lab);
+    token_get_facts(lab.token, &after);
     exchange_service_stats(lab.service, &stats);
     cr_assert_eq(stats.pair_misses, misses);
+    cr_assert_eq(after.derives - before.derives, lab_token_derives(&lab.fixture) ? 2 + 2 + 1 : 0,
+                 "message keys alone");
+    lab_close(&lab);
+}
+
+static size_t warm(struct lab *lab, size_t most, unsigned timeout_ms)
+{
+    size_t warmed = 99;
+    cr_assert_eq(exchange_worker_prewarm(lab->a, most, timeout_ms, &warmed, &err), MIKEYD_OK, "%s",
+                 err.text);
+    return warmed;
+}
+
+Test(pair, prewarming_ends_at_its_bounds)
+{
+    struct lab lab;
+    open_core(&lab);
+    cr_expect_eq(warm(&lab, 1, 1000), 1);
+    cr_expect_eq(warm(&lab, 0, 1000), 0);
+    cr_expect_eq(warm(&lab, 100, 0), 0, "no time for any");
+    lab.config.pair_cache = 1;
+    lab_restart(&lab);
+    cr_expect_eq(warm(&lab, 100, 1000), 1, "more than the cache holds");
+    lab_close(&lab);
+}
+
+Test(pair, prewarming_leaves_meshes_alone)
+{
+    struct lab lab;
+    static char text[2048];
+    (void)snprintf(text, sizeof text,
+                   "policy: 1\n"
+                   "defaults: {provisioning: plaintext-allowed}\n"
+                   "keys: [{name: core, kind: epsk}]\n"
+                   "nodes: [\"" LAB_A "\", \"" LAB_B "\", \"" LAB_C "\"]\n"
+                   "pairs: [{initiator: \"" LAB_A "\", responder: \"" LAB_B "\", key: core}]\n"
+                   "mesh: [{nodes: [\"" LAB_A "\", \"" LAB_B "\", \"" LAB_C "\"], key: core}]\n"
+                   "clients: [{name: sbc-a, uid: 1001, acts_as: [\"" LAB_A
+                   "\"], may: [initiate, respond]}]\n");
+    open_core(&lab);
+    cr_assert_eq(lab_reload(&lab, text, &err), MIKEYD_OK, "%s", err.text);
+    cr_expect_eq(warm(&lab, 100, 1000), 1);
     lab_close(&lab);
 }
 

@@ -283,3 +283,14 @@ Test(policy_decide, the_pairs_of_a_key_are_those_it_decides)
     policy_each_pair(policy, policy_key_at(policy, 0), note_pair, &first);
     cr_assert_str_eq(first.text, "0>2 ");
 }
+
+Test(policy_decide, the_explicit_pairs_of_a_key_are_none_of_its_meshes)
+{
+    struct seen core = {0}, own = {0}, first = {.stop_after = 1};
+    cr_assert(policy_each_explicit_pair(policy, policy_key_at(policy, 0), note_pair, &core));
+    cr_assert_str_eq(core.text, "");
+    cr_assert(policy_each_explicit_pair(policy, policy_key_at(policy, 1), note_pair, &own));
+    cr_assert_str_eq(own.text, "0>1 2>3 ");
+    cr_assert_not(policy_each_explicit_pair(policy, policy_key_at(policy, 1), note_pair, &first));
+    cr_assert_str_eq(first.text, "0>1 ");
+}
