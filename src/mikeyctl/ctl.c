@@ -99,15 +99,24 @@ int ctl_fail(bool as_json, const struct error *err)
     return status_exit_code(err->status);
 }
 
+static bool errors_as_json;
+
+void ctl_errors_as_json(void)
+{
+    errors_as_json = true;
+}
+
 int ctl_usage(const char *synopsis, const char *format, ...)
 {
+    struct error err = {.status = MIKEYD_INVALID_ARGUMENT};
     va_list args;
-    (void)fprintf(stderr, "mikeyctl: ");
     va_start(args, format);
-    (void)vfprintf(stderr, format, args);
+    (void)vsnprintf(err.text, sizeof err.text, format, args);
     va_end(args);
-    (void)fprintf(stderr, "\nusage: %s\n", synopsis);
-    return status_exit_code(MIKEYD_INVALID_ARGUMENT);
+    if (errors_as_json)
+        (void)ctl_fail(true, &err);
+    (void)fprintf(stderr, "mikeyctl: %s\nusage: %s\n", err.text, synopsis);
+    return status_exit_code(err.status);
 }
 
 /* ---- arguments ---- */

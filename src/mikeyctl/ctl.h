@@ -30,6 +30,9 @@ void ctl_wipe_json_memory(void);
 /* Prints {"error":{"code","message"}} on stdout when as_json, else "mikeyctl: message" on stderr;
  * returns the exit status. */
 int ctl_fail(bool as_json, const struct error *err);
+/* From now on usage errors are told on stdout, too, as an error object: for commands that print
+ * JSON. */
+void ctl_errors_as_json(void);
 /* Usage error: message and the synopsis on stderr; returns 1. */
 int ctl_usage(const char *synopsis, const char *format, ...) __attribute__((format(printf, 2, 3)));
 /* Prints the object on one line and drops the reference; returns 0. */

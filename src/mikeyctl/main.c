@@ -99,6 +99,8 @@ int main(int argc, char **argv)
     if (optind >= argc)
         return ctl_usage(synopsis, "no command given");
 
+    if (ctl.json || strcmp(argv[optind], "exchange") == 0)
+        ctl_errors_as_json();
     for (size_t i = 0; i < sizeof commands / sizeof commands[0]; i++) {
         if (strcmp(argv[optind], commands[i].name) == 0) {
             int skipped = optind;

@@ -202,6 +202,9 @@ Test(ctl, daemon_that_is_not_there_exits_with_5)
 Test(ctl, misuse_exits_with_1)
 {
     cr_assert_eq(ctl("exchange", "initiate", "--from", LAB_A, NULL), 1);
+    char *text = output();
+    cr_assert_not_null(strstr(text, "{\"error\":{\"code\":\"INVALID_ARGUMENT\""), "%s", text);
+    free(text);
     cr_assert_eq(
         ctl("exchange", "confirm", "--from", LAB_A, "--ticket", "AA==", "--reply", "AA==", NULL),
         1);
