@@ -58,6 +58,7 @@ struct policy_interop {
     bool reply_timestamp_any;
     bool v_covers_t_only; /* v_covers_ids: false */
     bool sdp_ids_optional;
+    bool counter_timestamps; /* counter_timestamps: allowed */
 };
 
 struct policy_client {

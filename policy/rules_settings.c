@@ -175,6 +175,11 @@ static void check_interop(struct rule_run *run)
                       "%.100s: no protection against bidding down of key management (RFC 4567 "
                       "4.1.4)",
                       peer);
+        if (entry->interop.counter_timestamps)
+            rule_tell(run, yaml_map_get(entry->at, "counter_timestamps"),
+                      "%.100s: its messages may carry a COUNTER instead of a time, so one that is "
+                      "held back stays fresh until the peer sends another (RFC 3830 5.4)",
+                      peer);
     }
 }
 

@@ -13,17 +13,23 @@
  */
 static enum mikeyd_status advance_counter(struct exchange_worker *w, struct error *err)
 {
-    const struct identity *idi = &w->message.id[0];
-    const char *key = w->decision.key->name;
-    uint8_t numbers[6];
+    const struct identity *idi = &w->message.id[0], *idr = &w->message.id[1];
+    const struct policy_key *key = w->decision.key;
+    /* Each pair has another key imported from an EPSK, so the peer may count for each pair. */
+    const bool pair = key->kind == POLICY_KEY_EPSK;
+    uint8_t numbers[8];
     uint8_t digest[STORE_DIGEST];
     struct byte_writer n = writer_of(numbers, sizeof numbers);
     writer_u32(&n, w->generation->generation);
     writer_u8(&n, idi->type);
     writer_u8(&n, (uint8_t)idi->len);
-    const void *data[] = {numbers, idi->data, key};
-    const size_t len[] = {sizeof numbers, idi->len, strlen(key)};
-    store_digest(STORE_COUNTER, data, len, 3, digest);
+    if (pair) {
+        writer_u8(&n, idr->type);
+        writer_u8(&n, (uint8_t)idr->len);
+    }
+    const void *data[] = {numbers, idi->data, key->name, idr->data};
+    const size_t len[] = {n.len, idi->len, strlen(key->name), idr->len};
+    store_digest(STORE_COUNTER, data, len, pair ? 4 : 3, digest);
     return store_advance_counter(w->service->config.store, digest, w->message.t.value, err);
 }
 

@@ -61,11 +61,16 @@ static enum mikeyd_status check_identities(struct exchange_worker *w, struct err
 /*
  * RFC 3830 5.3 step 1, 5.4. Differences are signed modulo 2^64: right across the wrap of 2036. A
  * COUNTER says nothing of the time: it is held against the sender's highest one once the message is
- * authentic. Such a message can be delayed for as long as its sender sends no other.
+ * authentic. Such a message can be delayed for as long as its sender sends no other,
+ * so it is taken only from peers that the policy names.
  */
 static enum mikeyd_status check_clock(const struct exchange_worker *w, struct error *err)
 {
     const struct mikey_timestamp *t = &w->message.t;
+    if (t->type == MIKEY_TS_COUNTER && !w->decision.interop.counter_timestamps)
+        return error_set(err, MIKEYD_UNSUPPORTED,
+                         "T is a COUNTER, which the policy allows a peer that has `interop: "
+                         "counter_timestamps: allowed`");
     if (t->type == MIKEY_TS_COUNTER)
         return MIKEYD_OK;
     int64_t allowed = w->decision.clock_skew_ms;

@@ -31,7 +31,8 @@ static const char text[] =
     "  - {name: cd, uid: 4, acts_as: [\"sip:d@x.example\"], may: [initiate, respond], suites: "
     "[AEAD_AES_128_GCM]}\n"
     "interop:\n"
-    "  - {peer: \"sip:d@x.example\", reply_timestamp: any, sdp_ids: optional}\n";
+    "  - {peer: \"sip:d@x.example\", reply_timestamp: any, sdp_ids: optional, "
+    "counter_timestamps: allowed}\n";
 
 static struct policy *policy;
 static struct error err;
@@ -125,9 +126,11 @@ Test(policy_decide, relaxations_are_those_of_the_peer)
 {
     cr_assert_eq(decide("ca", POLICY_INITIATE, A, "sip:d@x.example"), MIKEYD_OK);
     cr_assert(decision.interop.reply_timestamp_any && decision.interop.sdp_ids_optional);
+    cr_assert(decision.interop.counter_timestamps);
     cr_assert_not(decision.interop.v_covers_t_only);
     cr_assert_eq(decide("ca", POLICY_INITIATE, A, B), MIKEYD_OK);
     cr_assert_not(decision.interop.reply_timestamp_any || decision.interop.sdp_ids_optional);
+    cr_assert_not(decision.interop.counter_timestamps);
 }
 
 Test(policy_decide, a_client_that_is_not_listed_is_refused)
