@@ -8,10 +8,10 @@
 #include "base/clock.h"
 #include "base/log.h"
 
-/* Discarding in batches shares the pages that a transaction has to copy. Twice as many go as come.
- */
+/* Discarding in batches shares the pages that a transaction has to copy. Twice as many go as come:
+ * an accepted message makes two entries. */
 #define DISCARD_EVERY 64
-#define DISCARD_AT_ONCE 128
+#define DISCARD_AT_ONCE 256
 #define DISCARDED_NAME "discarded"
 #define EXPIRY_KEY (8 + STORE_DIGEST)
 
@@ -90,14 +90,20 @@ enum mikeyd_status store_lookup(struct replay_store *store, const uint8_t digest
     return error_set(err, MIKEYD_REPLAY, "seen before");
 }
 
-/* One insert, as the write transaction sees it. The results are set anew by every run. */
+/* What a write transaction discards. The results are set anew by every run. */
+struct discard_job {
+    struct replay_store *store;
+    uint64_t discarded;
+    int64_t cutoff;
+};
+
+/* One insert, as the write transaction sees it. */
 struct store_job {
     struct replay_store *store;
     const uint8_t (*digests)[STORE_DIGEST];
     size_t count;
     int64_t expires_unix;
-    uint64_t discarded;
-    int64_t cutoff;
+    struct discard_job discard;
 };
 
 static int store_put(struct store_env *env, MDB_txn *txn, const uint8_t digest[STORE_DIGEST],
@@ -138,12 +144,14 @@ static int store_discard_one(struct store_env *env, MDB_txn *txn, MDB_cursor *cu
     return rc == MDB_NOTFOUND ? MDB_CORRUPTED : rc;
 }
 
-static int store_discard(struct store_env *env, MDB_txn *txn, struct store_job *job)
+static int store_discard(struct store_env *env, MDB_txn *txn, void *arg)
 {
+    struct discard_job *job = arg;
     struct replay_store *store = job->store;
+    job->discarded = 0;
     job->cutoff = store_clock_cutoff(&store->clock, clock_unix_ms(), store_clock_boottime_ms(),
                                      store->window_s);
-    if (job->cutoff < 0 || job->cutoff <= atomic_load(&store->discarded_until))
+    if (job->cutoff < 0 || job->cutoff < atomic_load(&store->discarded_until))
         return 0;
     MDB_cursor *cursor;
     int rc = mdb_cursor_open(txn, env->expiry, &cursor);
@@ -169,14 +177,39 @@ static int store_insert_work(struct store_env *env, MDB_txn *txn, void *arg)
 {
     struct store_job *job = arg;
     int rc = 0;
-    job->discarded = 0;
+    job->discard = (struct discard_job){.store = job->store};
     for (size_t i = 0; rc == 0 && i < job->count; i++)
         rc = store_put(env, txn, job->digests[i], job->expires_unix);
     struct replay_store *store = job->store;
     if (rc == 0 && store->inserts_until_discard-- == 0) {
         store->inserts_until_discard = DISCARD_EVERY - 1;
-        rc = store_discard(env, txn, job);
+        rc = store_discard(env, txn, &job->discard);
     }
+    return rc;
+}
+
+static void store_discard_done(struct replay_store *store, uint64_t discarded)
+{
+    atomic_fetch_add(&store->expired, discarded);
+    if (discarded != 0)
+        store_raise_window(store);
+}
+
+/* The map is full: before anything can come something must go. True when something went. */
+static bool store_make_room(struct replay_store *store)
+{
+    struct discard_job job = {.store = store};
+    if (store_env_write_beyond(&store->env, store_discard, &job) != 0)
+        return false;
+    store_discard_done(store, job.discarded);
+    return job.discarded != 0;
+}
+
+int store_write(struct replay_store *store, store_env_work *work, void *arg)
+{
+    int rc = store_env_write(&store->env, work, arg);
+    if (rc == MDB_MAP_FULL && store_make_room(store))
+        rc = store_env_write(&store->env, work, arg);
     return rc;
 }
 
@@ -188,7 +221,7 @@ enum mikeyd_status store_insert(struct replay_store *store, const uint8_t digest
         return status;
     struct store_job job = {
         .store = store, .digests = digests, .count = count, .expires_unix = expires_unix};
-    int rc = store_env_write(&store->env, store_insert_work, &job);
+    int rc = store_write(store, store_insert_work, &job);
     if (rc == MDB_KEYEXIST) {
         atomic_fetch_add(&store->refused, 1);
         return error_set(err, MIKEYD_REPLAY, "seen before");
@@ -196,9 +229,7 @@ enum mikeyd_status store_insert(struct replay_store *store, const uint8_t digest
     if (rc != 0)
         return store_fail(store, rc, err);
     atomic_fetch_add(&store->inserted, count);
-    atomic_fetch_add(&store->expired, job.discarded);
-    if (job.discarded != 0)
-        store_raise_window(store);
+    store_discard_done(store, job.discard.discarded);
     return MIKEYD_OK;
 }
 

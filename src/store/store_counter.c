@@ -45,7 +45,7 @@ enum mikeyd_status store_advance_counter(struct replay_store *store,
                          "a new generation, then remove %s/%s and restart",
                          store->env.path, STORE_COUNTERS_LOST);
     struct counter_job job = {digest, value};
-    int rc = store_env_write(&store->env, counter_work, &job);
+    int rc = store_write(store, counter_work, &job);
     if (rc == MDB_KEYEXIST) {
         atomic_fetch_add(&store->refused, 1);
         return error_set(err, MIKEYD_REPLAY, "the counter is not greater than the highest seen");

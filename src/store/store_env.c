@@ -10,6 +10,8 @@
 #define STORE_FORMAT 1
 /* The map doubles from LMDB's first 1 MiB; 16 GiB hold some 200 million entries. */
 #define STORE_MAP_MAX ((size_t)16 << 30)
+/* Beyond it: more than a batch of entries, each in leaves of its own, has to copy. */
+#define STORE_MAP_BEYOND ((size_t)16 << 20)
 /*
  * Pages that a transaction took and gave back are counted in the file's length but perhaps never
  * written, so a sound file may be a little short.
@@ -162,7 +164,7 @@ static int env_open_files(struct store_env *env)
 
 int store_env_open(struct store_env *env, const char *path)
 {
-    *env = (struct store_env){.path = strdup(path)};
+    *env = (struct store_env){.path = strdup(path), .map_max = STORE_MAP_MAX};
     if (env->path == NULL)
         return ENOMEM;
     int rc = env_open_files(env);
@@ -253,18 +255,23 @@ static void env_readers_go(struct store_env *env)
     (void)pthread_mutex_unlock(&env->readers_lock);
 }
 
+static int env_set_size(struct store_env *env, size_t size)
+{
+    env_readers_stop(env);
+    int rc = mdb_env_set_mapsize(env->env, size);
+    env_readers_go(env);
+    return rc;
+}
+
 static int env_grow(struct store_env *env)
 {
     MDB_envinfo info;
     int rc = mdb_env_info(env->env, &info);
     if (rc != 0)
         return rc;
-    if (info.me_mapsize >= STORE_MAP_MAX)
+    if (info.me_mapsize >= env->map_max)
         return MDB_MAP_FULL;
-    env_readers_stop(env);
-    rc = mdb_env_set_mapsize(env->env, info.me_mapsize * 2);
-    env_readers_go(env);
-    return rc;
+    return env_set_size(env, info.me_mapsize * 2);
 }
 
 /*
@@ -311,6 +318,23 @@ int store_env_write(struct store_env *env, store_env_work *work, void *arg)
         } else {
             break;
         }
+    }
+    (void)pthread_mutex_unlock(&env->writer);
+    return rc;
+}
+
+int store_env_write_beyond(struct store_env *env, store_env_work *work, void *arg)
+{
+    MDB_envinfo info;
+    (void)pthread_mutex_lock(&env->writer);
+    int rc = env->env == NULL ? MDB_PANIC : mdb_env_info(env->env, &info);
+    if (rc == 0)
+        rc = env_set_size(env, info.me_mapsize + STORE_MAP_BEYOND);
+    if (rc == 0) {
+        rc = env_write_once(env, work, arg);
+        /* Shrinks no further than to the last page in use. */
+        int back = env_set_size(env, info.me_mapsize);
+        rc = rc == 0 ? back : rc;
     }
     (void)pthread_mutex_unlock(&env->writer);
     return rc;

@@ -24,6 +24,7 @@
 
 struct store_env {
     char *path;
+    size_t map_max; /* bytes: the map does not grow beyond */
     MDB_env *env;
     MDB_dbi entries, expiry, counters, meta;
     pthread_mutex_t writer;
@@ -54,6 +55,9 @@ int store_env_sync(struct store_env *env);
  */
 typedef int store_env_work(struct store_env *env, MDB_txn *txn, void *arg);
 int store_env_write(struct store_env *env, store_env_work *work, void *arg);
+/* Once, for work that gives pages back: it may take pages beyond the map's limit for those that it
+ * changes, which nothing else can. */
+int store_env_write_beyond(struct store_env *env, store_env_work *work, void *arg);
 
 /* Numbers in the meta table. Reading: MDB_NOTFOUND when absent. */
 int store_env_get_number(struct store_env *env, MDB_txn *txn, const char *name, uint64_t *out);

@@ -47,6 +47,9 @@ void store_raise_window(struct replay_store *store);
 /* OK, or why nothing can be judged now: track was lost, or a clock stands wrong. */
 enum mikeyd_status store_check_gate(struct replay_store *store, struct error *err);
 
+/* store_env_write(), and once more after discarding when the map is full and may not grow. */
+int store_write(struct replay_store *store, store_env_work *work, void *arg);
+
 /* STORE_DOWN with LMDB's words for code. */
 enum mikeyd_status store_fail(struct replay_store *store, int code, struct error *err);
 

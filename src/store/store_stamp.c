@@ -40,7 +40,7 @@ void store_stamp_close(struct replay_store *store)
     struct store_stamp *stamp = &store->stamp;
     /* When this fails the mark stays where it is: too far ahead, which is safe. */
     if (stamp->known && stamp->last != stamp->reserved)
-        (void)store_env_write(&store->env, stamp_write, &stamp->last);
+        (void)store_write(store, stamp_write, &stamp->last);
     (void)pthread_mutex_destroy(&stamp->lock);
 }
 
@@ -59,7 +59,7 @@ static enum mikeyd_status stamp_next(struct replay_store *store, int64_t max_ahe
                          (long long)ahead_ms);
     if (!stamp->known || stamp_is_after(next, stamp->reserved)) {
         uint64_t mark = next + STAMP_AHEAD;
-        int rc = store_env_write(&store->env, stamp_write, &mark);
+        int rc = store_write(store, stamp_write, &mark);
         if (rc != 0)
             return store_fail(store, rc, err);
         stamp->reserved = mark;

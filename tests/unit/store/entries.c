@@ -12,6 +12,7 @@
 
 #include "base/clock.h"
 #include "store/fixture.h"
+#include "store/store_internal.h"
 
 TestSuite(store_entries, .init = store_fixture_start, .fini = store_fixture_stop);
 
@@ -156,6 +157,62 @@ Test(store_entries, steady_load_does_not_grow_the_store, .timeout = 60)
     store_get_stats(store, &stats);
     /* A window's worth, the grace and a batch that waits for its turn. */
     cr_expect_lt(stats.entries, 50 * (WINDOW + 60));
+    store_close(store);
+}
+
+Test(store_entries, fast_load_does_not_grow_the_store, .timeout = 60)
+{
+    struct replay_store *store = open_store();
+    for (uint64_t second = 0; second < 300; second++) {
+        for (uint64_t i = 0; i < 300; i++) {
+            uint8_t digests[2][STORE_DIGEST];
+            digest_of((second * 300 + i) * 2, digests[0]);
+            digest_of((second * 300 + i) * 2 + 1, digests[1]);
+            cr_assert_eq(store_insert(store, (const uint8_t(*)[STORE_DIGEST])digests, 2,
+                                      clock_unix_now() + 10, NULL),
+                         MIKEYD_OK);
+        }
+        time_passes(1);
+    }
+    struct store_stats stats;
+    store_get_stats(store, &stats);
+    cr_expect_lt(stats.entries, 2 * 300 * 40, "%lu entries", (unsigned long)stats.entries);
+    store_close(store);
+}
+
+Test(store_entries, full_store_takes_entries_again_once_older_ones_expired, .timeout = 60)
+{
+    struct replay_store *store = open_store();
+    uint64_t number = 0, stamp;
+    uint8_t sender[STORE_DIGEST];
+    store->env.map_max = 1 << 20; /* LMDB's first size */
+    while (insert_number(store, number, 50, NULL) == MIKEYD_OK)
+        number++;
+    cr_assert_gt(number, 1000);
+    cr_expect_eq(insert_number(store, number, 50, NULL), MIKEYD_STORE_DOWN);
+    time_passes(200);
+    digest_of(UINT64_MAX, sender);
+    cr_expect_eq(store_advance_counter(store, sender, 1, NULL), MIKEYD_OK);
+    cr_expect_eq(store_unique_timestamp(store, 1000, &stamp, NULL), MIKEYD_OK);
+    for (uint64_t i = 0; i < number / 2; i++)
+        cr_assert_eq(insert_number(store, number + i, 50, NULL), MIKEYD_OK, "after %lu",
+                     (unsigned long)i);
+    cr_expect_eq(lookup_number(store, number, NULL), MIKEYD_REPLAY);
+    store_close(store);
+}
+
+Test(store_entries, full_store_with_nothing_expired_refuses_and_forgets_nothing, .timeout = 60)
+{
+    struct replay_store *store = open_store();
+    uint64_t number = 0;
+    store->env.map_max = 1 << 20;
+    while (insert_number(store, number, 5000, NULL) == MIKEYD_OK)
+        number++;
+    time_passes(200);
+    for (uint64_t i = 0; i < 100; i++)
+        (void)insert_number(store, number + i, 5000, NULL);
+    for (uint64_t i = 0; i < number; i++)
+        cr_assert_eq(lookup_number(store, i, NULL), MIKEYD_REPLAY);
     store_close(store);
 }
 
