@@ -226,6 +226,26 @@ const struct token_key *token_key_at(const struct token *token, size_t index)
     return key;
 }
 
+bool token_key_snapshot(const struct token *token, size_t index, struct token_key *out)
+{
+    (void)pthread_rwlock_rdlock(lock_of(token));
+    const bool there = index < token->key_count;
+    if (there) {
+        const struct token_key *key = &token->key[index]->key;
+        *out = (struct token_key){.kind = key->kind,
+                                  .generation = key->generation,
+                                  .block_count = key->block_count,
+                                  .bits = key->bits,
+                                  .findings = key->findings,
+                                  .present = key->present};
+        memcpy(out->name, key->name, sizeof out->name);
+        memcpy(out->start_date, key->start_date, sizeof out->start_date);
+        memcpy(out->end_date, key->end_date, sizeof out->end_date);
+    }
+    (void)pthread_rwlock_unlock(lock_of(token));
+    return there;
+}
+
 /* Names every fatal finding, as far as they fit. */
 static enum mikeyd_status refuse_key(const struct token *token, const struct token_key *key,
                                      struct error *err)

@@ -152,6 +152,9 @@ const char *token_finding_text(uint32_t one_bit);
 
 size_t token_key_count(const struct token *token);
 const struct token_key *token_key_at(const struct token *token, size_t index);
+/* What is known of the key at this moment, without its objects: for whoever looks while a rescan or
+ * a recovery may be rewriting it. False when there is no such key. */
+bool token_key_snapshot(const struct token *token, size_t index, struct token_key *out);
 /*
  * The key of that name. TOKEN_DOWN ("no object mikeyd/psk/x/1 in token ...") when absent, POLICY
  * naming the findings when its attributes would let it out. The pointer stays valid until

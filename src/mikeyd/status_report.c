@@ -37,7 +37,10 @@ static json_t *report_keys(struct daemon *daemon)
     uint64_t pairs = 0, unusable = 0;
     const size_t count = token_key_count(daemon->token);
     for (size_t i = 0; i < count; i++) {
-        const struct token_key *key = token_key_at(daemon->token, i);
+        struct token_key seen;
+        if (!token_key_snapshot(daemon->token, i, &seen))
+            break;
+        const struct token_key *key = &seen;
         const bool usable = key->present && (key->findings & TOKEN_FINDING_FATAL) == 0;
         unusable += !usable;
         if (key->kind == TOKEN_PAIR) {

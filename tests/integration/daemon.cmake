@@ -11,7 +11,7 @@ endforeach()
 mikeyd_integration_test(test_daemon_key_check SOURCES daemon/test_key_check.c LIBS daemon_lab
     TOKENS softhsm nss isolated)
 mikeyd_integration_test(test_daemon_prewarm SOURCES daemon/test_prewarm.c LIBS daemon_lab PkgConfig::JANSSON
-    TOKENS softhsm nss isolated)
+    TOKENS softhsm nss isolated THREADS)
 mikeyd_integration_test(test_ctl SOURCES daemon/test_ctl.c LIBS daemon_lab PkgConfig::JANSSON
     TOKENS softhsm nss isolated)
 # Behind p11-kit whatever the run is on: there a token can be halted.
