@@ -137,7 +137,7 @@ static bool has_tgk_mark(const struct mikey_message *m)
     for (size_t i = 0; i < m->extension_count; i++) {
         const struct mikey_extension *extension = &m->extension[i];
         if (extension->type == MIKEY_EXTENSION_VENDOR && extension->len == sizeof mark - 1 &&
-            memcmp(extension->data, mark, sizeof mark - 1) == 0)
+            memcmp(extension->data, mark, sizeof mark - 1) == 0) /* public */
             return true;
     }
     return false;

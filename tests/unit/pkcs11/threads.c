@@ -203,7 +203,7 @@ static void recoveries(const char *story)
     plan("any 1 shuffle\n");
     run_threads(story, "any 1 shuffle\nC_Sign 100 rv 0x30\nC_SignInit 300 rv 0x32\n"
                        "C_Sign 420 rv 0x30\nC_SignInit 540 rv 0xb3\n");
-    check(token != NULL && token_generation(token) >= 3, story, "no recovery took place");
+    check(token != NULL && token_generation(token) > 1, story, "no recovery took place");
 }
 
 static void close_token(void)
