@@ -288,7 +288,7 @@ const char *token_finding_text(uint32_t one_bit)
     case TOKEN_FINDING_DUPLICATE:
         return "another object has the same label or CKA_ID";
     case TOKEN_FINDING_BLOCK_MISSING:
-        return "its blocks are not #1 to #n";
+        return "its blocks are not #1 to #n of 32 bytes each, the last one of no more";
     case TOKEN_FINDING_TYPE:
         return "not a key of the class and type of its kind";
     case TOKEN_FINDING_SHORT:

@@ -19,6 +19,21 @@ static void key_take_block(struct token *token, const struct found_object *objec
     __atomic_store_n(&out->handle, usable ? object->handle : CK_INVALID_HANDLE, __ATOMIC_RELEASE);
 }
 
+#define BLOCK_BYTES 32 /* RFC 3830 4.1.2: the PRF splits its key at 256 bits */
+
+/*
+ * A block of another length would make another key of it: the token runs HMAC under the object as
+ * it is. Where the label tells the true length, zeros fill the object. 0: the token does not tell.
+ */
+static bool wrong_block_length(const struct found_object *object, bool last)
+{
+    const struct token_label *label = &object->label;
+    if ((label->kind != TOKEN_PSK && label->kind != TOKEN_PAIR) || label->bits != 0 ||
+        object->value_len == 0)
+        return false;
+    return object->value_len > BLOCK_BYTES || (!last && object->value_len < BLOCK_BYTES);
+}
+
 /*
  * Objects of one key, sorted by block: a lone one without number, or #1 .. #n with n >= 2. A key
  * that has lost its last block would be another key: ~BITS in the label, where given, tells.
@@ -33,6 +48,10 @@ static uint32_t block_findings(const struct found_object *object, size_t count)
     if (object[0].label.kind == TOKEN_PSK && object[0].label.bits != 0 &&
         (object[0].label.bits + 255) / 256 != count)
         findings |= TOKEN_FINDING_BLOCK_MISSING;
+    for (size_t i = 0; i < count; i++) {
+        if (wrong_block_length(&object[i], i + 1 == count))
+            findings |= TOKEN_FINDING_BLOCK_MISSING;
+    }
     if (count == 1)
         return object[0].label.block == 0 ? findings : findings | TOKEN_FINDING_BLOCK_MISSING;
     for (size_t i = 0; i < count; i++) {

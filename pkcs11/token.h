@@ -131,7 +131,7 @@ struct token_key {
     (1u << 6) /* reported: ALLOWED_MECHANISMS wider than the kind's (or unsupported by the token)  \
                */
 #define TOKEN_FINDING_DUPLICATE (1u << 7) /* fatal: another object has the same label or CKA_ID */
-#define TOKEN_FINDING_BLOCK_MISSING (1u << 8) /* fatal: blocks are not #1 .. #n */
+#define TOKEN_FINDING_BLOCK_MISSING (1u << 8) /* fatal: not #1 .. #n of 32 bytes */
 #define TOKEN_FINDING_TYPE (1u << 9)          /* fatal: not CKO_SECRET_KEY / CKK_GENERIC_SECRET */
 #define TOKEN_FINDING_SHORT (1u << 10)        /* reported: under 128 bits */
 #define TOKEN_FINDING_DATES (1u << 11)        /* reported: outside start/end date */

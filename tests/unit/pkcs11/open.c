@@ -295,6 +295,32 @@ Test(open, key_that_lost_a_block_is_refused)
     cr_expect_not_null(strstr(err.text, "blocks"), "%s", err.text);
 }
 
+/* RFC 3830 4.1.2 splits the key at 32 bytes; the token would take it whole. */
+Test(open, long_key_in_one_object_is_refused)
+{
+    struct token_config config = token_fixture_config(&fixture);
+    struct error err = {0};
+    const struct token_fixture_key key = {.label = "mikeyd/psk/whole/1", .value = psk, .len = 33};
+    cr_assert(token_fixture_key(&fixture, &key));
+    cr_expect_eq(open_with(&config, &err), MIKEYD_POLICY);
+    cr_expect_not_null(strstr(err.text, "mikeyd/psk/whole/1"), "%s", err.text);
+    cr_expect_not_null(strstr(err.text, "32 bytes"), "%s", err.text);
+}
+
+Test(open, key_split_elsewhere_than_at_32_bytes_is_refused)
+{
+    struct token_config config = token_fixture_config(&fixture);
+    struct error err = {0};
+    cr_assert(token_fixture_key(
+        &fixture,
+        &(struct token_fixture_key){.label = "mikeyd/psk/odd/1#1", .value = psk, .len = 20}));
+    cr_assert(token_fixture_key(
+        &fixture,
+        &(struct token_fixture_key){.label = "mikeyd/psk/odd/1#2", .value = psk + 4, .len = 32}));
+    cr_expect_eq(open_with(&config, &err), MIKEYD_POLICY);
+    cr_expect_not_null(strstr(err.text, "32 bytes"), "%s", err.text);
+}
+
 Test(open, foreign_objects_do_not_matter)
 {
     struct token_config config = token_fixture_config(&fixture);
