@@ -112,6 +112,17 @@ static bool value_readable(const struct token *token, CK_SESSION_HANDLE session,
     return rv == CKR_OK && told(&value);
 }
 
+bool token_object_stays_inside(const struct token *token, CK_SESSION_HANDLE session,
+                               CK_OBJECT_HANDLE object)
+{
+    CK_BBOOL sensitive = CK_FALSE, extractable = CK_TRUE;
+    CK_ATTRIBUTE at[] = {{CKA_SENSITIVE, &sensitive, sizeof sensitive},
+                         {CKA_EXTRACTABLE, &extractable, sizeof extractable}};
+    CK_RV rv = token->f->C_GetAttributeValue(session, object, at, 2);
+    return rv == CKR_OK && flag(&at[0], sensitive, false) && !flag(&at[1], extractable, true) &&
+           !value_readable(token, session, object);
+}
+
 CK_RV token_attributes_read(const struct token *token, CK_SESSION_HANDLE session,
                             CK_OBJECT_HANDLE object, struct token_attributes *out)
 {

@@ -1,7 +1,8 @@
 /*
  * Known-answer tests on the token before it is trusted: RFC 2202 and RFC 4231 for HMAC (a token
  * that fails is refused), MIKEY's PRF and HKDF for the mechanisms that derive inside (a token that
- * fails is used without them). Keys are session objects, zero-padded to the token's minimum.
+ * fails, or whose derived keys could leave it, is used without them). Keys are session objects,
+ * zero-padded to the token's minimum.
  */
 #include <string.h>
 
@@ -120,6 +121,12 @@ static bool host_hmac(const uint8_t *key, size_t key_len, uint8_t tag[HMAC_TAG_M
            len == HMAC_TAG_MAX;
 }
 
+/* A token may take no notice of the template, and a derived key is never enumerated. */
+static bool stays_inside(const struct token_session *session, CK_OBJECT_HANDLE handle)
+{
+    return token_object_stays_inside(session->token, session->handle, handle);
+}
+
 /* The derived object signs as the key we expect it to be. */
 static bool signs_as(struct token_session *session, CK_OBJECT_HANDLE handle, const uint8_t *key,
                      size_t key_len)
@@ -186,8 +193,9 @@ static bool prf_case_holds(struct token_session *session, CK_OBJECT_HANDLE base,
     CK_OBJECT_HANDLE handle = CK_INVALID_HANDLE;
     if (token_prf_call(session, base, c->hash, label, label_len, c->as, key_len, &handle) != CKR_OK)
         return false;
-    bool holds = c->as == TOKEN_DERIVED_HMAC ? signs_as(session, handle, key, key_len)
-                                             : encrypts_as(session, handle, key, key_len);
+    bool holds = stays_inside(session, handle) &&
+                 (c->as == TOKEN_DERIVED_HMAC ? signs_as(session, handle, key, key_len)
+                                              : encrypts_as(session, handle, key, key_len));
     return session->token->f->C_DestroyObject(session->handle, handle) == CKR_OK && holds;
 }
 
@@ -239,12 +247,13 @@ static bool hkdf_is_right(struct token_session *session)
     CK_FUNCTION_LIST *f = session->token->f;
     return host_hkdf(ikm, sizeof ikm, expected) && counting_key(session, &base) &&
            token_hkdf_call(session, base, message, sizeof message, &pair) == CKR_OK &&
-           signs_as(session, pair, expected, sizeof expected) &&
+           stays_inside(session, pair) && signs_as(session, pair, expected, sizeof expected) &&
            f->C_DestroyObject(session->handle, pair) == CKR_OK &&
            f->C_DestroyObject(session->handle, base) == CKR_OK;
 }
 
-/* A mechanism that is listed but wrong leaves the session in an unknown state: take another. */
+/* A mechanism that is listed but wrong, or whose keys could leave the token, leaves the session in
+ * an unknown state: take another. */
 static bool try_mechanism(struct token_session *session, CK_MECHANISM_TYPE mechanism,
                           bool (*proof)(struct token_session *), const char *what)
 {
@@ -253,7 +262,8 @@ static bool try_mechanism(struct token_session *session, CK_MECHANISM_TYPE mecha
     token_call_mark(session, what);
     if (proof(session))
         return true;
-    log_warning("token %s: its %s is not ours by known answer and stays unused",
+    log_warning("token %s: its %s stays unused: another answer than ours, or keys that can be "
+                "read",
                 session->token->label, what);
     token_session_drop(session);
     (void)token_session_open(session);

@@ -9,6 +9,7 @@
 #include "base/secret.h"
 #include "base/text.h"
 #include "importer/importer.h"
+#include "pkcs11/internal.h"
 #include "support/token_fixture.h"
 
 static struct token_fixture fixture;
@@ -284,4 +285,85 @@ Test(derive, a_psk_is_never_imported)
     struct error err = {0};
     cr_expect_eq(token_hkdf_pair(session, find(TOKEN_PSK, "a"), psk, 8, &object, &err),
                  MIKEYD_POLICY);
+}
+
+/* ---- tokens whose derived keys could leave them: functions of the list replaced */
+
+static CK_FUNCTION_LIST real, faulty;
+static CK_MECHANISM_TYPE bad_mechanism;
+static CK_ATTRIBUTE_TYPE bad_flag;
+static CK_OBJECT_HANDLE bad_object;
+
+static CK_RV derive_noticed(CK_SESSION_HANDLE handle, CK_MECHANISM *mechanism,
+                            CK_OBJECT_HANDLE base, CK_ATTRIBUTE *list, CK_ULONG count,
+                            CK_OBJECT_HANDLE *out)
+{
+    CK_RV rv = real.C_DeriveKey(handle, mechanism, base, list, count, out);
+    if (rv == CKR_OK && mechanism->mechanism == bad_mechanism)
+        bad_object = *out;
+    return rv;
+}
+
+/* Of a key whose template went unheeded: one flag is the other way, or the value is told. (NSS
+ * itself refuses such a template under a sensitive key.) */
+static CK_RV attributes_unheeded(CK_SESSION_HANDLE handle, CK_OBJECT_HANDLE object,
+                                 CK_ATTRIBUTE *list, CK_ULONG count)
+{
+    if (object == bad_object && bad_flag == CKA_VALUE && count == 1 && list[0].type == CKA_VALUE) {
+        list[0].ulValueLen = 32;
+        return CKR_OK;
+    }
+    CK_RV rv = real.C_GetAttributeValue(handle, object, list, count);
+    for (CK_ULONG i = 0; object == bad_object && i < count; i++) {
+        if (list[i].type == bad_flag && list[i].type != CKA_VALUE)
+            *(CK_BBOOL *)list[i].pValue = bad_flag == CKA_SENSITIVE ? CK_FALSE : CK_TRUE;
+    }
+    return rv;
+}
+
+static void prove_again(CK_MECHANISM_TYPE mechanism, CK_ATTRIBUTE_TYPE flag)
+{
+    struct error err = {0};
+    open_token();
+    real = faulty = *token->f;
+    bad_mechanism = mechanism;
+    bad_flag = flag;
+    bad_object = CK_INVALID_HANDLE;
+    faulty.C_DeriveKey = derive_noticed;
+    faulty.C_GetAttributeValue = attributes_unheeded;
+    token->f = &faulty;
+    cr_expect_eq(token_known_answers(token, &err), MIKEYD_OK, "%s", err.text);
+    token->f = token->module->f;
+    cr_expect_eq(token->prf_derive, mechanism != MIKEYD_CKM_SP800_108_DOUBLE_PIPELINE_KDF);
+    cr_expect_eq(token->hkdf, mechanism != MIKEYD_CKM_HKDF_DERIVE);
+}
+
+Test(derive, prf_whose_keys_are_not_sensitive_stays_unused)
+{
+    prove_again(MIKEYD_CKM_SP800_108_DOUBLE_PIPELINE_KDF, CKA_SENSITIVE);
+}
+
+Test(derive, prf_whose_keys_are_extractable_stays_unused)
+{
+    prove_again(MIKEYD_CKM_SP800_108_DOUBLE_PIPELINE_KDF, CKA_EXTRACTABLE);
+}
+
+Test(derive, prf_whose_keys_can_be_read_stays_unused)
+{
+    prove_again(MIKEYD_CKM_SP800_108_DOUBLE_PIPELINE_KDF, CKA_VALUE);
+}
+
+Test(derive, hkdf_whose_keys_are_not_sensitive_stays_unused)
+{
+    prove_again(MIKEYD_CKM_HKDF_DERIVE, CKA_SENSITIVE);
+}
+
+Test(derive, hkdf_whose_keys_are_extractable_stays_unused)
+{
+    prove_again(MIKEYD_CKM_HKDF_DERIVE, CKA_EXTRACTABLE);
+}
+
+Test(derive, hkdf_whose_keys_can_be_read_stays_unused)
+{
+    prove_again(MIKEYD_CKM_HKDF_DERIVE, CKA_VALUE);
 }
