@@ -109,18 +109,26 @@ static json_t *key_json(const struct ceremony *ceremony, const struct token_key 
                      (key->findings & TOKEN_FINDING_FATAL) == 0);
 }
 
+/* The length of a secret key; the audit key is on a curve. */
+static const char *bits_text(const struct token_key *key, char text[12])
+{
+    (void)snprintf(text, 12, "%u", key->bits);
+    return key->kind == TOKEN_AUDIT ? "P-256" : text;
+}
+
 /* The table's rows for people, or objects added to `keys`. */
 static enum mikeyd_status show_keys(struct ceremony *ceremony, json_t *keys, struct error *err)
 {
     const struct key_options *options = ceremony->options;
     if (!options->json)
-        (void)printf("token %s (%s), HKDF %s, PRF in the token %s\n%-6s %-28s %3s %5s %-21s %s\n",
+        (void)printf("token %s (%s), HKDF %s, PRF in the token %s\n%-6s %-37s %3s %5s %-21s %s\n",
                      ceremony->facts.label, ceremony->facts.manufacturer,
                      ceremony->facts.hkdf ? "yes" : "no", ceremony->facts.prf_derive ? "yes" : "no",
                      "KIND", "NAME", "GEN", "BITS", "DATES", "FLAGS | MECHANISMS | FINDINGS");
     for (size_t i = 0; i < token_key_count(ceremony->token); i++) {
         const struct token_key *key = token_key_at(ceremony->token, i);
         struct key_text text;
+        char bits[12];
         if (!is_wanted(options, key))
             continue;
         enum mikeyd_status status = key_texts(ceremony, key, &text, err);
@@ -129,8 +137,8 @@ static enum mikeyd_status show_keys(struct ceremony *ceremony, json_t *keys, str
         if (options->json)
             (void)json_array_append_new(keys, key_json(ceremony, key, &text));
         else
-            (void)printf("%-6s %-28s %3u %5u %-21s %s | %s%s%s\n", token_kind_name(key->kind),
-                         key->name, key->generation, key->bits,
+            (void)printf("%-6s %-37s %3u %5s %-21s %s | %s%s%s\n", token_kind_name(key->kind),
+                         key->name, key->generation, bits_text(key, bits),
                          text.dates[0] == '\0' ? "-" : text.dates, text.flags, text.mechanisms,
                          text.findings[0] == '\0' ? "" : " | ", text.findings);
     }
