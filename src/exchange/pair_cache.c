@@ -1,7 +1,12 @@
 #include "exchange/pair_cache.h"
 
 #include <pthread.h>
+#include <stdatomic.h>
 #include <stdlib.h>
+
+/* Of each call of pair_cache_sweep(): slots looked at, and objects destroyed, each a token call. */
+#define SWEEP_SLOTS 256
+#define SWEEP_OBJECTS 8
 
 struct pair_cache {
     struct token *token;
@@ -14,6 +19,9 @@ struct pair_cache {
     uint32_t newest, oldest;
     uint32_t *buckets; /* heads of hash chains, index + 1 */
     size_t bucket_mask;
+    uint64_t retired; /* bindings before this one: their entries go when nobody uses them */
+    size_t swept;     /* slots before this one hold none of those */
+    atomic_bool sweeping;
     struct pair_cache_stats stats;
 };
 
@@ -217,6 +225,9 @@ static struct pair_entry *put(struct pair_cache *cache, const struct pair_name *
             *bucket = index_of(cache, entry);
             link_newest(cache, entry);
             cache->live++;
+            /* Of a request that began before the policy changed: for that request alone. */
+            if (name->binding < cache->retired)
+                hide(cache, entry);
         } else if (owned) {
             doomed[doomed_count++] = *object;
         }
@@ -263,6 +274,42 @@ void pair_cache_drop(struct pair_cache *cache, struct pair_entry *entry)
     if (!entry->dead)
         hide(cache, entry);
     pthread_mutex_unlock(&cache->lock);
+}
+
+void pair_cache_retire(struct pair_cache *cache, uint64_t binding)
+{
+    pthread_mutex_lock(&cache->lock);
+    cache->retired = binding;
+    cache->swept = 0;
+    atomic_store(&cache->sweeping, true);
+    pthread_mutex_unlock(&cache->lock);
+}
+
+/* With the lock held: looks at one slot. True when *doomed is to be destroyed. */
+static bool sweep_slot(struct pair_cache *cache, struct pair_entry *entry,
+                       struct token_object *doomed)
+{
+    if (entry->object == NULL || entry->dead || entry->name.binding >= cache->retired)
+        return false;
+    hide(cache, entry);
+    return entry->users == 0 && recycle(cache, entry, doomed);
+}
+
+bool pair_cache_sweep(struct pair_cache *cache, struct token_session *session)
+{
+    if (!atomic_load_explicit(&cache->sweeping, memory_order_relaxed))
+        return false;
+    struct token_object doomed[SWEEP_OBJECTS];
+    size_t count = 0;
+    pthread_mutex_lock(&cache->lock);
+    for (size_t i = 0; i < SWEEP_SLOTS && count < SWEEP_OBJECTS && cache->swept < cache->size; i++)
+        count += sweep_slot(cache, &cache->entries[cache->swept++], &doomed[count]) ? 1 : 0;
+    const bool more = cache->swept < cache->size;
+    atomic_store(&cache->sweeping, more);
+    pthread_mutex_unlock(&cache->lock);
+    for (size_t i = 0; i < count; i++)
+        destroy_object(cache, session, &doomed[i]);
+    return more;
 }
 
 void pair_cache_free(struct pair_cache *cache, struct token_session *session)

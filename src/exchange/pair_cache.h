@@ -54,6 +54,13 @@ void pair_cache_release(struct pair_cache *cache, struct pair_entry *entry,
 /* The entry is not to be found again (its object failed in the token); the reference stays. */
 void pair_cache_drop(struct pair_cache *cache, struct pair_entry *entry);
 
+/*
+ * Entries of bindings before that one are wanted no more, apart from those in use: they are not
+ * found again, and pair_cache_sweep() gives them back, a few a call. False once none is left.
+ */
+void pair_cache_retire(struct pair_cache *cache, uint64_t binding);
+bool pair_cache_sweep(struct pair_cache *cache, struct token_session *session);
+
 struct pair_cache_stats {
     uint64_t hits, misses, evictions;
     size_t entries;

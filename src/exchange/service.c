@@ -107,6 +107,9 @@ enum mikeyd_status exchange_service_set_policy(struct exchange_service *service,
     struct binding *old = service->binding;
     service->binding = fresh;
     pthread_rwlock_unlock(&service->lock);
+    /* Pair keys belong to a policy, and a key that it no longer has is to be gone from the token.
+     */
+    pair_cache_retire(service->pairs, fresh->serial);
     binding_unref(old);
     ticket_keys_select(service->ticket_keys);
     return MIKEYD_OK;

@@ -71,6 +71,7 @@ static void request_begin(struct exchange_worker *w, const struct exchange_reque
     w->message.bytes = NULL;
     w->bundle.csb_id = 0;
     w->binding = service_binding(w->service);
+    (void)pair_cache_sweep(w->service->pairs, w->session);
     ticket_keys_refresh(w->service->ticket_keys, w->session, w->now);
 }
 
@@ -233,6 +234,9 @@ enum mikeyd_status exchange_worker_prewarm(struct exchange_worker *worker, size_
                         .err = err};
     worker->binding = service_binding(worker->service);
     worker->now = clock_unix_now();
+    while (clock_monotonic_ms() < p.deadline_ms &&
+           pair_cache_sweep(worker->service->pairs, worker->session))
+        ; /* a few at a time */
     const struct policy *policy = worker->binding->policy;
     bool whole = true;
     for (size_t i = 0; whole && i < policy_key_count(policy); i++) {

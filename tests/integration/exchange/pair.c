@@ -5,6 +5,7 @@
 #include <criterion/criterion.h>
 
 #include "lab.h"
+#include "pkcs11/internal.h"
 
 TestSuite(pair, .timeout = 60);
 
@@ -223,6 +224,39 @@ Test(pair, prewarming_leaves_meshes_alone)
     open_core(&lab);
     cr_assert_eq(lab_reload(&lab, text, &err), MIKEYD_OK, "%s", err.text);
     cr_expect_eq(warm(&lab, 100, 1000), 1);
+    lab_close(&lab);
+}
+
+static size_t derived_objects(struct lab *lab)
+{
+    CK_BBOOL no = CK_FALSE;
+    CK_UTF8CHAR label[] = "mikeyd pair key of this process";
+    CK_ATTRIBUTE wanted[] = {{CKA_LABEL, label, sizeof label - 1}, {CKA_TOKEN, &no, sizeof no}};
+    CK_OBJECT_HANDLE found[64];
+    CK_ULONG count = 0;
+    const CK_FUNCTION_LIST *f = lab->token->f;
+    const CK_SESSION_HANDLE keeper = lab->token->keeper.handle;
+    cr_assert_eq(f->C_FindObjectsInit(keeper, wanted, 2), CKR_OK);
+    cr_assert_eq(f->C_FindObjects(keeper, found, 64, &count), CKR_OK);
+    cr_assert_eq(f->C_FindObjectsFinal(keeper), CKR_OK);
+    return count;
+}
+
+Test(pair, keys_of_a_policy_that_is_replaced_leave_the_token)
+{
+    struct lab lab;
+    lab_open_policy(&lab, LAB_DERIVES, lab_policy_text(NULL, CORE, "core"));
+    cr_assert_eq(warm(&lab, 100, 1000), 2);
+    cr_assert_eq(derived_objects(&lab), 2);
+    cr_assert_eq(
+        lab_reload(&lab, lab_policy_text(NULL, "  - {name: legacy, kind: psk}", "legacy"), &err),
+        MIKEYD_OK, "%s", err.text);
+    for (int i = 0; i < 20 && derived_objects(&lab) != 0; i++)
+        lab_must(lab_initiate(&lab, one, 1, true, &offer), offer);
+    cr_expect_eq(derived_objects(&lab), 0);
+    struct exchange_stats stats;
+    exchange_service_stats(lab.service, &stats);
+    cr_expect_eq(stats.pair_entries, 0);
     lab_close(&lab);
 }
 

@@ -140,3 +140,48 @@ Test(pair_cache, two_that_derive_at_once_share_one_entry)
     pair_cache_release(cache, second, NULL);
     close_cache();
 }
+
+static struct pair_entry *put_for(uint64_t binding, uint64_t pair)
+{
+    const struct pair_name name = {.binding = binding, .pair_id = pair, .generation = 1};
+    return pair_cache_put_object(cache, &name, &object, NULL);
+}
+
+static size_t entries(void)
+{
+    struct pair_cache_stats stats;
+    pair_cache_get_stats(cache, &stats);
+    return stats.entries;
+}
+
+Test(pair_cache, gives_back_what_belongs_to_an_earlier_policy)
+{
+    open_cache(1000, 2);
+    for (uint64_t pair = 0; pair < 600; pair++)
+        pair_cache_release(cache, put_for(1 + pair % 2, pair), NULL);
+    cr_assert_not(pair_cache_sweep(cache, NULL), "nothing to do");
+    pair_cache_retire(cache, 2);
+    cr_assert(pair_cache_sweep(cache, NULL), "in steps");
+    while (pair_cache_sweep(cache, NULL))
+        ;
+    cr_assert_eq(entries(), 300);
+    close_cache();
+}
+
+Test(pair_cache, what_an_earlier_policy_still_uses_goes_with_its_user)
+{
+    open_cache(8, 2);
+    struct pair_entry *in_use = put_for(1, 1);
+    pair_cache_retire(cache, 2);
+    (void)pair_cache_sweep(cache, NULL);
+    cr_assert_eq(in_use->object, &object);
+    struct pair_entry *late = put_for(1, 2);
+    cr_assert_not_null(late);
+    cr_assert_eq(late->object, &object);
+    cr_assert_eq(entries(), 0);
+    pair_cache_release(cache, in_use, NULL);
+    pair_cache_release(cache, late, NULL);
+    for (uint64_t pair = 0; pair < 10; pair++)
+        cr_assert_not_null(put_for(2, pair), "a slot was lost");
+    close_cache();
+}
