@@ -87,6 +87,10 @@ enum mikeyd_status token_try_twice(struct token_session *session, token_attempt 
     for (int round = 0;; round++) {
         CK_RV rv = CKR_OK;
         enum mikeyd_status status = attempt(session, work, &rv, err);
+        /* No call failed: the key itself is not there. */
+        if (status == MIKEYD_TOKEN_DOWN && rv == CKR_OK && round == 0 &&
+            token_find_missing(session->token))
+            continue;
         if (status == MIKEYD_OK || rv == CKR_OK || !token_rv_recoverable(rv) || round == 1)
             return status;
         status = token_recover(session, rv, err);

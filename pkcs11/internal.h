@@ -187,6 +187,8 @@ struct token {
     struct token_key_entry **key; /* grows at rescan; an entry never moves */
     size_t key_count, key_room;
     pthread_rwlock_t key_lock;
+    atomic_bool keys_missing; /* a key vanished in a recovery: looked for again from */
+    _Atomic int64_t next_look_ms;
 
     _Atomic uint64_t calls, hmacs, derives, objects_created;
     struct token_assist *assist; /* threads for slow tokens, or NULL */
@@ -303,6 +305,11 @@ size_t token_keys_present(const struct token *token);
 /* Those present, and those that vanished otherwise than by a rescan. */
 size_t token_keys_expected(const struct token *token);
 void token_keys_free(struct token *token);
+/*
+ * Outside any bracket: when keys vanished in a recovery, looks whether they are back, as rarely as
+ * keeps the requests for other keys undisturbed. True when it looked and found one.
+ */
+bool token_find_missing(struct token *token);
 /* Destroys all copies: the keeper's session outlives a rescan, so they would outlive their keys.
  * Under exclusion. */
 void token_copies_drop(struct token *token);

@@ -3,6 +3,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/clock.h"
+#include "base/log.h"
 #include "pkcs11/enumerate.h"
 
 /* ---- a key from its objects */
@@ -153,6 +155,14 @@ static void entry_forget(struct token *token, struct token_key_entry *entry)
     }
 }
 
+static size_t missing_keys(const struct token *token)
+{
+    size_t missing = 0;
+    for (size_t i = 0; i < token->key_count; i++)
+        missing += token->key[i]->missing ? 1 : 0;
+    return missing;
+}
+
 static enum mikeyd_status keys_merge(struct token *token, const struct found_list *list,
                                      struct error *err)
 {
@@ -176,6 +186,7 @@ static enum mikeyd_status keys_merge(struct token *token, const struct found_lis
         entry->missing = false;
         i += count;
     }
+    atomic_store(&token->keys_missing, missing_keys(token) != 0);
     return MIKEYD_OK;
 }
 
@@ -302,19 +313,55 @@ enum mikeyd_status token_key_find(const struct token *token, enum token_kind kin
     return MIKEYD_OK;
 }
 
+/* Under exclusion. */
+static enum mikeyd_status look_anew(struct token *token, struct error *err)
+{
+    token_copies_drop(token);
+    enum mikeyd_status status = token_keys_load(token, err);
+    if (status == MIKEYD_OK && token->hmac_us == 0)
+        token_measure(token);
+    token_copies_remake(token);
+    return status;
+}
+
 enum mikeyd_status token_rescan(struct token *token, struct error *err)
 {
     enum mikeyd_status status = token_exclusive_begin(token, err);
     if (status != MIKEYD_OK)
         return status;
-    token_copies_drop(token);
-    status = token_keys_load(token, err);
+    status = look_anew(token, err);
     /* The operator asked: what is gone is meant to be gone. */
     for (size_t i = 0; status == MIKEYD_OK && i < token->key_count; i++)
         token->key[i]->missing = false;
-    if (status == MIKEYD_OK && token->hmac_us == 0)
-        token_measure(token);
-    token_copies_remake(token);
+    atomic_store(&token->keys_missing, missing_keys(token) != 0);
     token_exclusive_end(token);
     return status;
+}
+
+/* Enumerating many keys takes its time, in which no request is served. */
+#define LOOK_EVERY_MS 10000
+#define LOOK_SHARE 50 /* of the time, at most one part in so many */
+
+bool token_find_missing(struct token *token)
+{
+    const int64_t start = clock_monotonic_ms();
+    int64_t due = atomic_load(&token->next_look_ms);
+    if (!atomic_load(&token->keys_missing) || start < due ||
+        !atomic_compare_exchange_strong(&token->next_look_ms, &due, start + LOOK_EVERY_MS))
+        return false;
+    struct error err = {0};
+    if (token_exclusive_begin(token, &err) != MIKEYD_OK)
+        return false;
+    const size_t before = missing_keys(token);
+    if (look_anew(token, &err) != MIKEYD_OK)
+        log_warning("token %s: looking for missing keys: %s", token->label, err.text);
+    const size_t after = missing_keys(token);
+    token_exclusive_end(token);
+    const int64_t end = clock_monotonic_ms();
+    if ((end - start) * LOOK_SHARE > LOOK_EVERY_MS)
+        atomic_store(&token->next_look_ms, end + (end - start) * LOOK_SHARE);
+    if (after < before)
+        log_notice("token %s: %zu keys are back, %zu are still missing", token->label,
+                   before - after, after);
+    return after < before;
 }

@@ -495,6 +495,45 @@ Test(recover, object_destroyed_elsewhere_is_gone_and_the_others_stay)
     cr_expect_not_null(strstr(err.text, "mikeyd/psk/k1/1"), "%s", err.text);
 }
 
+static void make_again(const struct token_key *key, unsigned number)
+{
+    char label[32];
+    (void)snprintf(label, sizeof label, "mikeyd/psk/k%u/1", number);
+    const struct token_fixture_key again = {
+        .label = label, .value = psk[number], .len = 32, .id = key->block[0].id};
+    cr_assert(token_fixture_key(&fixture, &again));
+}
+
+Test(recover, key_that_was_away_in_a_recovery_is_found_when_it_is_back)
+{
+    struct error err = {0};
+    uint8_t tag[HMAC_TAG_MAX];
+    open_token();
+    const struct token_key *lost = find(1);
+    cr_assert(token_fixture_destroy(&fixture, "mikeyd/psk/k1/1"));
+    cr_expect_eq(sign_by(session, lost, tag, &err), MIKEYD_TOKEN_DOWN);
+    cr_expect_eq(sign_by(session, lost, tag, &err), MIKEYD_TOKEN_DOWN);
+    make_again(lost, 1);
+    cr_expect_eq(sign_by(session, lost, tag, &err), MIKEYD_TOKEN_DOWN, "looked at every request");
+    atomic_store(&token->next_look_ms, 0);
+    cr_expect_eq(sign_by(session, lost, tag, &err), MIKEYD_OK, "%s", err.text);
+    cr_expect(right_tag(1, tag));
+    cr_expect_eq(token_check_health(token, &err), MIKEYD_OK, "%s", err.text);
+}
+
+Test(recover, health_check_finds_a_key_that_is_back)
+{
+    struct error err = {0};
+    open_token();
+    const struct token_key *lost = find(1);
+    cr_assert(token_fixture_destroy(&fixture, "mikeyd/psk/k1/1"));
+    cr_expect_eq(token_check_health(token, &err), MIKEYD_TOKEN_DOWN);
+    make_again(lost, 1);
+    atomic_store(&token->next_look_ms, 0);
+    cr_expect_eq(token_check_health(token, &err), MIKEYD_OK, "%s", err.text);
+    cr_expect_eq(sign(1, &err), MIKEYD_OK, "%s", err.text);
+}
+
 /* A store that is not mounted: the token is there, a search finds nothing and says CKR_OK. */
 Test(recover, token_that_lost_all_its_keys_is_down_until_they_are_back)
 {
