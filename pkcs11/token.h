@@ -65,7 +65,8 @@ struct token_facts {
     bool up;
 };
 void token_get_facts(const struct token *token, struct token_facts *out);
-/* For the health check: C_GetTokenInfo and presence of every key. */
+/* For the health check: C_GetTokenInfo and presence of every key. Like a request for such a key, it
+ * looks, every ten seconds at most, whether one that vanished in a recovery is back. */
 enum mikeyd_status token_check_health(struct token *token, struct error *err);
 /*
  * For the daemon's timer (now_ms: clock_monotonic_ms()). True while some call has been running
