@@ -1,8 +1,12 @@
 /* Taking over a file at open, and coming back after the disk refused records. */
+#include <errno.h>
+#include <fcntl.h>
 #include <inttypes.h>
+#include <libgen.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "audit/log.h"
@@ -39,25 +43,9 @@ static enum mikeyd_status write_own(struct audit_log *log, const struct audit_re
 
 /* ---- at open ---- */
 
-/* An empty file next to rotated ones goes on where the newest of them ends. */
-static enum mikeyd_status continue_previous(struct audit_log *log, struct error *err)
+static enum mikeyd_status record_cut(struct audit_log *log, const struct audit_tail *tail,
+                                     struct error *err)
 {
-    audit_tail_find_previous(log->path, log->hasher, log->previous_name, &log->chain);
-    if (log->previous_name[0] == '\0')
-        return MIKEYD_OK;
-    const struct audit_record record = {.event = AUDIT_ROTATE};
-    const struct audit_internal internal = {.previous_file = log->previous_name};
-    return write_own(log, &record, &internal, log->chain.sequence + 1, err);
-}
-
-static enum mikeyd_status cut_unfinished(struct audit_log *log, const struct audit_tail *tail,
-                                         struct error *err)
-{
-    log_warning("audit log %s: cutting an unfinished line of %" PRIu64 " bytes", log->path,
-                tail->cut_bytes);
-    enum mikeyd_status status = audit_file_cut(&log->file, tail->complete, err);
-    if (status != MIKEYD_OK)
-        return status;
     const struct audit_record record = {.event = AUDIT_RECOVERED,
                                         .detail = "the last writer was stopped in the middle of a "
                                                   "line, which was cut"};
@@ -65,6 +53,62 @@ static enum mikeyd_status cut_unfinished(struct audit_log *log, const struct aud
         .cut_bytes = tail->cut_bytes,
         .cut_hash = tail->cut_hash,
         .previous_file = log->previous_name[0] == '\0' ? NULL : log->previous_name};
+    return write_own(log, &record, &internal, log->chain.sequence + 1, err);
+}
+
+static enum mikeyd_status cut_unfinished(struct audit_file *file, const char *path,
+                                         const struct audit_tail *tail, struct error *err)
+{
+    log_warning("audit log %s: cutting an unfinished line of %" PRIu64 " bytes", path,
+                tail->cut_bytes);
+    return audit_file_cut(file, tail->complete, err);
+}
+
+/*
+ * A writer that is stopped while it rotates writes its last batch to the file that has its new name
+ * already. An unfinished line there is cut as in the file itself; a whole file is only read.
+ */
+static enum mikeyd_status finish_previous(struct audit_log *log, struct audit_tail *tail,
+                                          struct error *err)
+{
+    char folder[PATH_MAX], path[PATH_MAX];
+    (void)snprintf(folder, sizeof folder, "%s", log->path);
+    if (snprintf(path, sizeof path, "%s/%s", dirname(folder), log->previous_name) >=
+        (int)sizeof path)
+        return error_set(err, MIKEYD_AUDIT_DOWN, "audit log: path too long");
+    *tail = (struct audit_tail){.cut_bytes = 0};
+    struct stat info;
+    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+    if (fd < 0 || fstat(fd, &info) != 0) {
+        if (fd >= 0)
+            (void)close(fd);
+        return error_set(err, MIKEYD_AUDIT_DOWN, "%s: %s", path, strerror(errno));
+    }
+    enum mikeyd_status status = audit_tail_read(fd, (uint64_t)info.st_size, log->hasher, tail, err);
+    (void)close(fd);
+    if (status != MIKEYD_OK || tail->cut_bytes == 0)
+        return status;
+    struct audit_file previous = AUDIT_FILE_CLOSED;
+    status = audit_file_open(path, &previous, err);
+    if (status == MIKEYD_OK)
+        status = cut_unfinished(&previous, path, tail, err);
+    audit_file_close(&previous);
+    return status;
+}
+
+/* An empty file next to rotated ones goes on where the newest of them ends. */
+static enum mikeyd_status continue_previous(struct audit_log *log, struct error *err)
+{
+    if (log->previous_name[0] == '\0')
+        return MIKEYD_OK;
+    struct audit_tail tail;
+    enum mikeyd_status status = finish_previous(log, &tail, err);
+    if (status != MIKEYD_OK)
+        return status;
+    if (tail.cut_bytes != 0)
+        return record_cut(log, &tail, err);
+    const struct audit_record record = {.event = AUDIT_ROTATE};
+    const struct audit_internal internal = {.previous_file = log->previous_name};
     return write_own(log, &record, &internal, log->chain.sequence + 1, err);
 }
 
@@ -82,8 +126,10 @@ enum mikeyd_status audit_recover_open(struct audit_log *log, struct error *err)
     log->chain = tail.chain;
     if (tail.complete == 0)
         audit_tail_find_previous(log->path, log->hasher, log->previous_name, &log->chain);
-    if (tail.cut_bytes != 0)
-        return cut_unfinished(log, &tail, err);
+    if (tail.cut_bytes != 0) {
+        status = cut_unfinished(&log->file, log->path, &tail, err);
+        return status == MIKEYD_OK ? record_cut(log, &tail, err) : status;
+    }
     if (tail.complete == 0)
         return continue_previous(log, err);
     return MIKEYD_OK;

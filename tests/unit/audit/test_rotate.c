@@ -140,6 +140,27 @@ Test(audit_rotate, reopen_refuses_a_file_with_content)
 }
 
 /* A crash between renaming and the first record of the new file. */
+/* The last batch goes to the old file under its new name: kill -9 can leave a line of it
+ * unfinished. */
+Test(audit_rotate, line_left_unfinished_in_the_rotated_file_is_cut_and_recorded)
+{
+    struct fixture fixture;
+    fixture_make(&fixture);
+    fixture_write(&fixture, 5);
+    char moved[128];
+    (void)snprintf(moved, sizeof moved, "%s.20270101T000000Z-6", fixture.path);
+    cr_assert_eq(rename(fixture.path, moved), 0);
+    FILE *old = fopen(moved, "a");
+    cr_assert(old != NULL && fputs("{\"seq\":6,\"time\":\"2027", old) > 0 && fclose(old) == 0);
+    fixture_replace(fixture.path, "", 0);
+    cr_assert_eq(verify(&fixture, moved), MIKEYD_SYNTAX, "the line is not unfinished");
+    fixture_write(&fixture, 5);
+    cr_assert_eq(verify(&fixture, fixture.path), MIKEYD_OK, "%s", verify_error.text);
+    cr_assert_eq(verdict.file_count, 2);
+    cr_assert_eq(verdict.first_sequence, 1);
+    fixture_drop(&fixture);
+}
+
 Test(audit_rotate, start_with_an_empty_file_continues_the_rotated_one)
 {
     struct fixture fixture;
