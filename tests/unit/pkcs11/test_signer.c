@@ -120,7 +120,7 @@ Test(signer_nss, token_survives_the_end_of_the_signer)
     expect_token_survives();
 }
 
-/* tokens.md: after a re-initialisation handles may name other keys, and libp11 is not told. */
+/* After a re-initialisation handles may name other keys, and libp11 is not told. */
 Test(signer_softhsm, signs_on_after_a_reinitialisation)
 {
     struct token_signer *signer = signer_make();
