@@ -4,10 +4,8 @@
 
 #include "base/bytes.h"
 #include "base/suite.h"
-#include "base/text.h"
 #include "client/private_memory.h"
-
-#define SDP_PREFIX "a=key-mgmt:mikey "
+#include "mikey/sdp.h"
 
 /* One block: this, the keys, then message, ticket and the texts. */
 struct mikeyd_exchange {
@@ -47,7 +45,7 @@ static void exchange_fill_key(const Mikeyd__Key *from, struct mikeyd_srtp_key *t
 
 static size_t exchange_sdp_size(size_t message_len)
 {
-    return message_len == 0 ? 0 : strlen(SDP_PREFIX) + base64_size(message_len);
+    return message_len == 0 ? 0 : mikey_sdp_size(message_len);
 }
 
 enum mikeyd_status exchange_make(const Mikeyd__Exchange *answer, mikeyd_exchange **out,
@@ -91,8 +89,7 @@ enum mikeyd_status exchange_make(const Mikeyd__Exchange *answer, mikeyd_exchange
         memcpy(exchange->ticket, answer->ticket.data, answer->ticket.len);
     if (answer->message.len != 0) {
         memcpy(exchange->message, answer->message.data, answer->message.len);
-        memcpy(exchange->sdp, SDP_PREFIX, strlen(SDP_PREFIX));
-        base64_encode(exchange->message, exchange->message_len, exchange->sdp + strlen(SDP_PREFIX));
+        mikey_sdp_format(exchange->message, exchange->message_len, exchange->sdp);
     }
     *out = exchange;
     return MIKEYD_OK;
