@@ -64,12 +64,15 @@ struct ceremony {
 enum mikeyd_status ceremony_open(const struct key_options *options, bool recorded,
                                  struct ceremony *out, struct error *err);
 void ceremony_close(struct ceremony *ceremony);
+/* Opens with the one token (an error when several could be meant), runs a step, closes, and says
+ * what went wrong: the exit status. */
+int ceremony_run(const struct key_options *options,
+                 enum mikeyd_status (*step)(struct ceremony *, struct error *));
 
 /* How many tokens --token leaves to work on, and the configuration index of the n-th. */
 enum mikeyd_status ceremony_tokens(const struct ceremony *ceremony, size_t *count, size_t *first,
                                    struct error *err);
-/* The one token of commands that change one; an error when several could be meant. */
-enum mikeyd_status ceremony_open_only_token(struct ceremony *ceremony, struct error *err);
+/* Opens one of them. */
 enum mikeyd_status ceremony_open_token(struct ceremony *ceremony, size_t index, struct error *err);
 void ceremony_close_token(struct ceremony *ceremony);
 /* The configuration of a token as the ceremony uses it (its PIN file, R/W unless read_only, long

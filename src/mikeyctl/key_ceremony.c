@@ -114,7 +114,8 @@ enum mikeyd_status ceremony_open_token(struct ceremony *ceremony, size_t index, 
     return status;
 }
 
-enum mikeyd_status ceremony_open_only_token(struct ceremony *ceremony, struct error *err)
+/* For commands that change a token: it has to be clear which. */
+static enum mikeyd_status open_only_token(struct ceremony *ceremony, struct error *err)
 {
     size_t count = 0, first = 0;
     enum mikeyd_status status = ceremony_tokens(ceremony, &count, &first, err);
@@ -246,4 +247,18 @@ enum mikeyd_status ceremony_spec(const struct ceremony *ceremony, enum token_kin
         .modifiable = options->modifiable,
     };
     return MIKEYD_OK;
+}
+
+int ceremony_run(const struct key_options *options,
+                 enum mikeyd_status (*step)(struct ceremony *, struct error *))
+{
+    struct ceremony ceremony;
+    struct error err = {0};
+    enum mikeyd_status status = ceremony_open(options, true, &ceremony, &err);
+    if (status == MIKEYD_OK)
+        status = open_only_token(&ceremony, &err);
+    if (status == MIKEYD_OK)
+        status = step(&ceremony, &err);
+    ceremony_close(&ceremony);
+    return status == MIKEYD_OK ? 0 : ctl_fail(options->json, &err);
 }

@@ -166,28 +166,13 @@ static enum mikeyd_status generate_key(struct ceremony *ceremony, struct error *
     return status;
 }
 
-/* Opens, runs one step, closes, and says what went wrong. */
-static int with_ceremony(const struct key_options *options,
-                         enum mikeyd_status (*step)(struct ceremony *, struct error *))
-{
-    struct ceremony ceremony;
-    struct error err = {0};
-    enum mikeyd_status status = ceremony_open(options, true, &ceremony, &err);
-    if (status == MIKEYD_OK)
-        status = ceremony_open_only_token(&ceremony, &err);
-    if (status == MIKEYD_OK)
-        status = step(&ceremony, &err);
-    ceremony_close(&ceremony);
-    return status == MIKEYD_OK ? 0 : ctl_fail(options->json, &err);
-}
-
 int key_generate(const struct key_options *options)
 {
     if (strcmp(options->kind, "audit") == 0)
-        return with_ceremony(options, generate_audit_key);
+        return ceremony_run(options, generate_audit_key);
     if (strcmp(options->kind, "wrapping") == 0)
-        return with_ceremony(options, generate_wrapping_pair);
-    return with_ceremony(options, generate_key);
+        return ceremony_run(options, generate_wrapping_pair);
+    return ceremony_run(options, generate_key);
 }
 
 /* ---- import: laboratory only ---- */
@@ -254,7 +239,7 @@ static enum mikeyd_status import_if_allowed(struct ceremony *ceremony, struct er
 
 int key_import(const struct key_options *options)
 {
-    return with_ceremony(options, import_if_allowed);
+    return ceremony_run(options, import_if_allowed);
 }
 
 /* ---- unwrap ---- */
@@ -292,5 +277,5 @@ static enum mikeyd_status unwrap_key(struct ceremony *ceremony, struct error *er
 
 int key_unwrap(const struct key_options *options)
 {
-    return with_ceremony(options, unwrap_key);
+    return ceremony_run(options, unwrap_key);
 }

@@ -126,15 +126,7 @@ static enum mikeyd_status wrap_key(struct ceremony *ceremony, struct error *err)
 
 int key_wrap(const struct key_options *options)
 {
-    struct ceremony ceremony;
-    struct error err = {0};
-    enum mikeyd_status status = ceremony_open(options, true, &ceremony, &err);
-    if (status == MIKEYD_OK)
-        status = ceremony_open_only_token(&ceremony, &err);
-    if (status == MIKEYD_OK)
-        status = wrap_key(&ceremony, &err);
-    ceremony_close(&ceremony);
-    return status == MIKEYD_OK ? 0 : ctl_fail(options->json, &err);
+    return ceremony_run(options, wrap_key);
 }
 
 /* ---- trust: the security officer's step ---- */
@@ -247,13 +239,5 @@ static enum mikeyd_status destroy_key(struct ceremony *ceremony, struct error *e
 
 int key_destroy(const struct key_options *options)
 {
-    struct ceremony ceremony;
-    struct error err = {0};
-    enum mikeyd_status status = ceremony_open(options, true, &ceremony, &err);
-    if (status == MIKEYD_OK)
-        status = ceremony_open_only_token(&ceremony, &err);
-    if (status == MIKEYD_OK)
-        status = destroy_key(&ceremony, &err);
-    ceremony_close(&ceremony);
-    return status == MIKEYD_OK ? 0 : ctl_fail(options->json, &err);
+    return ceremony_run(options, destroy_key);
 }
