@@ -65,11 +65,12 @@ enum mikeyd_status policy_read_suites(const struct yaml_node *node, uint8_t *ord
 static enum mikeyd_status read_algorithms(const struct yaml_node *node, enum mikey_algorithms *out,
                                           struct error *err)
 {
-    static const char *const words[] = {"mikey-1", "mikey-256", NULL};
+    const char *const words[] = {mikey_algorithms_name(MIKEY_ALGORITHMS_1),
+                                 mikey_algorithms_name(MIKEY_ALGORITHMS_256), NULL};
     size_t word = 0;
     enum mikeyd_status status = policy_read_word(node, words, &word, err);
     if (status == MIKEYD_OK)
-        *out = word == 0 ? MIKEY_ALGORITHMS_1 : MIKEY_ALGORITHMS_256;
+        (void)mikey_algorithms_by_name(words[word], out);
     return status;
 }
 

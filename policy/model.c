@@ -346,11 +346,6 @@ enum policy_prf policy_default_prf(const struct policy *policy)
     return policy->defaults.prf;
 }
 
-enum policy_mac policy_default_mac(const struct policy *policy)
-{
-    return policy->defaults.mac;
-}
-
 size_t policy_key_count(const struct policy *policy)
 {
     return policy->key_count;

@@ -99,7 +99,6 @@ enum policy_provisioning policy_get_provisioning(const struct policy *policy);
 bool policy_session_copies_allowed(const struct policy *policy);
 unsigned policy_min_psk_bits(const struct policy *policy);
 enum policy_prf policy_default_prf(const struct policy *policy);
-enum policy_mac policy_default_mac(const struct policy *policy);
 
 size_t policy_key_count(const struct policy *policy);
 const struct policy_key *policy_key_at(const struct policy *policy, size_t index);

@@ -119,7 +119,7 @@ void audit_close(struct audit_log *log);
 
 /*
  * Queues a record: it gets its sequence number and place in the chain now. AUDIT_DOWN at once when
- * the log is failing. Nothing may be released for it before audit_durable() >= *sequence.
+ * the log is failing. Nothing may be released for it before audit_outcome() says AUDIT_ON_DISK.
  */
 enum mikeyd_status audit_append(struct audit_log *log, const struct audit_record *record,
                                 uint64_t *sequence, struct error *err);
@@ -130,16 +130,13 @@ enum mikeyd_status audit_append(struct audit_log *log, const struct audit_record
 void audit_refusal(struct audit_log *log, const struct audit_record *record);
 
 /* Highest sequence number that is on disk. After a failure it passes over the lost records: ask
- * audit_lost() first, or audit_outcome(). */
+ * audit_outcome() before anything is released. */
 uint64_t audit_durable(struct audit_log *log);
 /* What became of a record, both questions in one: only AUDIT_ON_DISK allows a release. */
 enum audit_fate { AUDIT_PENDING, AUDIT_ON_DISK, AUDIT_LOST };
 enum audit_fate audit_outcome(struct audit_log *log, uint64_t sequence);
-/* False while the log cannot be written; records queued then are lost with AUDIT_DOWN (audit_lost).
- */
+/* False while the log cannot be written; records queued then are lost with AUDIT_DOWN. */
 bool audit_healthy(struct audit_log *log);
-/* True when the record was dropped by a failed commit: its keys must never be released. */
-bool audit_lost(struct audit_log *log, uint64_t sequence);
 /* Blocks until durable or lost: for command line tools, start and stop. */
 enum mikeyd_status audit_wait(struct audit_log *log, uint64_t sequence, struct error *err);
 /* SIGHUP: reopen after an external rename, continuing the chain. */

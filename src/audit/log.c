@@ -122,16 +122,6 @@ static bool is_lost(const struct audit_log *log, uint64_t sequence)
     return false;
 }
 
-bool audit_lost(struct audit_log *log, uint64_t sequence)
-{
-    if (!atomic_load(&log->any_lost))
-        return false;
-    pthread_mutex_lock(&log->lock);
-    bool lost = is_lost(log, sequence);
-    pthread_mutex_unlock(&log->lock);
-    return lost;
-}
-
 static enum audit_fate fate(const struct audit_log *log, uint64_t sequence)
 {
     if (is_lost(log, sequence))

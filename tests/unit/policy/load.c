@@ -65,7 +65,6 @@ Test(policy_load, reads_the_example_of_the_interface)
     cr_assert_eq(policy_min_psk_bits(policy), 256);
     cr_assert_eq(policy_get_provisioning(policy), POLICY_WRAPPED_ONLY);
     cr_assert_eq(policy_default_prf(policy), POLICY_PRF_ANY);
-    cr_assert_eq(policy_default_mac(policy), POLICY_MAC_TOKEN);
     policy_unref(policy);
 }
 
