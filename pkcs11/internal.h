@@ -19,6 +19,7 @@
 
 #include <pthread.h>
 #include <stdatomic.h>
+#include <sys/stat.h>
 
 #include "base/bytes.h"
 #include "base/secret.h"
@@ -63,9 +64,21 @@ enum mikeyd_status token_module_reinitialise(struct token_module *module, struct
 /* The slot of the one token that the URI names. */
 enum mikeyd_status token_uri_find_slot(struct token_module *module, const char *uri,
                                        CK_SLOT_ID *slot, CK_TOKEN_INFO *info, struct error *err);
-/* Reads the PIN into the secure heap: O_NOFOLLOW, regular, mode 0400 or 0600, owner self or root.
+/* Which file a PIN came from, and as of when; nothing of the PIN itself. */
+struct pin_file_mark {
+    dev_t device;
+    ino_t inode;
+    off_t size;
+    struct timespec changed, modified;
+};
+/* Reads the PIN into the secure heap, from a file that nobody else can read (private_file_open).
  */
-enum mikeyd_status token_pin_read(const char *path, struct secret *out, struct error *err);
+enum mikeyd_status token_pin_read(const char *path, struct secret *out, struct pin_file_mark *mark,
+                                  struct error *err);
+/* Is it still that very file, unchanged? */
+bool token_pin_file_is(const char *path, const struct pin_file_mark *mark);
+/* C_Login's answer is about the PIN, so that another attempt with it would only lock the token. */
+bool token_pin_is_refused(CK_RV rv);
 
 /* ---- sessions
  * ----------------------------------------------------------------------------------- */
@@ -129,9 +142,12 @@ bool token_rv_recoverable(CK_RV rv);
 enum mikeyd_status token_gate_pass(struct token_session *session, unsigned gate, struct error *err);
 /*
  * Keeps all other calls out of the token. On OK the caller holds module->recovery, no call runs,
- * and token_exclusive_end() opens the gate again.
+ * and token_exclusive_end() opens the gate again. A token that is down is brought back first, if it
+ * is time to; when the operator asks it is, and a PIN file that was changed since its PIN was
+ * refused is worth one attempt.
  */
-enum mikeyd_status token_exclusive_begin(struct token *token, struct error *err);
+enum mikeyd_status token_exclusive_begin(struct token *token, bool operator_asks,
+                                         struct error *err);
 void token_exclusive_end(struct token *token);
 /* Finds the slot, opens the keeper, logs in, loads the keys, makes the copies: under exclusion. */
 enum mikeyd_status token_connect(struct token *token, struct error *err);
@@ -180,7 +196,8 @@ struct token {
     int64_t probe_wait_ms;         /* this, the next two: under module->recovery */
     int64_t soft_since_ms;         /* a row of failures that a new session seemed to mend */
     unsigned soft_count;
-    bool pin_refused; /* the PIN was wrong or is locked: no further attempt */
+    bool pin_refused; /* no further attempt with the PIN of that file: */
+    struct pin_file_mark pin_mark;
     struct error down_reason;
     pthread_mutex_t reason_lock;
 

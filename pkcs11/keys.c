@@ -326,7 +326,7 @@ static enum mikeyd_status look_anew(struct token *token, struct error *err)
 
 enum mikeyd_status token_rescan(struct token *token, struct error *err)
 {
-    enum mikeyd_status status = token_exclusive_begin(token, err);
+    enum mikeyd_status status = token_exclusive_begin(token, true, err);
     if (status != MIKEYD_OK)
         return status;
     status = look_anew(token, err);
@@ -350,7 +350,7 @@ bool token_find_missing(struct token *token)
         !atomic_compare_exchange_strong(&token->next_look_ms, &due, start + LOOK_EVERY_MS))
         return false;
     struct error err = {0};
-    if (token_exclusive_begin(token, &err) != MIKEYD_OK)
+    if (token_exclusive_begin(token, false, &err) != MIKEYD_OK)
         return false;
     const size_t before = missing_keys(token);
     if (look_anew(token, &err) != MIKEYD_OK)

@@ -26,9 +26,25 @@ static void take_info(struct token *token, const CK_TOKEN_INFO *info)
     take_text(token->model, info->model, sizeof info->model);
 }
 
+bool token_pin_is_refused(CK_RV rv)
+{
+    return rv == CKR_PIN_INCORRECT || rv == CKR_PIN_LOCKED || rv == CKR_PIN_INVALID ||
+           rv == CKR_PIN_LEN_RANGE || rv == CKR_PIN_EXPIRED;
+}
+
+/* A token may have another word for it, but it counts. */
+static bool attempt_was_counted(const struct token *token)
+{
+    CK_TOKEN_INFO now;
+    return token->f->C_GetTokenInfo(token->slot, &now) == CKR_OK &&
+           (now.flags & ~token->info.flags &
+            (CKF_USER_PIN_COUNT_LOW | CKF_USER_PIN_FINAL_TRY | CKF_USER_PIN_LOCKED)) != 0;
+}
+
 /*
  * One attempt: a token locks itself after a few wrong ones, and nobody but its operator can know
- * what the right PIN is. Once refused, the PIN is not tried again until the token is reopened.
+ * what the right PIN is. Once refused, the PIN is not tried again until its file is changed and the
+ * operator asks.
  */
 static enum mikeyd_status attempt_login(struct token *token, const struct secret *pin,
                                         struct error *err)
@@ -36,23 +52,31 @@ static enum mikeyd_status attempt_login(struct token *token, const struct secret
     CK_RV rv = token->f->C_Login(token->keeper.handle, CKU_USER, pin->data, (CK_ULONG)pin->len);
     if (rv == CKR_OK || rv == CKR_USER_ALREADY_LOGGED_IN)
         return MIKEYD_OK;
-    token->pin_refused = rv == CKR_PIN_INCORRECT || rv == CKR_PIN_LOCKED || rv == CKR_PIN_INVALID ||
-                         rv == CKR_PIN_LEN_RANGE || rv == CKR_PIN_EXPIRED;
-    return error_set(err, MIKEYD_TOKEN_DOWN, "token %s: C_Login: %s%s", token->label, ckr_name(rv),
-                     token->pin_refused ? ": the PIN is not tried again" : "");
+    token->pin_refused = token_pin_is_refused(rv) || attempt_was_counted(token);
+    if (!token->pin_refused)
+        return error_set(err, MIKEYD_TOKEN_DOWN, "token %s: C_Login: %s", token->label,
+                         ckr_name(rv));
+    return error_set(err, MIKEYD_PIN_REFUSED,
+                     "token %s: C_Login: %s: not tried again: correct %.60s, then SIGHUP (or start "
+                     "anew) makes one attempt",
+                     token->label, ckr_name(rv), token->pin_file);
 }
 
 static enum mikeyd_status check_pin_state(const struct token *token, struct error *err)
 {
     const CK_FLAGS flags = token->info.flags;
     if (token->pin_refused)
-        return error_set(err, MIKEYD_TOKEN_DOWN,
-                         "token %s: its PIN was refused before and is not tried again",
-                         token->label);
+        return error_set(
+            err, MIKEYD_PIN_REFUSED,
+            "token %s: its PIN was refused and is not tried again: correct %.60s, then "
+            "SIGHUP makes one attempt",
+            token->label, token->pin_file);
     if ((flags & CKF_USER_PIN_LOCKED) != 0)
-        return error_set(err, MIKEYD_TOKEN_DOWN, "token %s: the user PIN is locked", token->label);
+        return error_set(err, MIKEYD_PIN_REFUSED,
+                         "token %s: the user PIN is locked: its security officer must set one",
+                         token->label);
     if ((flags & CKF_USER_PIN_FINAL_TRY) != 0)
-        return error_set(err, MIKEYD_TOKEN_DOWN,
+        return error_set(err, MIKEYD_PIN_REFUSED,
                          "token %s: one attempt is left before its PIN locks: log in by hand once",
                          token->label);
     if ((flags & CKF_USER_PIN_INITIALIZED) == 0)
@@ -74,7 +98,7 @@ static enum mikeyd_status token_login(struct token *token, struct error *err)
         return status;
     /* Read anew each time: between two logins the PIN is nowhere in this process. */
     SECRET_CLEANUP struct secret pin = {0};
-    status = token_pin_read(token->pin_file, &pin, err);
+    status = token_pin_read(token->pin_file, &pin, &token->pin_mark, err);
     if (status != MIKEYD_OK)
         return status;
     return attempt_login(token, &pin, err);

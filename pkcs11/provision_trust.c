@@ -124,7 +124,9 @@ static enum mikeyd_status trust_as_officer(struct token_module *module, CK_SLOT_
         return fail(err, "C_OpenSession", rv);
     enum mikeyd_status status;
     rv = f->C_Login(session, CKU_SO, pin->data, (CK_ULONG)pin->len);
-    if (rv != CKR_OK) {
+    if (token_pin_is_refused(rv)) {
+        status = error_set(err, MIKEYD_PIN_REFUSED, "security officer: C_Login: %s", ckr_name(rv));
+    } else if (rv != CKR_OK) {
         status = fail(err, "C_Login", rv);
     } else {
         status = trust_in_session(f, session, label, key, err);
@@ -140,6 +142,7 @@ enum mikeyd_status provision_trust_public_key(const struct token_config *config,
     struct rsa_numbers key = {0};
     struct secret SECRET_CLEANUP pin = {0};
     struct token_module *module = NULL;
+    struct pin_file_mark mark;
     CK_SLOT_ID slot = 0;
     CK_TOKEN_INFO info;
     if (label[0] == '\0' || strlen(label) >= TOKEN_LABEL_MAX || strncmp(label, "mikeyd/", 7) == 0)
@@ -153,10 +156,10 @@ enum mikeyd_status provision_trust_public_key(const struct token_config *config,
     status = token_uri_find_slot(module, config->uri, &slot, &info, err);
     /* The last attempt is a person's. */
     if (status == MIKEYD_OK && (info.flags & (CKF_SO_PIN_FINAL_TRY | CKF_SO_PIN_LOCKED)) != 0)
-        status = error_set(err, MIKEYD_TOKEN_DOWN,
+        status = error_set(err, MIKEYD_PIN_REFUSED,
                            "the security officer's PIN is locked or at its last attempt");
     if (status == MIKEYD_OK)
-        status = token_pin_read(config->pin_file, &pin, err);
+        status = token_pin_read(config->pin_file, &pin, &mark, err);
     if (status == MIKEYD_OK)
         status = trust_as_officer(module, slot, &pin, label, &key, err);
     token_module_close(module);

@@ -299,7 +299,7 @@ static enum mikeyd_status recover_exclusively(struct token *token, bool try_logi
     if (status != MIKEYD_OK && !token->pin_refused) {
         status = reinitialise(token, &reason);
         if (status != MIKEYD_OK && calls_running(token))
-            return error_set(err, status, "%s", reason.text);
+            return error_set(err, MIKEYD_TOKEN_DOWN, "%s", reason.text);
     }
     if (status == MIKEYD_OK) {
         mark_up(token);
@@ -309,12 +309,21 @@ static enum mikeyd_status recover_exclusively(struct token *token, bool try_logi
     return refuse_down(token, err);
 }
 
+/* May a token that is down be tried now? */
+static bool worth_a_try(struct token *token, bool operator_asks)
+{
+    if (operator_asks && token->pin_refused &&
+        !token_pin_file_is(token->pin_file, &token->pin_mark))
+        token->pin_refused = false;
+    return !token->pin_refused && (operator_asks || probe_due(token));
+}
+
 /* A token that is down or stale is brought back first. */
-static enum mikeyd_status exclude(struct token *token, struct error *err)
+static enum mikeyd_status exclude(struct token *token, bool operator_asks, struct error *err)
 {
     enum mikeyd_status status = MIKEYD_OK;
     unsigned gate = atomic_load(&token->gate);
-    if ((gate & TOKEN_GATE_DOWN) != 0 && (!probe_due(token) || token->pin_refused))
+    if ((gate & TOKEN_GATE_DOWN) != 0 && !worth_a_try(token, operator_asks))
         return refuse_down(token, err);
     if ((gate & (TOKEN_GATE_DOWN | TOKEN_GATE_STALE)) != 0)
         status = recover_exclusively(token, (gate & TOKEN_GATE_DOWN) == 0, err);
@@ -323,12 +332,12 @@ static enum mikeyd_status exclude(struct token *token, struct error *err)
     return status;
 }
 
-enum mikeyd_status token_exclusive_begin(struct token *token, struct error *err)
+enum mikeyd_status token_exclusive_begin(struct token *token, bool operator_asks, struct error *err)
 {
     enum mikeyd_status status = lock_recovery(token, err);
     if (status != MIKEYD_OK)
         return status;
-    status = exclude(token, err);
+    status = exclude(token, operator_asks, err);
     if (status == MIKEYD_OK)
         token_call_mark(&token->keeper, "recovery");
     else
@@ -350,7 +359,7 @@ static enum mikeyd_status recover_locked(struct token_session *session, CK_RV rv
     if ((gate & TOKEN_GATE_HUNG) != 0)
         return refuse_hung(token, err);
     if ((gate & TOKEN_GATE_DOWN) != 0) {
-        if (!probe_due(token) || token->pin_refused)
+        if (!worth_a_try(token, false))
             return refuse_down(token, err);
         return recover_exclusively(token, false, err);
     }

@@ -30,7 +30,7 @@ struct token_config {
     const char *module; /* path of the PKCS#11 module */
     const char *uri; /* RFC 7512, names the token by label or serial; slot numbers and pin-value are
                         refused */
-    const char *pin_file;  /* regular file of this user (or root), mode 0400 or 0600; one line */
+    const char *pin_file;  /* one line, in a file that no other user can read (private_file.h) */
     const char *init_args; /* LibraryParameters for NSS softokn; NULL or "" for others */
     unsigned sessions;     /* 1 .. 256 */
     enum token_copies session_copies;
@@ -46,6 +46,7 @@ struct token_config {
  * (one attempt, none on FINAL_TRY), opens the sessions, runs the known-answer tests (RFC 2202, RFC
  * 4231 on the token; MIKEY's PRF when the token has the SP 800-108 mechanism), enumerates and
  * checks the keys. TOKEN_DOWN or INVALID_ARGUMENT; the text names token, operation and CKR.
+ * PIN_REFUSED when the PIN was wrong, is locked or has one attempt left: another try may lock it.
  */
 enum mikeyd_status token_open(const struct token_config *config, struct token **out,
                               struct error *err);
@@ -171,7 +172,9 @@ enum mikeyd_status token_key_find(const struct token *token, enum token_kind kin
  */
 enum mikeyd_status token_key_warm(struct token_session *session, const struct token_key *key,
                                   struct error *err);
-/* Looks for new and vanished objects (after SIGHUP). Running requests keep the keys they have. */
+/* Looks for new and vanished objects, because the operator asks (SIGHUP). Running requests keep the
+ * keys they have. A token that is down is tried at once; one whose PIN was refused, when the PIN
+ * file has been changed since: one attempt. */
 enum mikeyd_status token_rescan(struct token *token, struct error *err);
 
 /* ---- sessions

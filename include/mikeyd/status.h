@@ -28,11 +28,12 @@ enum mikeyd_status {
     MIKEYD_AUDIT_DOWN = 14, /* no audit record possible */
     MIKEYD_OVERLOADED = 15, /* queue full: try later */
     MIKEYD_INTERNAL = 16,
-    MIKEYD_UNREACHABLE = 17,     /* client side only: no daemon at that address */
-    MIKEYD_INVALID_ARGUMENT = 18 /* the caller's arguments make no sense */
+    MIKEYD_UNREACHABLE = 17,      /* client side only: no daemon at that address */
+    MIKEYD_INVALID_ARGUMENT = 18, /* the caller's arguments make no sense */
+    MIKEYD_PIN_REFUSED = 19 /* at the start and in the ceremony only: the token refused the PIN */
 };
 
-#define MIKEYD_STATUS_COUNT 19
+#define MIKEYD_STATUS_COUNT 20
 
 #ifdef __cplusplus
 }

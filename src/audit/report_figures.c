@@ -122,6 +122,7 @@ static const char *meaning(enum mikeyd_status status)
         return "ticket foreign, used or too old";
     case MIKEYD_TOKEN_DOWN:
     case MIKEYD_TOKEN_BUSY:
+    case MIKEYD_PIN_REFUSED:
         return "the token did not serve";
     case MIKEYD_STORE_DOWN:
         return "no replay decision was possible";

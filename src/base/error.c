@@ -61,6 +61,7 @@ const char *status_name(enum mikeyd_status status)
         [MIKEYD_INTERNAL] = "INTERNAL",
         [MIKEYD_UNREACHABLE] = "UNREACHABLE",
         [MIKEYD_INVALID_ARGUMENT] = "INVALID_ARGUMENT",
+        [MIKEYD_PIN_REFUSED] = "PIN_REFUSED",
     };
     if ((unsigned)status >= MIKEYD_STATUS_COUNT)
         return "UNKNOWN_STATUS";
@@ -91,6 +92,8 @@ int status_exit_code(enum mikeyd_status status)
         return 4;
     case MIKEYD_UNREACHABLE:
         return 5;
+    case MIKEYD_PIN_REFUSED:
+        return 7;
     case MIKEYD_STORE_DOWN:
     case MIKEYD_AUDIT_DOWN:
     case MIKEYD_OVERLOADED:

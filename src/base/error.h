@@ -25,7 +25,7 @@ void error_prefix(struct error *err, const char *format, ...) __attribute__((for
 const char *status_name(enum mikeyd_status status);
 
 /* The exit status of interfaces: 0 done, 2 protocol, 3 policy, 4 token, 5 unreachable, 6 internal,
- * 1 usage. */
+ * 1 usage, 7 PIN refused (a supervisor must not try again). */
 int status_exit_code(enum mikeyd_status status);
 
 #endif

@@ -106,7 +106,7 @@ void ceremony_date(int64_t unix_seconds, bool last_day, char out[11]);
 
 /* ---- files ---- */
 
-/* A key file: O_NOFOLLOW, regular, own or root's, mode 0400 or 0600, one line of hex digits. */
+/* A key file that nobody else can read (private_file_open): one line of hex digits. */
 enum mikeyd_status key_file_read_hex(const char *path, struct secret *out, struct error *err);
 /* A file that is no secret (wrapped keys, public keys), at most cap bytes. */
 enum mikeyd_status key_file_read(const char *path, uint8_t *out, size_t cap, size_t *len,

@@ -2,31 +2,15 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/private_file.h"
 #include "base/secret.h"
 #include "base/text.h"
 #include "mikeyctl/key.h"
 
 /* Hex digits of the longest key, a line end. */
 #define HEX_FILE_MAX (2 * PROVISION_BITS_MAX / 8 + 2)
-
-static enum mikeyd_status check_private(int fd, const char *path, struct error *err)
-{
-    struct stat st;
-    if (fstat(fd, &st) != 0)
-        return error_set(err, MIKEYD_INVALID_ARGUMENT, "%s: %s", path, strerror(errno));
-    if (!S_ISREG(st.st_mode))
-        return error_set(err, MIKEYD_INVALID_ARGUMENT, "%s: not a regular file", path);
-    if (st.st_uid != geteuid() && st.st_uid != 0)
-        return error_set(err, MIKEYD_INVALID_ARGUMENT, "%s: belongs to somebody else", path);
-    const mode_t mode = st.st_mode & 07777;
-    if (mode != 0400 && mode != 0600)
-        return error_set(err, MIKEYD_INVALID_ARGUMENT, "%s: mode %04o, a key file has 0400 or 0600",
-                         path, (unsigned)mode);
-    return MIKEYD_OK;
-}
 
 /* Reads to the end of the file; more than cap bytes is an error. */
 static enum mikeyd_status read_to_end(int fd, const char *path, uint8_t *out, size_t cap,
@@ -55,11 +39,12 @@ enum mikeyd_status key_file_read_hex(const char *path, struct secret *out, struc
 {
     struct secret SECRET_CLEANUP text = {0};
     size_t len = 0, bytes = 0;
-    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NOCTTY);
-    if (fd < 0)
-        return error_set(err, MIKEYD_INVALID_ARGUMENT, "%s: %s", path, strerror(errno));
-    enum mikeyd_status status = check_private(fd, path, err);
-    if (status == MIKEYD_OK && !secret_make(&text, HEX_FILE_MAX))
+    struct stat st;
+    int fd = -1;
+    enum mikeyd_status status = private_file_open("key file", path, &fd, &st, err);
+    if (status != MIKEYD_OK)
+        return status;
+    if (!secret_make(&text, HEX_FILE_MAX))
         status = error_set(err, MIKEYD_INTERNAL, "secure heap exhausted");
     if (status == MIKEYD_OK)
         status = read_to_end(fd, path, text.data, text.len, &len, err);

@@ -92,6 +92,7 @@ static const int allowed[] = {
     SCMP_SYS(ftruncate), /* an unfinished audit line is cut; LMDB's file grows */
     SCMP_SYS(fallocate), /* the same */
     SCMP_SYS(stat), SCMP_SYS(lstat), SCMP_SYS(fstat), SCMP_SYS(newfstatat), SCMP_SYS(statx),
+    SCMP_SYS(fgetxattr),  /* who may read the PIN file, in a recovery */
     SCMP_SYS(statfs),     /* sqlite in NSS, LMDB */
     SCMP_SYS(fstatfs),    /* the same */
     SCMP_SYS(access),     /* modules look for their objects */

@@ -292,15 +292,6 @@ Test(ceremony_softhsm, key_file_that_others_can_read_is_refused)
     EXPECT_SAID("0640");
 }
 
-Test(ceremony_softhsm, key_file_behind_a_link_is_refused)
-{
-    char from[200], to[200];
-    (void)snprintf(from, sizeof from, "%s/psk.hex", fixture.dir);
-    (void)snprintf(to, sizeof to, "%s/link.hex", fixture.dir);
-    cr_assert_eq(symlink(from, to), 0);
-    EXPECT_EXIT(1, "import --kind psk --name legacy --hex-file link.hex --insecure-plaintext");
-}
-
 Test(ceremony_softhsm, key_file_that_is_no_hex_is_refused_without_quoting_it)
 {
     write_file("bad.hex", 0600, "00112233zz%s\n", "445566");

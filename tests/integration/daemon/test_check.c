@@ -56,6 +56,17 @@ Test(check, audit_key_that_is_not_in_the_token)
     check_agrees_with_the_start(4);
 }
 
+/* The unit knows the exit status: or systemd would try until the token locks. */
+Test(check, wrong_pin_is_not_tried_again_by_a_supervisor)
+{
+    lab_write_file(lab.token.pin_file, "wrong-pin-77\n");
+    check_agrees_with_the_start(7);
+    cr_assert_eq(lab_key(&lab, (const char *const[]){"list", NULL}), 7);
+    cr_assert_eq(lab_count_in_file(SOURCE_DIR "/deploy/systemd/mikeyd.service",
+                                   "\nRestartPreventExitStatus=7\n"),
+                 1);
+}
+
 Test(check, folder_of_the_replay_store_that_is_not_there)
 {
     replace(lab.config, "lmdb: replay", "lmdb: nowhere/replay");

@@ -55,6 +55,7 @@ Test(error, numbers_are_the_published_ones)
     cr_expect_str_eq(status_name((enum mikeyd_status)4), "REPLAY");
     cr_expect_str_eq(status_name((enum mikeyd_status)13), "STORE_DOWN");
     cr_expect_str_eq(status_name((enum mikeyd_status)18), "INVALID_ARGUMENT");
+    cr_expect_str_eq(status_name((enum mikeyd_status)19), "PIN_REFUSED");
 }
 
 Test(error, exit_codes_are_those_of_the_interfaces)
@@ -68,5 +69,6 @@ Test(error, exit_codes_are_those_of_the_interfaces)
     cr_expect_eq(status_exit_code(MIKEYD_TOKEN_BUSY), 4);
     cr_expect_eq(status_exit_code(MIKEYD_UNREACHABLE), 5);
     cr_expect_eq(status_exit_code(MIKEYD_AUDIT_DOWN), 6);
+    cr_expect_eq(status_exit_code(MIKEYD_PIN_REFUSED), 7);
     cr_expect_eq(status_exit_code((enum mikeyd_status)99), 6);
 }

@@ -1,9 +1,11 @@
 /* What goes wrong in tokens, made to happen by the fault module, and what becomes of it. */
 #include <dirent.h>
+#include <fcntl.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <criterion/criterion.h>
@@ -460,11 +462,38 @@ Test(recover, wrong_pin_at_login_is_tried_once)
     }
 }
 
+/* The second C_Login would succeed. An unchanged file is not worth it: logrotate sends SIGHUP, too.
+ */
+Test(recover, refused_pin_is_tried_again_when_its_file_changed_and_the_operator_asks)
+{
+    struct error err = {0};
+    open_token();
+    plan("C_SignInit 1 logout\nC_Login 1 rv 0xa0\n");
+    cr_assert_eq(sign(0, &err), MIKEYD_TOKEN_DOWN);
+    cr_expect_not_null(strstr(err.text, "SIGHUP"), "%s", err.text);
+    cr_expect_eq(token_rescan(token, &err), MIKEYD_TOKEN_DOWN, "tried with the same file");
+    cr_assert_eq(utimensat(AT_FDCWD, config.pin_file, NULL, 0), 0);
+    usleep(300000);
+    cr_expect_eq(sign(0, &err), MIKEYD_TOKEN_DOWN, "tried though nobody asked");
+    cr_expect_eq(token_rescan(token, &err), MIKEYD_OK, "%s", err.text);
+    cr_expect_eq(sign(0, &err), MIKEYD_OK, "%s", err.text);
+}
+
+/* CKR_FUNCTION_FAILED, but CKF_USER_PIN_COUNT_LOW from then on. */
+Test(recover, attempt_that_the_token_counts_is_a_refusal_whatever_it_is_called)
+{
+    struct error err = {0};
+    open_token();
+    plan("C_SignInit 1 logout\nC_Login 1 rv 0x06\nC_GetTokenInfo 3+ flags 0x10000\n");
+    cr_expect_eq(sign(0, &err), MIKEYD_TOKEN_DOWN);
+    cr_expect_not_null(strstr(err.text, "not tried again"), "%s", err.text);
+}
+
 static void expect_no_login(const char *faults, const char *reason)
 {
     struct error err = {0};
     plan(faults);
-    cr_expect_eq(token_open(&config, &token, &err), MIKEYD_TOKEN_DOWN);
+    cr_expect_eq(token_open(&config, &token, &err), MIKEYD_PIN_REFUSED);
     cr_expect_not_null(strstr(err.text, reason), "%s", err.text);
 }
 
