@@ -11,11 +11,18 @@
  *      head -1 FILE | head -c -76 | sha256sum          (76: the newline too)
  *  - N grows by one. Only a record "recovered" may stand after a gap, whose length is its "count":
  *    records that a failing disk refused, for which no key was released.
- *  - A "checkpoint" signs the record "covers", whose hash is "chain": ECDSA on P-256, SHA-256, DER
- *    in base64, over the text
- *      mikeyd audit checkpoint 1\nCOVERS\nCHAIN\nFINAL\nSIGNER\n
- *    (the record's fields; FINAL is 1 for the checkpoint written as the log is closed). Since CHAIN
- *    depends on every record before, so does the signature.
+ *  - A "checkpoint" covers the record directly before it: "covers" is that one's number (its own
+ *    less one), "chain" that one's hash (the same as its own "prev"). "signature", its last field
+ *    before prev, is ECDSA on P-256, SHA-256, DER in base64, over the text
+ *      mikeyd audit checkpoint FORM\nCOVERS\nCHAIN\nHEAD\n
+ *    FORM, COVERS and CHAIN are the record's fields "form" (2), "covers" and "chain"; HEAD is the
+ *    SHA-256, in hex, of the checkpoint's own line in front of ,"signature": and so signs all its
+ *    other fields. Since CHAIN depends on every record before, so does the signature. What stands
+ *    after the last checkpoint is covered by nothing yet. "final" is 1 in the checkpoint that is
+ *    written as the log is closed.
+ *  - Another form has another number and may add lines to the text; a reader refuses a form that
+ *    it does not know. Form 1 signed no more than COVERS, CHAIN, FINAL and SIGNER of any earlier
+ *    record, so that a copy of it could stand anywhere; it is no longer taken.
  *  - A file that continues another begins with a record whose "previous_file" names it, and the
  *    chain runs on.
  */

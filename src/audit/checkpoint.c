@@ -13,14 +13,15 @@
 #define SIGNER_GRACE_MS 10000
 #define SIGNER_GRACE_RETRY_MS 200
 
-size_t audit_checkpoint_text(const struct audit_chain *covers, bool final, const char *signer,
+size_t audit_checkpoint_text(const struct audit_chain *covers, const uint8_t head[AUDIT_HASH_LEN],
                              char *out)
 {
-    char hex[AUDIT_HASH_HEX + 1];
-    hex_encode(covers->hash, AUDIT_HASH_LEN, hex);
+    char chain[AUDIT_HASH_HEX + 1], own[AUDIT_HASH_HEX + 1];
+    hex_encode(covers->hash, AUDIT_HASH_LEN, chain);
+    hex_encode(head, AUDIT_HASH_LEN, own);
     int len = snprintf(out, AUDIT_CHECKPOINT_TEXT_MAX,
-                       "mikeyd audit checkpoint 1\n%" PRIu64 "\n%s\n%d\n%s\n", covers->sequence,
-                       hex, final ? 1 : 0, signer);
+                       "mikeyd audit checkpoint %d\n%" PRIu64 "\n%s\n%s\n", AUDIT_CHECKPOINT_FORM,
+                       covers->sequence, chain, own);
     return len < 0 || len >= AUDIT_CHECKPOINT_TEXT_MAX ? 0 : (size_t)len;
 }
 
@@ -31,14 +32,12 @@ bool audit_checkpoint_due(const struct audit_log *log, int64_t now_ms)
            (log->uncovered >= log->options.checkpoint_records || now_ms >= log->checkpoint_at_ms);
 }
 
-static enum mikeyd_status sign(struct audit_log *log, bool final, char *base64, struct error *err)
+/* base64 has room for AUDIT_SIGNATURE_MAX bytes. */
+static enum mikeyd_status sign(struct audit_log *log, const char *text, size_t len, char *base64,
+                               struct error *err)
 {
-    char text[AUDIT_CHECKPOINT_TEXT_MAX];
     uint8_t digest[AUDIT_HASH_LEN], signature[AUDIT_SIGNATURE_MAX];
     size_t signature_len = sizeof signature;
-    size_t len = audit_checkpoint_text(&log->chain, final, log->signer_label, text);
-    if (len == 0)
-        return error_set(err, MIKEYD_INTERNAL, "label of the audit key is too long");
     enum mikeyd_status status = audit_hash(log->hasher, text, len, digest, err);
     if (status == MIKEYD_OK)
         status = log->signer.sign(log->signer.context, digest, signature, &signature_len, err);
@@ -50,64 +49,117 @@ static enum mikeyd_status sign(struct audit_log *log, bool final, char *base64, 
     return MIKEYD_OK;
 }
 
-/* Own records do not make the next checkpoint due, or an idle log would sign itself for ever. */
-static void queue_own(struct audit_log *log, const struct audit_record *record,
-                      const struct audit_internal *internal)
+/* ---- a signer that fails: recorded when it begins and when it ends, not at every attempt ---- */
+
+static struct audit_record signer_record(const struct audit_log *log, enum mikeyd_status status,
+                                         const char *detail)
 {
-    char fields[AUDIT_FIELDS_MAX];
-    size_t len = audit_record_format(record, internal, fields);
-    pthread_mutex_lock(&log->lock);
-    if (audit_log_push(log, fields, len, true))
-        log->own_queued++;
-    pthread_mutex_unlock(&log->lock);
+    return (struct audit_record){
+        .event = AUDIT_UNSIGNED, .status = status, .key = log->signer_label, .detail = detail};
 }
 
-/* Recorded when it begins and when it ends, not at every attempt. */
 static void signer_changed(struct audit_log *log, enum mikeyd_status status, const char *detail)
 {
+    char fields[AUDIT_FIELDS_MAX];
+    const struct audit_record record = signer_record(log, status, detail);
+    size_t len = audit_record_format(&record, NULL, fields);
     log->signer_failing = status != MIKEYD_OK;
     if (log->signer_failing)
         log_error("audit log: checkpoints cannot be signed: %s", detail);
     else
         log_notice("audit log: checkpoints are signed again");
-    const struct audit_record record = {
-        .event = AUDIT_UNSIGNED, .status = status, .key = log->signer_label, .detail = detail};
-    queue_own(log, &record, NULL);
-}
-
-static void sign_failed(struct audit_log *log, enum mikeyd_status status, bool final,
-                        const struct error *err)
-{
-    const int64_t now = clock_monotonic_ms();
     pthread_mutex_lock(&log->lock);
-    const bool starting = log->stats.checkpoints == 0 && now - log->opened_ms < SIGNER_GRACE_MS;
-    log->stats.signer_failures += starting && !final ? 0 : 1;
+    (void)audit_log_push(log, fields, len, true);
     pthread_mutex_unlock(&log->lock);
-    log->checkpoint_not_before_ms = now + (starting ? SIGNER_GRACE_RETRY_MS : SIGNER_RETRY_MS);
-    if (!log->signer_failing && (!starting || final))
-        signer_changed(log, status, err->text);
 }
 
-void audit_checkpoint_make(struct audit_log *log, bool final)
+static bool has_signed(struct audit_log *log)
 {
+    pthread_mutex_lock(&log->lock);
+    const bool result = log->stats.checkpoints > 0;
+    pthread_mutex_unlock(&log->lock);
+    return result;
+}
+
+/*
+ * A checkpoint takes a number of the chain before it is signed. A signer that was not there last
+ * time is asked for a signature of no meaning first, so that waiting for it fills no numbers.
+ */
+static bool signer_is_back(struct audit_log *log, bool final)
+{
+    static const char text[] = "mikeyd audit probe\n";
     char base64[2 * AUDIT_SIGNATURE_MAX];
     struct error err = {0};
-    struct audit_chain covers = log->chain;
-    int64_t now = clock_monotonic_ms();
-    enum mikeyd_status status = sign(log, final, base64, &err);
-    if (status != MIKEYD_OK) {
-        sign_failed(log, status, final, &err);
-        return;
+    const int64_t now = clock_monotonic_ms();
+    enum mikeyd_status status = sign(log, text, sizeof text - 1, base64, &err);
+    if (status == MIKEYD_OK) {
+        if (log->signer_failing)
+            signer_changed(log, MIKEYD_OK, "checkpoints are signed again");
+        return true;
     }
-    if (log->signer_failing)
-        signer_changed(log, MIKEYD_OK, "checkpoints are signed again");
+    const bool starting = !has_signed(log) && now - log->opened_ms < SIGNER_GRACE_MS;
+    log->checkpoint_not_before_ms = now + (starting ? SIGNER_GRACE_RETRY_MS : SIGNER_RETRY_MS);
+    if (starting && !final)
+        return false;
+    pthread_mutex_lock(&log->lock);
+    log->stats.signer_failures++;
+    pthread_mutex_unlock(&log->lock);
+    if (!log->signer_failing)
+        signer_changed(log, status, err.text);
+    return false;
+}
+
+/* ---- the checkpoint ---- */
+
+/* Everything queued goes to the disk; the number after it is kept for a record of our own. */
+static bool reserve(struct audit_log *log, uint64_t *number)
+{
+    struct error err = {0};
+    pthread_mutex_lock(&log->lock);
+    audit_take_queue(log);
+    *number = ++log->last_sequence;
+    pthread_mutex_unlock(&log->lock);
+    if (audit_commit_batch(log, &err) == MIKEYD_OK)
+        return true;
+    audit_log_fail(log, &err);
+    return false;
+}
+
+static void put_own(struct audit_log *log, uint64_t number, const struct audit_record *record,
+                    const struct audit_internal *internal)
+{
+    char fields[AUDIT_FIELDS_MAX];
+    size_t len = audit_record_format(record, internal, fields);
+    pthread_mutex_lock(&log->lock);
+    log->own_len = audit_log_format(log, number, fields, len, log->own);
+    pthread_mutex_unlock(&log->lock);
+}
+
+/* Makes the checkpoint the log's own record, whole but for the seal. */
+static enum mikeyd_status put_checkpoint(struct audit_log *log, uint64_t number, bool final,
+                                         struct error *err)
+{
+    char base64[2 * AUDIT_SIGNATURE_MAX], text[AUDIT_CHECKPOINT_TEXT_MAX];
+    uint8_t head[AUDIT_HASH_LEN];
     const struct audit_record record = {.event = AUDIT_CHECKPOINT};
-    const struct audit_internal internal = {.signature = base64,
-                                            .signer = log->signer_label,
-                                            .covers = covers.sequence,
-                                            .chain = covers.hash,
+    const struct audit_internal internal = {.signer = log->signer_label,
+                                            .covers = log->chain.sequence,
+                                            .chain = log->chain.hash,
                                             .final = final};
-    queue_own(log, &record, &internal);
+    put_own(log, number, &record, &internal);
+    enum mikeyd_status status = audit_hash(log->hasher, log->own, log->own_len, head, err);
+    if (status == MIKEYD_OK)
+        status = sign(log, text, audit_checkpoint_text(&log->chain, head, text), base64, err);
+    if (status != MIKEYD_OK)
+        return status;
+    log->own_len += (size_t)snprintf(log->own + log->own_len, sizeof log->own - log->own_len,
+                                     ",\"signature\":\"%s\"", base64);
+    return MIKEYD_OK;
+}
+
+static void count_checkpoint(struct audit_log *log)
+{
+    const int64_t now = clock_monotonic_ms();
     log->uncovered = 0;
     log->checkpoint_at_ms = now + (int64_t)log->options.checkpoint_seconds * 1000;
     log->checkpoint_not_before_ms = 0;
@@ -115,4 +167,31 @@ void audit_checkpoint_make(struct audit_log *log, bool final)
     log->stats.checkpoints++;
     log->stats.unsigned_records = 0;
     pthread_mutex_unlock(&log->lock);
+}
+
+void audit_checkpoint_make(struct audit_log *log, bool final)
+{
+    struct error err = {0};
+    uint64_t number = 0;
+    if ((log->signer_failing || !has_signed(log)) && !signer_is_back(log, final)) {
+        audit_commit_queue(log);
+        return;
+    }
+    if (!reserve(log, &number))
+        return;
+    enum mikeyd_status status = put_checkpoint(log, number, final, &err);
+    if (status == MIKEYD_OK) {
+        count_checkpoint(log);
+    } else {
+        /* The number is given: it tells of the failure. */
+        const struct audit_record record = signer_record(log, status, err.text);
+        put_own(log, number, &record, NULL);
+        log->signer_failing = true;
+        log->checkpoint_not_before_ms = clock_monotonic_ms() + SIGNER_RETRY_MS;
+        log_error("audit log: checkpoints cannot be signed: %s", err.text);
+        pthread_mutex_lock(&log->lock);
+        log->stats.signer_failures++;
+        pthread_mutex_unlock(&log->lock);
+    }
+    audit_commit_queue(log);
 }

@@ -21,7 +21,23 @@ static void notify(const struct audit_log *log)
         log->options.committed(log->options.committed_context);
 }
 
-/* Seals the batch's records one after the other and hands them to the kernel. */
+/* Seals one record behind those in log->sealed, which is emptied into the file when it is full. */
+static enum mikeyd_status seal_next(struct audit_log *log, struct audit_chain *chain,
+                                    const char *body, size_t len, size_t *filled, struct error *err)
+{
+    enum mikeyd_status status = MIKEYD_OK;
+    if (*filled + len + AUDIT_SEAL_LEN + 1 > AUDIT_WRITE_BYTES) {
+        status = audit_file_append(&log->file, log->sealed, *filled, err);
+        *filled = 0;
+    }
+    if (status == MIKEYD_OK)
+        status = audit_chain_seal(log->hasher, chain, body, len, log->sealed + *filled, err);
+    *filled += len + AUDIT_SEAL_LEN + 1;
+    chain->sequence++;
+    return status;
+}
+
+/* Hands the log's own record and the batch's to the kernel. */
 static enum mikeyd_status write_batch(struct audit_log *log, struct audit_chain *chain,
                                       struct error *err)
 {
@@ -29,19 +45,13 @@ static enum mikeyd_status write_batch(struct audit_log *log, struct audit_chain 
     const char *end = at + log->batch.len;
     size_t filled = 0;
     enum mikeyd_status status = MIKEYD_OK;
+    if (log->own_len > 0)
+        status = seal_next(log, chain, log->own, log->own_len, &filled, err);
     while (at < end && status == MIKEYD_OK) {
         const char *newline = memchr(at, '\n', (size_t)(end - at));
         if (newline == NULL)
             return error_set(err, MIKEYD_INTERNAL, "audit log: broken queue");
-        size_t len = (size_t)(newline - at);
-        if (filled + len + AUDIT_SEAL_LEN + 1 > AUDIT_WRITE_BYTES) {
-            status = audit_file_append(&log->file, log->sealed, filled, err);
-            filled = 0;
-        }
-        if (status == MIKEYD_OK)
-            status = audit_chain_seal(log->hasher, chain, at, len, log->sealed + filled, err);
-        filled += len + AUDIT_SEAL_LEN + 1;
-        chain->sequence++;
+        status = seal_next(log, chain, at, (size_t)(newline - at), &filled, err);
         at = newline + 1;
     }
     if (status == MIKEYD_OK && filled > 0)
@@ -51,7 +61,7 @@ static enum mikeyd_status write_batch(struct audit_log *log, struct audit_chain 
 
 enum mikeyd_status audit_commit_batch(struct audit_log *log, struct error *err)
 {
-    uint64_t count = log->batch.count;
+    uint64_t count = log->batch.count + (log->own_len > 0 ? 1 : 0);
     uint64_t before = log->file.durable;
     if (count == 0)
         return MIKEYD_OK;
@@ -64,8 +74,8 @@ enum mikeyd_status audit_commit_batch(struct audit_log *log, struct error *err)
         return status;
     log->file.durable = log->file.written;
     log->chain = chain;
-    log->uncovered += count - log->own_queued;
-    log->own_queued = 0;
+    log->uncovered += log->batch.count;
+    log->own_len = 0;
 
     pthread_mutex_lock(&log->lock);
     atomic_store(&log->durable, chain.sequence);
@@ -101,7 +111,7 @@ void audit_log_fail(struct audit_log *log, const struct error *err)
     log->failing_since_ms = clock_monotonic_ms();
     log->retry_at_ms = log->failing_since_ms + AUDIT_RETRY_MS;
     log->failed_tries = 0;
-    log->own_queued = 0;
+    log->own_len = 0;
     log->batch.len = 0;
     log->batch.count = 0;
     pthread_mutex_lock(&log->lock);
@@ -121,23 +131,16 @@ enum mikeyd_status audit_seal_own(struct audit_log *log, const struct audit_reco
                                   struct audit_chain *chain, char *out, size_t *len,
                                   struct error *err)
 {
-    char fields[AUDIT_FIELDS_MAX];
+    char fields[AUDIT_FIELDS_MAX], body[AUDIT_BODY_MAX];
     size_t fields_len = audit_record_format(record, internal, fields);
     pthread_mutex_lock(&log->lock);
-    /* The queue is empty here: it serves as the place to put the record together. */
-    log->queue.len = 0;
-    log->last_sequence = sequence - 1;
-    bool fits = audit_log_push(log, fields, fields_len, true);
-    size_t body_len = log->queue.len - 1;
-    log->queue.len = 0;
-    log->queue.count = 0;
-    log->last_sequence = sequence - 1;
+    size_t body_len = audit_log_format(log, sequence, fields, fields_len, body);
     pthread_mutex_unlock(&log->lock);
-    if (!fits || body_len + AUDIT_SEAL_LEN + 1 > AUDIT_LINE_MAX)
+    if (body_len + AUDIT_SEAL_LEN + 1 > AUDIT_LINE_MAX)
         return error_set(err, MIKEYD_INTERNAL, "audit log: record too long");
     *len = body_len + AUDIT_SEAL_LEN + 1;
     chain->sequence = sequence;
-    return audit_chain_seal(log->hasher, chain, log->queue.data, body_len, out, err);
+    return audit_chain_seal(log->hasher, chain, body, body_len, out, err);
 }
 
 /* ---- the thread ---- */
@@ -178,7 +181,7 @@ static void wait_for_work(struct audit_log *log)
     }
 }
 
-static void commit_queue(struct audit_log *log)
+void audit_commit_queue(struct audit_log *log)
 {
     struct error err = {0};
     pthread_mutex_lock(&log->lock);
@@ -215,7 +218,7 @@ static void work_healthy(struct audit_log *log)
         log->flush_at_ms = now + AUDIT_FLUSH_MS;
         audit_suppress_flush(log);
     }
-    commit_queue(log);
+    audit_commit_queue(log);
     if (atomic_load(&log->healthy) && audit_checkpoint_due(log, now))
         audit_checkpoint_make(log, false);
     if (atomic_load(&log->healthy) && audit_rotate_due(log, now))
@@ -229,11 +232,10 @@ static void finish(struct audit_log *log)
         audit_recover_retry(log);
         return;
     }
-    commit_queue(log);
+    audit_commit_queue(log);
     if (!atomic_load(&log->healthy) || log->signer.sign == NULL || log->chain.sequence == 0)
         return;
     audit_checkpoint_make(log, true);
-    commit_queue(log);
 }
 
 void *audit_committer_run(void *context)

@@ -11,7 +11,8 @@ static bool same(const uint8_t *a, const uint8_t *b)
     return secret_equal(a, b, AUDIT_HASH_LEN);
 }
 
-const uint8_t *audit_follow_find(const struct audit_verifier *verifier, uint64_t sequence)
+/* The hash of a record read before, or NULL. */
+static const uint8_t *find(const struct audit_verifier *verifier, uint64_t sequence)
 {
     const struct audit_history *entry = &verifier->history[sequence % AUDIT_HISTORY];
     return sequence != 0 && entry->sequence == sequence ? entry->hash : NULL;
@@ -58,13 +59,13 @@ static bool comes_later(struct audit_verifier *v, uint64_t sequence)
     off_t here = ftello(stream);
     if (here < 0)
         return false;
-    static const size_t scan_lines = 100000;
     char head[32];
     int len = snprintf(head, sizeof head, "{\"seq\":%" PRIu64 ",", sequence);
     bool found = false;
     struct audit_line_reader *reader = v->reader;
     const uint64_t number = reader->number;
-    for (size_t i = 0; i < scan_lines && !found; i++) {
+    while (v->scan_lines > 0 && !found) {
+        v->scan_lines--;
         enum audit_line_kind kind = audit_line_next(reader);
         if (kind == AUDIT_LINE_END || kind == AUDIT_LINE_UNFINISHED)
             break;
@@ -87,8 +88,8 @@ static uint64_t counted_gap(const json_t *record)
 /* A record whose number was given before. */
 static void stray(struct audit_verifier *v, const struct audit_sealed *sealed)
 {
-    const uint8_t *before = audit_follow_find(v, sealed->sequence - 1);
-    const uint8_t *twin = audit_follow_find(v, sealed->sequence);
+    const uint8_t *before = find(v, sealed->sequence - 1);
+    const uint8_t *twin = find(v, sealed->sequence);
     const uint64_t n = sealed->sequence, line = v->reader->number;
     if (twin != NULL && same(twin, sealed->hash))
         audit_problem_add(v, AUDIT_REORDERED, false, line, n,
@@ -125,23 +126,28 @@ static void ahead(struct audit_verifier *v, const struct audit_sealed *sealed)
     accept(v, n, sealed->hash);
 }
 
+static bool is_anchor(const struct audit_verifier *v, const uint8_t *hash)
+{
+    char hex[AUDIT_HASH_HEX + 1];
+    hex_encode(hash, AUDIT_HASH_LEN, hex);
+    return v->options->anchor != NULL && strcmp(v->options->anchor, hex) == 0;
+}
+
 static void follow_first(struct audit_verifier *v, const struct audit_sealed *sealed)
 {
     static const uint8_t zeros[AUDIT_HASH_LEN];
     v->verdict->first_sequence = sealed->sequence;
-    if (!same(sealed->prev, zeros))
-        audit_problem_add(v, AUDIT_MISSING, true, v->reader->number, sealed->sequence,
-                          "the log begins with record %" PRIu64
-                          ": what it continues was not given and not found",
-                          sealed->sequence);
-    else if (sealed->sequence != 1)
+    v->begins_late = !same(sealed->prev, zeros) && !is_anchor(v, sealed->prev);
+    if (!same(sealed->prev, zeros) && !v->begins_late)
+        v->anchor_seen = true;
+    if (same(sealed->prev, zeros) && sealed->sequence != 1)
         audit_problem_add(v, AUDIT_DROPPED, false, v->reader->number, sealed->sequence,
                           "the first record is number %" PRIu64, sealed->sequence);
     accept(v, sealed->sequence, sealed->hash);
 }
 
-/* Places an intact record. */
-static void follow(struct audit_verifier *v, const struct audit_sealed *sealed,
+/* Places an intact record. False: it has no place in the chain. */
+static bool follow(struct audit_verifier *v, const struct audit_sealed *sealed,
                    const json_t *record)
 {
     const uint64_t n = sealed->sequence, want = v->chain.sequence + 1;
@@ -156,7 +162,7 @@ static void follow(struct audit_verifier *v, const struct audit_sealed *sealed,
                same(sealed->prev, v->branch.hash) && n <= v->chain.sequence) {
         v->branch.sequence = n;
         memcpy(v->branch.hash, sealed->hash, AUDIT_HASH_LEN);
-        return;
+        return false;
     } else if (n == want) {
         audit_problem_add(v, AUDIT_SPLICED, false, v->reader->number, n,
                           "record %" PRIu64 " does not follow record %" PRIu64
@@ -165,14 +171,17 @@ static void follow(struct audit_verifier *v, const struct audit_sealed *sealed,
         accept(v, n, sealed->hash);
     } else if (n < want) {
         stray(v, sealed);
-        return;
+        return false;
     } else {
         ahead(v, sealed);
     }
     v->loose = false;
+    return true;
 }
 
-static void note(struct audit_verifier *v, const json_t *record, const struct audit_sealed *sealed)
+/* placed: it is a link of the chain. */
+static void note(struct audit_verifier *v, const json_t *record, const struct audit_sealed *sealed,
+                 bool placed)
 {
     struct audit_verdict *verdict = v->verdict;
     const char *time = json_string_value(json_object_get(record, "time"));
@@ -180,17 +189,15 @@ static void note(struct audit_verifier *v, const json_t *record, const struct au
     if (verdict->records++ == 0)
         (void)snprintf(verdict->first_time, sizeof verdict->first_time, "%s", time);
     (void)snprintf(verdict->last_time, sizeof verdict->last_time, "%s", time);
-    char hex[AUDIT_HASH_HEX + 1];
-    hex_encode(sealed->hash, AUDIT_HASH_LEN, hex);
-    if (v->options->anchor != NULL && strcmp(v->options->anchor, hex) == 0 && sealed->intact)
+    if (placed && is_anchor(v, sealed->hash))
         v->anchor_seen = true;
     v->last_is_final = false;
     if (strcmp(event, "recovered") == 0) {
         verdict->recoveries++;
         verdict->lost += counted_gap(record);
     }
-    if (strcmp(event, "checkpoint") == 0)
-        audit_checkpoint_check(v, record, sealed->sequence);
+    if (strcmp(event, "checkpoint") == 0 && placed)
+        audit_checkpoint_check(v, record, sealed);
     if (v->options->visit != NULL)
         v->options->visit(v->options->visit_context, record);
 }
@@ -228,10 +235,10 @@ void audit_follow_line(struct audit_verifier *v)
             v->verdict->first_sequence = number;
         accept(v, number, sealed.hash);
         v->loose = true;
-        note(v, record, &sealed);
+        note(v, record, &sealed, false);
     } else {
-        follow(v, &sealed, record);
-        note(v, record, &sealed);
+        const bool placed = follow(v, &sealed, record);
+        note(v, record, &sealed, placed);
     }
     json_decref(record);
 }

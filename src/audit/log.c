@@ -14,8 +14,6 @@
 
 #define DEFAULT_CHECKPOINT_RECORDS 1000
 #define DEFAULT_CHECKPOINT_SECONDS 60
-/* {"seq":<19 digits>,"time":"<24>" and a newline, with room to spare */
-#define HEAD_MAX 96
 
 /* The second's text is made once; only the milliseconds differ from record to record. */
 static void format_time(struct audit_log *log, char out[CLOCK_TEXT])
@@ -35,27 +33,30 @@ static void format_time(struct audit_log *log, char out[CLOCK_TEXT])
     out[len - 2] = (char)('0' + ms % 10);
 }
 
+size_t audit_log_format(struct audit_log *log, uint64_t sequence, const char *fields, size_t len,
+                        char *out)
+{
+    char time[CLOCK_TEXT];
+    format_time(log, time);
+    int head =
+        snprintf(out, AUDIT_HEAD_MAX, "{\"seq\":%" PRIu64 ",\"time\":\"%s\"", sequence, time);
+    size_t at = head < 0 || head >= AUDIT_HEAD_MAX ? 0 : (size_t)head;
+    memcpy(out + at, log->origin, log->origin_len);
+    at += log->origin_len;
+    memcpy(out + at, fields, len);
+    return at + len;
+}
+
 bool audit_log_push(struct audit_log *log, const char *fields, size_t len, bool own)
 {
     struct audit_lines *queue = &log->queue;
     size_t limit = own ? AUDIT_QUEUE_BYTES : AUDIT_QUEUE_BYTES - AUDIT_QUEUE_RESERVE;
-    size_t need = HEAD_MAX + log->origin_len + len;
+    size_t need = AUDIT_HEAD_MAX + log->origin_len + len + 1;
     if (queue->len > limit || need > limit - queue->len)
         return false;
-    char *at = queue->data + queue->len;
-    char time[CLOCK_TEXT];
-    format_time(log, time);
-    int head = snprintf(at, HEAD_MAX, "{\"seq\":%" PRIu64 ",\"time\":\"%s\"",
-                        log->last_sequence + 1, time);
-    if (head < 0 || head >= HEAD_MAX - 1)
-        return false;
-    at += head;
-    memcpy(at, log->origin, log->origin_len);
-    at += log->origin_len;
-    memcpy(at, fields, len);
-    at += len;
-    *at++ = '\n';
-    queue->len = (size_t)(at - queue->data);
+    queue->len +=
+        audit_log_format(log, log->last_sequence + 1, fields, len, queue->data + queue->len);
+    queue->data[queue->len++] = '\n';
     queue->count++;
     log->last_sequence++;
     return true;

@@ -15,6 +15,7 @@
 
 #include "audit/audit.h"
 #include "audit/chain.h"
+#include "audit/checkpoint.h"
 #include "audit/file.h"
 #include "audit/record.h"
 #include "base/clock.h"
@@ -23,11 +24,15 @@
 #define AUDIT_QUEUE_BYTES (8U << 20)
 /* Kept free for the log's own records (checkpoint, rotate), which are never refused. */
 #define AUDIT_QUEUE_RESERVE (4U * AUDIT_LINE_MAX)
+/* {"seq":<19 digits>,"time":"<24>" and a newline, with room to spare */
+#define AUDIT_HEAD_MAX 96
 /* Sealed records are handed to the kernel in pieces of at most this many bytes. */
 #define AUDIT_WRITE_BYTES (1U << 20)
 #define AUDIT_RETRY_MS 1000
 #define AUDIT_FLUSH_MS 1000
 #define AUDIT_ORIGIN_MAX 128
+/* Longest record before it is sealed. */
+#define AUDIT_BODY_MAX (AUDIT_HEAD_MAX + AUDIT_ORIGIN_MAX + AUDIT_FIELDS_MAX)
 
 /* Records waiting: bodies without closing brace, each ended by a newline. */
 struct audit_lines {
@@ -86,6 +91,10 @@ struct audit_log {
     pthread_t committer;
     struct audit_file file;
     struct audit_chain chain; /* of the last durable record */
+    /* A record of the log itself that goes in front of the batch, as the number before its first:
+     * a checkpoint has to follow the record that it covers directly. */
+    char own[AUDIT_BODY_MAX + 2 * AUDIT_SIGNATURE_MAX];
+    size_t own_len; /* 0: none */
     struct audit_lines batch;
     char *sealed;
     struct audit_hasher *hasher;
@@ -94,8 +103,7 @@ struct audit_log {
     int64_t retry_at_ms, failing_since_ms, rotate_not_before_ms, flush_at_ms;
     unsigned failed_tries;
     struct error failure;
-    uint64_t uncovered;  /* durable records of others that no checkpoint covers */
-    uint64_t own_queued; /* checkpoints among the queued records */
+    uint64_t uncovered; /* durable records of others that no checkpoint covers */
     int64_t opened_ms, checkpoint_at_ms, checkpoint_not_before_ms;
     bool signer_failing;
 
@@ -104,14 +112,20 @@ struct audit_log {
 };
 
 /* ---- log.c: under lock ---- */
-/* Formats the body of a record and gives it the next sequence number. False when there is no room.
- */
+/* The body of a record with this number (at most AUDIT_BODY_MAX bytes); its length. */
+size_t audit_log_format(struct audit_log *log, uint64_t sequence, const char *fields, size_t len,
+                        char *out);
+/* Queues a record with the next sequence number. False when there is no room. own: a record of the
+ * log itself, which finds room where others do not. */
 bool audit_log_push(struct audit_log *log, const char *fields, size_t len, bool own);
 
 /* ---- committer.c ---- */
 void *audit_committer_run(void *log);
-/* Writes and syncs log->batch to log->file, advancing the chain; then tells those who wait. */
+/* Writes and syncs log->own and log->batch to log->file, advancing the chain; then tells those who
+ * wait. */
 enum mikeyd_status audit_commit_batch(struct audit_log *log, struct error *err);
+/* Takes the queue and commits it; what cannot be written makes the log fail. */
+void audit_commit_queue(struct audit_log *log);
 /* Takes the queue as the batch. Under lock. */
 void audit_take_queue(struct audit_log *log);
 /* The log cannot be written: everything queued is lost, appends are refused until recovery. */
@@ -138,8 +152,8 @@ void audit_recover_retry(struct audit_log *log);
 
 /* ---- checkpoint.c ---- */
 bool audit_checkpoint_due(const struct audit_log *log, int64_t now_ms);
-/* Signs the durable end of the chain and queues the checkpoint. A failing signer is recorded once
- * and tried again later. */
+/* Commits all that is queued, signs the end of the chain, and writes the checkpoint as the next
+ * record. A failing signer is recorded once and tried again later. */
 void audit_checkpoint_make(struct audit_log *log, bool final);
 
 /* ---- suppress.c ---- */

@@ -7,6 +7,7 @@
 
 #include <jansson.h>
 
+#include "audit/checkpoint.h"
 #include "base/text.h"
 
 /* Longest text of one field, in bytes. 12 fields of it, escaped six-fold, would not fit a record:
@@ -178,12 +179,12 @@ static void put_internal(struct text *text, const struct audit_internal *interna
         put_digest(text, "cut_sha256", internal->cut_hash);
     }
     put_string(text, "previous_file", internal->previous_file);
-    if (internal->signature != NULL) {
+    if (internal->signer != NULL) {
+        put_number(text, "form", AUDIT_CHECKPOINT_FORM);
         put_number(text, "covers", internal->covers);
         put_digest(text, "chain", internal->chain);
         put_number(text, "final", internal->final ? 1 : 0);
         put_string(text, "signer", internal->signer);
-        put_string(text, "signature", internal->signature);
     }
 }
 

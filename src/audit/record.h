@@ -17,10 +17,9 @@ struct audit_internal {
     uint64_t cut_bytes;        /* AUDIT_RECOVERED: bytes of an unfinished line that were cut ... */
     const uint8_t *cut_hash;   /* ... and their SHA-256 */
     const char *previous_file; /* first record of a file that continues another */
-    const char *signature;     /* AUDIT_CHECKPOINT: base64 of the DER signature ... */
-    const char *signer;        /* ... of the key with this label ... */
-    uint64_t covers;           /* ... over this record ... */
-    const uint8_t *chain;      /* ... which has this hash */
+    const char *signer;        /* AUDIT_CHECKPOINT: label of the key that signs it; ... */
+    uint64_t covers;           /* ... the record that it covers ... */
+    const uint8_t *chain;      /* ... and that one's hash */
     bool final;                /* written as the log was closed */
 };
 

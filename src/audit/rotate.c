@@ -98,6 +98,8 @@ void audit_rotate(struct audit_log *log)
     /* A signature near the end lets the old file stand by itself. */
     if (log->signer.sign != NULL && log->uncovered > 0)
         audit_checkpoint_make(log, false);
+    if (!atomic_load(&log->healthy))
+        return;
     if (rename_and_open(log, &next, &err) != MIKEYD_OK) {
         log_warning("audit log %s is not rotated: %s", log->path, err.text);
         return;

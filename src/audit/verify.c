@@ -39,6 +39,8 @@ void audit_problem_add(struct audit_verifier *v, enum audit_problem_kind kind, b
         verdict->warnings++;
     else
         verdict->failures++;
+    if (!warning && kind == AUDIT_MISSING)
+        verdict->missing++;
     if (verdict->problem_count == AUDIT_PROBLEMS_MAX)
         return;
     struct audit_problem *problem = &verdict->problems[verdict->problem_count++];
@@ -106,6 +108,22 @@ static void read_stream(struct audit_verifier *v, FILE *stream)
     }
 }
 
+/*
+ * A log begins with its first record, or goes on from what is known from elsewhere. Otherwise what
+ * stood in front can have been cut away, or the whole be another log. An anchor further down proves
+ * what is here, not that nothing is missing in front.
+ */
+static void check_beginning(struct audit_verifier *v)
+{
+    const uint64_t first = v->verdict->first_sequence;
+    if (v->begins_late)
+        audit_problem_add(v, AUDIT_MISSING, v->anchor_seen, 0, first,
+                          "the log begins with record %" PRIu64 ": what it continues was not given "
+                          "and not found; give the older files, or record %" PRIu64
+                          "'s hash as anchor",
+                          first, first - 1);
+}
+
 static void check_anchors(struct audit_verifier *v)
 {
     const struct audit_verify_options *options = v->options;
@@ -123,16 +141,21 @@ static void check_anchors(struct audit_verifier *v)
 static void check_covered_end(struct audit_verifier *v, bool written_now)
 {
     const uint64_t last = v->chain.sequence, covered = v->verdict->covered_sequence;
-    if (!written_now && !v->last_is_final)
+    /* The checkpoint signs itself, too. */
+    const bool more = last > covered + 1;
+    if (!more && (written_now || v->last_is_final))
+        return;
+    if (more)
+        audit_problem_add(v, AUDIT_UNCOVERED, true, 0, last,
+                          "%s: records %" PRIu64 " to %" PRIu64 " are covered by no signature%s: "
+                          "anybody who can write the file can have written them",
+                          written_now ? "being written" : "not closed", covered + 2, last,
+                          written_now ? " yet" : "");
+    else
         audit_problem_add(v, AUDIT_UNCOVERED, true, 0, last,
                           "not closed: the writer was killed, or the end was cut off after record "
-                          "%" PRIu64 "; the last signature covers record %" PRIu64,
-                          last, covered);
-    else if (written_now && last > covered + 1)
-        audit_problem_add(v, AUDIT_UNCOVERED, true, 0, last,
-                          "being written: records %" PRIu64 " to %" PRIu64
-                          " are not yet covered by a signature",
-                          covered + 1, last);
+                          "%" PRIu64,
+                          last);
 }
 
 static void check_end(struct audit_verifier *v, bool written_now)
@@ -142,6 +165,7 @@ static void check_end(struct audit_verifier *v, bool written_now)
         audit_problem_add(v, AUDIT_TRUNCATED, false, 0, 0, "there is no record");
         return;
     }
+    check_beginning(v);
     check_anchors(v);
     if (verdict->signatures_checked && verdict->checkpoints == 0)
         audit_problem_add(v, AUDIT_UNCOVERED, false, 0, verdict->first_sequence,
@@ -173,6 +197,7 @@ static enum mikeyd_status conclude(struct audit_verifier *v, struct error *err)
 static enum mikeyd_status prepare(struct audit_verifier *v, struct error *err)
 {
     memset(v->verdict, 0, sizeof *v->verdict);
+    v->scan_lines = AUDIT_SCAN_LINES;
     v->hasher = audit_hasher_make();
     v->history = calloc(AUDIT_HISTORY, sizeof *v->history);
     v->reader = calloc(1, sizeof *v->reader);

@@ -44,8 +44,10 @@ struct audit_verify_options {
     const char *const *public_keys; /* PEM files; a signature by any of them is good */
     size_t public_key_count;        /* 0: signatures are counted, not checked */
     uint64_t expect_sequence; /* the log must reach this record (known from elsewhere), 0: any */
-    const char *anchor;       /* a record with this hash must be in it, hex; or NULL */
-    bool strict;              /* warnings are failures */
+    /* A record with this hash must be in it, or be the one that its first record continues; hex, or
+     * NULL. */
+    const char *anchor;
+    bool strict; /* warnings are failures */
     /* Sees every record that is JSON, in order. May be NULL. */
     void (*visit)(void *context, const json_t *record);
     void *visit_context;
@@ -56,6 +58,7 @@ struct audit_verdict {
     struct audit_problem problems[AUDIT_PROBLEMS_MAX];
     size_t problem_count;        /* kept */
     uint64_t failures, warnings; /* found */
+    uint64_t missing;            /* of the failures: files that were not given */
     size_t file_count;
     uint64_t records, first_sequence, last_sequence;
     uint64_t lost, recoveries; /* records that a failing disk refused, and how often */

@@ -68,6 +68,30 @@ static bool make_room(struct set *set)
     return true;
 }
 
+/* What logrotate and its like compress with; NULL: it is none of these. */
+static const char *compression(FILE *stream)
+{
+    static const struct {
+        const char *name;
+        size_t len;
+        uint8_t magic[6];
+    } formats[] = {
+        {"gzip", 2, {0x1f, 0x8b}},
+        {"bzip2", 3, {'B', 'Z', 'h'}},
+        {"xz", 6, {0xfd, '7', 'z', 'X', 'Z', 0}},
+        {"zstd", 4, {0x28, 0xb5, 0x2f, 0xfd}},
+    };
+    uint8_t start[6] = {0};
+    size_t len = fread(start, 1, sizeof start, stream);
+    rewind(stream);
+    for (size_t i = 0; i < sizeof formats / sizeof formats[0]; i++) {
+        if (len >= formats[i].len &&
+            memcmp(start, formats[i].magic, formats[i].len) == 0) /* public */
+            return formats[i].name;
+    }
+    return NULL;
+}
+
 /* INVALID_ARGUMENT when it cannot be read; OK and nothing added when it is in the set already. */
 static enum mikeyd_status add(struct set *set, const char *path, struct error *err)
 {
@@ -78,6 +102,13 @@ static enum mikeyd_status add(struct set *set, const char *path, struct error *e
         if (stream != NULL)
             (void)fclose(stream);
         return error_set(err, MIKEYD_INVALID_ARGUMENT, "%s: %s", path, strerror(reason));
+    }
+    const char *compressed = compression(stream);
+    if (compressed != NULL) {
+        (void)fclose(stream);
+        return error_set(err, MIKEYD_INVALID_ARGUMENT,
+                         "%s is compressed (%s): decompress it and give the result", path,
+                         compressed);
     }
     enum mikeyd_status status = MIKEYD_OK;
     struct entry entry = {.device = info.st_dev, .inode = info.st_ino};

@@ -9,10 +9,13 @@
 #include "audit/lines.h"
 #include "audit/verify.h"
 
-/* How far back a checkpoint or a fork may point: more records than a writer can have queued. */
+/* How far back a fork is recognised as one. */
 #define AUDIT_HISTORY 65536
 /* Records that stand too early, kept until their place comes. */
 #define AUDIT_EARLY_MAX 64
+/* Lines looked at ahead of time in one verification: what takes another's place is told from what
+ * is missing as long as they last, and a log with many gaps is read in linear time. */
+#define AUDIT_SCAN_LINES 100000
 #define AUDIT_KEYS_MAX 8
 
 struct audit_history {
@@ -33,12 +36,14 @@ struct audit_verifier {
     struct audit_chain chain; /* of the record accepted last */
     bool loose;               /* that one was wrong by itself: whatever says it follows is let be */
     struct audit_chain
-        branch; /* a stray record, so that its followers are not reported one by one */
+        branch;        /* a stray record, so that its followers are not reported one by one */
+    size_t scan_lines; /* that may still be looked ahead at, for all gaps together */
     struct audit_history early[AUDIT_EARLY_MAX];
     uint8_t early_prev[AUDIT_EARLY_MAX][AUDIT_HASH_LEN];
     size_t early_count;
     struct audit_history *history; /* AUDIT_HISTORY of them, by sequence modulo that */
     bool anchor_seen;
+    bool begins_late; /* the first record continues one that was not given */
     bool last_is_final;
 };
 
@@ -49,13 +54,12 @@ void audit_problem_add(struct audit_verifier *verifier, enum audit_problem_kind 
 
 /* follow.c: one whole line. */
 void audit_follow_line(struct audit_verifier *verifier);
-/* The hash of a record read before, or NULL. */
-const uint8_t *audit_follow_find(const struct audit_verifier *verifier, uint64_t sequence);
 
 /* verify_signature.c */
 enum mikeyd_status audit_keys_load(struct audit_verifier *verifier, struct error *err);
 void audit_keys_free(struct audit_verifier *verifier);
+/* A checkpoint that has its place in the chain. */
 void audit_checkpoint_check(struct audit_verifier *verifier, const json_t *record,
-                            uint64_t sequence);
+                            const struct audit_sealed *sealed);
 
 #endif

@@ -103,7 +103,11 @@ int audit_command_verify(const struct audit_arguments *arguments)
         return ctl_fail(arguments->json, &err);
     }
     enum mikeyd_status status = audit_verify(&options, verdict, &err);
-    int result = status_exit_code(status);
+    /* Nothing is wrong with what was given, but that it is not all. */
+    const bool incomplete = status == MIKEYD_SYNTAX && verdict->missing > 0 &&
+                            verdict->missing == verdict->failures &&
+                            !(arguments->strict && verdict->warnings > 0);
+    int result = status_exit_code(incomplete ? MIKEYD_INVALID_ARGUMENT : status);
     if (status != MIKEYD_OK && status != MIKEYD_SYNTAX) {
         result = ctl_fail(arguments->json, &err);
     } else if (arguments->json) {

@@ -40,44 +40,59 @@ struct story {
     unsigned seed;
 };
 
-static void write_record(struct story *story, const struct audit_record *record,
-                         const struct audit_internal *internal)
+/* {"seq":... of the next record, not sealed; its length. */
+static size_t format(struct story *story, const struct audit_record *record,
+                     const struct audit_internal *internal, char body[AUDIT_LINE_MAX])
 {
-    char fields[AUDIT_FIELDS_MAX], body[AUDIT_LINE_MAX], line[AUDIT_LINE_MAX], time[CLOCK_TEXT];
+    char fields[AUDIT_FIELDS_MAX], time[CLOCK_TEXT];
     size_t fields_len = audit_record_format(record, internal, fields);
     clock_format_utc(story->now_ms, time);
-    int len = snprintf(body, sizeof body,
+    int len = snprintf(body, AUDIT_LINE_MAX,
                        "{\"seq\":%" PRIu64 ",\"time\":\"%s\",\"boot\":\"0c0ffee0\",\"instance\":"
                        "\"5707\"%.*s",
-                       ++story->chain.sequence, time, (int)fields_len, fields);
-    cr_assert_eq(audit_chain_seal(story->hasher, &story->chain, body, (size_t)len, line, NULL),
-                 MIKEYD_OK);
-    size_t line_len = (size_t)len + AUDIT_SEAL_LEN + 1;
+                       story->chain.sequence + 1, time, (int)fields_len, fields);
+    return (size_t)len;
+}
+
+static void write_body(struct story *story, const char *body, size_t len)
+{
+    char line[AUDIT_LINE_MAX];
+    cr_assert_eq(audit_chain_seal(story->hasher, &story->chain, body, len, line, NULL), MIKEYD_OK);
+    size_t line_len = len + AUDIT_SEAL_LEN + 1;
     cr_assert_eq(fwrite(line, 1, line_len, story->file), line_len);
+    story->chain.sequence++;
     story->totals->records++;
     story->now_ms += 7;
 }
 
+static void write_record(struct story *story, const struct audit_record *record,
+                         const struct audit_internal *internal)
+{
+    char body[AUDIT_LINE_MAX];
+    write_body(story, body, format(story, record, internal, body));
+}
+
 static void checkpoint(struct story *story, bool final)
 {
-    char text[AUDIT_CHECKPOINT_TEXT_MAX], base64[256];
-    uint8_t signature[AUDIT_SIGNATURE_MAX];
+    char body[AUDIT_LINE_MAX], text[AUDIT_CHECKPOINT_TEXT_MAX], base64[256];
+    uint8_t head[AUDIT_HASH_LEN], signature[AUDIT_SIGNATURE_MAX];
     size_t signature_len = sizeof signature;
-    size_t len = audit_checkpoint_text(&story->chain, final, LABEL, text);
+    const struct audit_record record = {.event = AUDIT_CHECKPOINT};
+    const struct audit_internal internal = {.signer = LABEL,
+                                            .covers = story->chain.sequence,
+                                            .chain = story->chain.hash,
+                                            .final = final};
+    size_t len = format(story, &record, &internal, body);
+    cr_assert_eq(audit_hash(story->hasher, body, len, head, NULL), MIKEYD_OK);
+    size_t text_len = audit_checkpoint_text(&story->chain, head, text);
     EVP_MD_CTX *context = EVP_MD_CTX_new();
     cr_assert(EVP_DigestSignInit(context, NULL, EVP_sha256(), NULL, story->key) == 1);
-    cr_assert(
-        EVP_DigestSign(context, signature, &signature_len, (const unsigned char *)text, len) == 1);
+    cr_assert(EVP_DigestSign(context, signature, &signature_len, (const unsigned char *)text,
+                             text_len) == 1);
     EVP_MD_CTX_free(context);
     base64_encode(signature, signature_len, base64);
-    const struct audit_record record = {.event = AUDIT_CHECKPOINT};
-    const struct audit_chain covers = story->chain;
-    const struct audit_internal internal = {.signature = base64,
-                                            .signer = LABEL,
-                                            .covers = covers.sequence,
-                                            .chain = covers.hash,
-                                            .final = final};
-    write_record(story, &record, &internal);
+    len += (size_t)snprintf(body + len, sizeof body - len, ",\"signature\":\"%s\"", base64);
+    write_body(story, body, len);
 }
 
 static void event(struct story *story, enum audit_event what, enum mikeyd_status status,

@@ -2,6 +2,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include <criterion/criterion.h>
 #include <openssl/pem.h>
@@ -351,6 +352,52 @@ Test(audit_verify, gap_without_an_explanation_is_refused)
     cr_assert_eq(verify(&fixture), MIKEYD_SYNTAX);
     cr_assert_eq(verdict.problems[0].kind, AUDIT_DROPPED);
     cr_assert_eq(verdict.problems[0].sequence, 4);
+    fixture_drop(&fixture);
+}
+
+/* Every second record is missing: what is looked at ahead is bounded for all of them together. */
+Test(audit_verify, very_many_gaps_are_found_in_linear_time)
+{
+    struct fixture fixture;
+    fixture_make(&fixture);
+    const struct audit_options options = {.insecure_no_sync = true};
+    struct audit_log *log = fixture_open(&fixture, &options);
+    uint64_t last = 0;
+    for (unsigned i = 0; i < 40000; i++) {
+        last = fixture_append(log);
+        if (i % 4000 == 0)
+            (void)audit_wait(log, last, NULL);
+    }
+    (void)audit_wait(log, last, NULL);
+    audit_close(log);
+    char *text = fixture_read(fixture.path, NULL), *to = text;
+    const char *from = text;
+    for (unsigned i = 0; *from != '\0'; i++) {
+        size_t len = (size_t)(strchr(from, '\n') - from) + 1;
+        if (i % 2 == 0) {
+            memmove(to, from, len);
+            to += len;
+        }
+        from += len;
+    }
+    *to = '\0';
+    store(&fixture, text);
+    struct timespec before, after;
+    (void)clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &before);
+    cr_assert_eq(verify(&fixture), MIKEYD_SYNTAX);
+    (void)clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &after);
+    cr_assert_geq(verdict.failures, 19999);
+    cr_assert_lt(after.tv_sec - before.tv_sec, 20, "quadratic: minutes");
+    fixture_drop(&fixture);
+}
+
+Test(audit_verify, compressed_file_is_named_as_one)
+{
+    struct fixture fixture;
+    fixture_make(&fixture);
+    fixture_replace(fixture.path, "\x1f\x8b\x08", 3);
+    cr_assert_eq(verify(&fixture), MIKEYD_INVALID_ARGUMENT);
+    cr_assert_not_null(strstr(verify_error.text, "compressed (gzip)"), "%s", verify_error.text);
     fixture_drop(&fixture);
 }
 
