@@ -8,8 +8,12 @@
 #include <openssl/bio.h>
 #include <openssl/err.h>
 #include <openssl/pem.h>
+#include <openssl/rand.h>
 
 #include "pkcs11/signer_internal.h"
+
+/* DER ECDSA on P-256 needs 72 bytes. */
+#define SIGNATURE_MAX 160
 
 /* ---- what the ways share */
 
@@ -154,6 +158,33 @@ enum mikeyd_status token_signer_sign(struct token_signer *signer, const uint8_t 
         if (status == MIKEYD_OK)
             status = sign_and_verify(signer, digest, signature, len, err);
     }
+    token_guest_end(signer->token);
+    ERR_clear_error();
+    return status;
+}
+
+enum mikeyd_status token_signer_prove(struct token_signer *signer, struct error *err)
+{
+    static const char purpose[] = "mikeyd audit key proof 1\n";
+    uint8_t text[sizeof purpose - 1 + 32], digest[32], signature[SIGNATURE_MAX];
+    unsigned digest_len = sizeof digest;
+    size_t len = sizeof signature;
+    memcpy(text, purpose, sizeof purpose - 1);
+    if (RAND_bytes(text + sizeof purpose - 1, 32) != 1 ||
+        EVP_Digest(text, sizeof text, digest, &digest_len, EVP_sha256(), NULL) != 1)
+        return error_set(err, MIKEYD_INTERNAL, "no random bytes");
+    enum mikeyd_status status = token_guest_begin(signer->token, "audit key proof", err);
+    if (status != MIKEYD_OK)
+        return status;
+    status = signer->public_key == NULL ? keys_load(signer, err) : MIKEYD_OK;
+    if (status == MIKEYD_OK)
+        status = signer->way->sign(signer, digest, signature, &len, err);
+    if (status == MIKEYD_OK && !verifies(signer->known, digest, signature, len))
+        status = error_set(err, MIKEYD_AUTH_FAILED,
+                           "token %s: the public object %s is not the other half of the private "
+                           "key: somebody replaced it; destroy it and export the key from a copy "
+                           "that was kept",
+                           signer->token->label, signer->label);
     token_guest_end(signer->token);
     ERR_clear_error();
     return status;

@@ -14,6 +14,12 @@ void token_signer_close(struct token_signer *signer);
 /* DER ECDSA over a SHA-256 digest. *len: capacity in, length out. One thread at a time. */
 enum mikeyd_status token_signer_sign(struct token_signer *signer, const uint8_t digest[32],
                                      uint8_t *signature, size_t *len, struct error *err);
+/*
+ * The private key signs a fresh nonce (under a text that no checkpoint has) and the public one
+ * verifies it: anybody can put another public object into a token's place without a PIN.
+ * AUTH_FAILED when they do not belong together. To be asked before the public key is given away.
+ */
+enum mikeyd_status token_signer_prove(struct token_signer *signer, struct error *err);
 /* SubjectPublicKeyInfo PEM; caller frees with free(). NULL when memory runs out. */
 char *token_signer_public_pem(struct token_signer *signer);
 const char *token_signer_label(const struct token_signer *signer);

@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "base/log.h"
+#include "base/visible.h"
 #include "pkcs11/internal.h"
 
 #define SESSIONS_MAX 256
@@ -244,10 +245,12 @@ void token_get_facts(const struct token *token, struct token_facts *out)
         .objects_created = atomic_load(&token->objects_created),
         .hmac_us = token->hmac_us,
         .up = (atomic_load(&token->gate) & (TOKEN_GATE_DOWN | TOKEN_GATE_HUNG)) == 0};
-    memcpy(out->label, token->label, sizeof out->label);
-    memcpy(out->serial, token->serial, sizeof out->serial);
-    memcpy(out->manufacturer, token->manufacturer, sizeof out->manufacturer);
-    memcpy(out->model, token->model, sizeof out->model);
+    /* For people: what a token calls itself may hold newlines and escape sequences. */
+    (void)visible_text(token->label, strlen(token->label), out->label, sizeof out->label);
+    (void)visible_text(token->serial, strlen(token->serial), out->serial, sizeof out->serial);
+    (void)visible_text(token->manufacturer, strlen(token->manufacturer), out->manufacturer,
+                       sizeof out->manufacturer);
+    (void)visible_text(token->model, strlen(token->model), out->model, sizeof out->model);
 }
 
 uint64_t token_generation(const struct token *token)

@@ -53,6 +53,7 @@ enum mikeyd_status token_open(const struct token_config *config, struct token **
 void token_close(struct token *token);
 
 struct token_facts {
+    /* As base/visible.h shows them, as far as that fits. */
     char label[33], serial[17], manufacturer[33], model[17];
     const char *module;
     bool hkdf;           /* CKM_HKDF_DERIVE works: epsk can be imported in the token */

@@ -23,6 +23,9 @@
  *  - Another form has another number and may add lines to the text; a reader refuses a form that
  *    it does not know. Form 1 signed no more than COVERS, CHAIN, FINAL and SIGNER of any earlier
  *    record, so that a copy of it could stand anywhere; it is no longer taken.
+ *  - What cannot be seen in a text (control characters, bidirectional marks, bytes that are not
+ *    UTF-8) is written as \u{202e} or \xff, and a backslash twice. Text longer than 2,048 bytes is
+ *    cut and ends in "... (cut: N bytes in all)".
  *  - A file that continues another begins with a record whose "previous_file" names it, and the
  *    chain runs on.
  */

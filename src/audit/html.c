@@ -3,37 +3,44 @@
 #include <inttypes.h>
 #include <string.h>
 
+#include "base/visible.h"
+
 void html_markup(FILE *out, const char *markup)
 {
     (void)fputs(markup, out);
 }
 
+static const char *entity(char c)
+{
+    switch (c) {
+    case '&':
+        return "&amp;";
+    case '<':
+        return "&lt;";
+    case '>':
+        return "&gt;";
+    case '"':
+        return "&quot;";
+    case '\'':
+        return "&#39;";
+    default:
+        return NULL;
+    }
+}
+
 void html_text(FILE *out, const char *text)
 {
-    for (; *text != '\0'; text++) {
-        switch (*text) {
-        case '&':
-            (void)fputs("&amp;", out);
-            break;
-        case '<':
-            (void)fputs("&lt;", out);
-            break;
-        case '>':
-            (void)fputs("&gt;", out);
-            break;
-        case '"':
-            (void)fputs("&quot;", out);
-            break;
-        case '\'':
-            (void)fputs("&#39;", out);
-            break;
-        default:
-            /* Control characters have no place in HTML; a log may hold any. */
-            if ((unsigned char)*text < ' ' || *text == '\x7f')
-                (void)fputs("\xef\xbf\xbd", out);
-            else
-                (void)fputc(*text, out);
-        }
+    size_t len = strlen(text);
+    while (len > 0) {
+        char form[VISIBLE_STEP];
+        size_t form_len = 0, used = visible_step(text, len, form, &form_len);
+        const char *name = form_len == 1 ? entity(form[0]) : NULL;
+        if (name != NULL)
+            (void)fputs(name, out);
+        else
+            (void)fwrite(form, 1, form_len, out);
+        text += used;
+        len -= used;
     }
 }
 

@@ -9,10 +9,13 @@
 
 #include "audit/checkpoint.h"
 #include "base/text.h"
+#include "base/visible.h"
 
 /* Longest text of one field, in bytes. 12 fields of it, escaped six-fold, would not fit a record:
  * text_room() shares what is left. */
 #define TEXT_MAX 2048
+/* What is said of the rest. */
+#define TEXT_NOTE_MAX 48
 /* What every field needs at the end of the buffer, so that a long text leaves the numbers alone. */
 #define RESERVE 1024
 
@@ -95,38 +98,41 @@ static bool is_plain(const char *value, size_t len)
     return true;
 }
 
-/* jansson refuses what is not UTF-8: each byte outside ASCII becomes '?', and the rest stays. */
-static json_t *json_of_bytes(const char *value, size_t len)
+/*
+ * The text as a person will see it (base/visible.h), with backslashes doubled, so that nothing else
+ * looks like an escape; cut, which is said, when it is longer than TEXT_MAX. out has
+ * TEXT_SHOWN_MAX bytes.
+ */
+static size_t show(const char *value, char *out)
 {
-    json_t *string = json_stringn(value, len);
-    if (string != NULL)
-        return string;
-    char ascii[TEXT_MAX];
-    for (size_t i = 0; i < len; i++)
-        ascii[i] = value[i];
-    for (size_t i = 0; i < len; i++) {
-        if ((unsigned char)ascii[i] >= 0x80)
-            ascii[i] = '?';
+    const size_t whole = strlen(value);
+    size_t at = 0, len = 0;
+    while (at < whole) {
+        char form[VISIBLE_STEP + 1];
+        size_t form_len = 0, used = visible_step(value + at, whole - at, form, &form_len);
+        if (form_len == 1 && form[0] == '\\')
+            form[form_len++] = '\\';
+        if (at + used > TEXT_MAX || len + form_len > TEXT_MAX)
+            break;
+        memcpy(out + len, form, form_len);
+        len += form_len;
+        at += used;
     }
-    return json_stringn(ascii, len);
+    if (at < whole)
+        len += (size_t)snprintf(out + len, TEXT_NOTE_MAX, "... (cut: %zu bytes in all)", whole);
+    return len;
 }
 
 static void put_string(struct text *text, const char *name, const char *value)
 {
     if (value == NULL)
         return;
-    size_t len = strnlen(value, TEXT_MAX);
-    /* Never cut inside a UTF-8 sequence. */
-    if (len == TEXT_MAX) {
-        while (len > 0 && ((unsigned char)value[len] & 0xc0) == 0x80)
-            len--;
-    }
-    char escaped[6 * TEXT_MAX + 2];
-    const char *out = value;
-    size_t out_len = len;
-    bool plain = is_plain(value, len);
+    char shown[TEXT_MAX + TEXT_NOTE_MAX], escaped[6 * sizeof shown + 2];
+    const char *out = shown;
+    size_t len = show(value, shown), out_len = len;
+    bool plain = is_plain(shown, len);
     if (!plain) {
-        json_t *string = json_of_bytes(value, len);
+        json_t *string = json_stringn(shown, len);
         out_len = string == NULL ? 0
                                  : json_dumpb(string, escaped, sizeof escaped,
                                               JSON_ENCODE_ANY | JSON_ENSURE_ASCII);

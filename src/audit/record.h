@@ -25,8 +25,9 @@ struct audit_internal {
 
 /*
  * Writes ,"event":"initiate","result":"OK",... to out (AUDIT_FIELDS_MAX bytes, not terminated) and
- * returns its length. Text that is too long is cut, text that is not UTF-8 gets replacement
- * characters: a record is never refused for what a peer put into it.
+ * returns its length. What cannot be seen is written as base/visible.h shows it, with
+ * backslashes doubled; text that is too long is cut and says so: a record is never refused for what
+ * a peer put into it.
  */
 size_t audit_record_format(const struct audit_record *record, const struct audit_internal *internal,
                            char *out);

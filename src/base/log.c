@@ -3,7 +3,10 @@
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <unistd.h>
+
+#include "base/visible.h"
 
 static const char *log_program = "mikeyd";
 static enum log_level log_threshold = LOG_LEVEL_INFO;
@@ -20,18 +23,18 @@ void log_write(enum log_level level, const char *format, ...)
 {
     if (level > log_threshold)
         return;
-    char line[1024];
+    char text[1024], line[1024];
     int at = log_to_journal ? snprintf(line, sizeof line, "<%d>", (int)level)
                             : snprintf(line, sizeof line, "%s: ", log_program);
     va_list args;
     va_start(args, format);
-    int more = vsnprintf(line + at, sizeof line - (size_t)at - 1, format, args);
+    int more = vsnprintf(text, sizeof text, format, args);
     va_end(args);
     if (more < 0)
         return;
-    size_t len = (size_t)at + (size_t)more;
-    if (len > sizeof line - 2)
-        len = sizeof line - 2;
+    /* What peers and tokens call themselves neither begins a line nor moves the cursor. */
+    size_t len = (size_t)at;
+    len += visible_text(text, strnlen(text, sizeof text), line + len, sizeof line - 1 - len);
     line[len++] = '\n';
     /* One write a line, so that lines of several threads do not mix. A log that cannot be written
      * is no error. */

@@ -25,6 +25,8 @@ static enum mikeyd_status read_key(const struct config *config, const char *name
     enum mikeyd_status status = token_open(&settings, &token, err);
     if (status == MIKEYD_OK)
         status = token_signer_open(token, name, generation, &signer, err);
+    if (status == MIKEYD_OK)
+        status = token_signer_prove(signer, err);
     if (status == MIKEYD_OK) {
         *pem = token_signer_public_pem(signer);
         if (*pem == NULL)

@@ -10,8 +10,10 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "base/output.h"
 #include "base/secret.h"
 #include "base/text.h"
+#include "base/visible.h"
 #include "mikey/sdp.h"
 
 /* No message, ticket or key file of ours is longer. */
@@ -81,20 +83,27 @@ int ctl_print(json_t *object)
     json_free_t release;
     json_get_alloc_funcs(&allocate, &release);
     release(text);
-    if (!written) {
-        (void)fprintf(stderr, "mikeyctl: stdout: %s\n", strerror(errno));
-        return status_exit_code(MIKEYD_INTERNAL);
-    }
-    return 0;
+    if (!written)
+        output_failed(errno);
+    return written ? 0 : status_exit_code(MIKEYD_INTERNAL);
+}
+
+/* A message is one line, whatever stands in it. */
+static const char *one_line(const struct error *err, char out[VISIBLE_SIZE(sizeof err->text)])
+{
+    (void)visible_text(err->text, strnlen(err->text, sizeof err->text), out,
+                       VISIBLE_SIZE(sizeof err->text));
+    return out;
 }
 
 int ctl_fail(bool as_json, const struct error *err)
 {
+    char line[VISIBLE_SIZE(sizeof err->text)];
     if (as_json) {
         (void)ctl_print(json_pack("{s:{s:s, s:s}}", "error", "code", status_name(err->status),
                                   "message", err->text));
     } else {
-        (void)fprintf(stderr, "mikeyctl: %s (%s)\n", err->text, status_name(err->status));
+        (void)fprintf(stderr, "mikeyctl: %s (%s)\n", one_line(err, line), status_name(err->status));
     }
     return status_exit_code(err->status);
 }
@@ -115,7 +124,8 @@ int ctl_usage(const char *synopsis, const char *format, ...)
     va_end(args);
     if (errors_as_json)
         (void)ctl_fail(true, &err);
-    (void)fprintf(stderr, "mikeyctl: %s\nusage: %s\n", err.text, synopsis);
+    char line[VISIBLE_SIZE(sizeof err.text)];
+    (void)fprintf(stderr, "mikeyctl: %s\nusage: %s\n", one_line(&err, line), synopsis);
     return status_exit_code(err.status);
 }
 

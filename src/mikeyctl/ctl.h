@@ -35,7 +35,8 @@ int ctl_fail(bool as_json, const struct error *err);
 void ctl_errors_as_json(void);
 /* Usage error: message and the synopsis on stderr; returns 1. */
 int ctl_usage(const char *synopsis, const char *format, ...) __attribute__((format(printf, 2, 3)));
-/* Prints the object on one line and drops the reference; returns 0. */
+/* Prints the object on one line and drops the reference; returns 0. That it could not be written is
+ * also told at the end of the program (base/output.h). */
 int ctl_print(json_t *object);
 
 /* "@FILE" (or "@-" for stdin): the file's content, trimmed of a trailing newline; else the text

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/output.h"
 #include "mikeyctl/ctl.h"
 
 #define DEFAULT_SOCKET "/run/mikeyd/mikeyd.sock"
@@ -47,7 +48,7 @@ static bool address_to_socket(const char *address, const char **socket)
     return false;
 }
 
-int main(int argc, char **argv)
+static int run(int argc, char **argv)
 {
     enum { OPTION_SOCKET = 1000, OPTION_CONNECT, OPTION_CONFIG, OPTION_JSON, OPTION_VERSION };
     static const struct option options[] = {
@@ -109,4 +110,16 @@ int main(int argc, char **argv)
         }
     }
     return ctl_usage(synopsis, "unknown command \"%s\"", argv[optind]);
+}
+
+int main(int argc, char **argv)
+{
+    struct error err = {0};
+    output_hold_descriptors();
+    output_make_visible();
+    int result = run(argc, argv);
+    if (output_finish(&err) == MIKEYD_OK)
+        return result;
+    (void)fprintf(stderr, "mikeyctl: %s\n", err.text);
+    return result != 0 ? result : status_exit_code(err.status);
 }

@@ -6,6 +6,7 @@
 #include <sys/stat.h>
 
 #include "base/log.h"
+#include "base/output.h"
 #include "base/secret.h"
 #include "mikeyd/check.h"
 #include "mikeyd/daemon.h"
@@ -54,7 +55,7 @@ static int serve(const char *config_path, bool sandbox)
     return status_exit_code(status);
 }
 
-int main(int argc, char **argv)
+static int run(int argc, char **argv)
 {
     enum { OPTION_CONFIG = 1000, OPTION_CHECK, OPTION_NO_SANDBOX, OPTION_VERSION };
     static const struct option options[] = {
@@ -102,4 +103,16 @@ int main(int argc, char **argv)
         return status_exit_code(err.status);
     }
     return check ? check_run(config_path) : serve(config_path, sandbox);
+}
+
+int main(int argc, char **argv)
+{
+    struct error err = {.text = ""};
+    output_hold_descriptors();
+    output_make_visible();
+    int result = run(argc, argv);
+    if (output_finish(&err) == MIKEYD_OK)
+        return result;
+    log_error("%s", err.text);
+    return result != 0 ? result : status_exit_code(err.status);
 }

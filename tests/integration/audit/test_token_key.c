@@ -145,3 +145,22 @@ Test(audit_token_key, shell_commands_of_the_definition_hold, .init = enter, .fin
                      "openssl dgst -sha256 -verify key.pem -signature signature text"),
                  0);
 }
+
+/* A token lets anybody without a PIN put another public object in the place of ours. */
+Test(audit_token_key, replaced_public_object_is_not_exported, .init = enter, .fini = leave)
+{
+    cr_assert_eq(setenv("MODULE", fixture.module, 1), 0);
+    cr_assert_eq(run("openssl ecparam -name prime256v1 -genkey -noout -out own.pem && "
+                     "openssl ec -in own.pem -pubout -outform DER -out own.der && "
+                     "id=$(pkcs11-tool --module $MODULE --list-objects --type pubkey | "
+                     "sed -nE '/mikeyd.audit.main/{n;s/.*ID: *//p}') && "
+                     "pkcs11-tool --module $MODULE --delete-object --type pubkey "
+                     "--label mikeyd/audit/main/1 && "
+                     "pkcs11-tool --module $MODULE --write-object own.der --type pubkey "
+                     "--label mikeyd/audit/main/1 --id $id"),
+                 0, "without a PIN");
+    cr_assert_eq(run(MIKEYCTL_PROGRAM " --config mikeyd.yaml audit export-key --out key.pem; "
+                                      "test $? = 2 && grep -q 'somebody replaced it' err"),
+                 0);
+    cr_assert_eq(run("test ! -e key.pem"), 0);
+}

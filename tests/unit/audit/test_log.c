@@ -115,9 +115,55 @@ Test(audit_log, hostile_text_stays_one_line_of_json)
     cr_assert_eq(fixture_count_lines(text), 1);
     json_t *json = json_loads(text, 0, NULL);
     cr_assert_not_null(json);
-    cr_assert_str_eq(json_string_value(json_object_get(json, "client")), "a\"b\\c\n\x01\x7f");
+    cr_assert_str_eq(json_string_value(json_object_get(json, "client")),
+                     "a\"b\\\\c\\u{a}\\u{1}\\u{7f}");
+    cr_assert_str_eq(json_string_value(json_object_get(json, "detail")),
+                     "\\xff\\xfe not UTF-8 \u00e9 <script>");
     cr_assert_str_eq(json_string_value(json_object_get(json, "from")), "hex:61000a22ff");
     json_decref(json);
+    free(text);
+    fixture_drop(&fixture);
+}
+
+/* With jq -r and the like on a terminal, too. */
+Test(audit_log, what_cannot_be_seen_is_written_so_that_it_can)
+{
+    struct fixture fixture;
+    fixture_make(&fixture);
+    const struct audit_options options = {.synchronous = true};
+    struct audit_log *log = fixture_open(&fixture, &options);
+    static const char spoofed[] = "sip:a\u200b\u202eb@carrier.example";
+    const struct audit_record record = {
+        .event = AUDIT_REFUSED,
+        .from = {IDENTITY_URI, sizeof spoofed - 1, (const uint8_t *)spoofed},
+        .detail = "sip:a\\u{200b}b"};
+    cr_assert_eq(audit_append(log, &record, NULL, NULL), MIKEYD_OK);
+    audit_close(log);
+    char *text = fixture_read(fixture.path, NULL);
+    json_t *json = json_loads(text, 0, NULL);
+    cr_assert_str_eq(json_string_value(json_object_get(json, "from")),
+                     "sip:a\\u{200b}\\u{202e}b@carrier.example");
+    cr_assert_str_eq(json_string_value(json_object_get(json, "detail")), "sip:a\\\\u{200b}b",
+                     "what only looks like it is told apart");
+    json_decref(json);
+    free(text);
+    fixture_drop(&fixture);
+}
+
+Test(audit_log, text_that_is_cut_says_so)
+{
+    struct fixture fixture;
+    fixture_make(&fixture);
+    const struct audit_options options = {.synchronous = true};
+    struct audit_log *log = fixture_open(&fixture, &options);
+    char *longer = calloc(1, 5001);
+    memset(longer, 'x', 5000);
+    const struct audit_record record = {.event = AUDIT_RELOAD, .detail = longer};
+    cr_assert_eq(audit_append(log, &record, NULL, NULL), MIKEYD_OK);
+    audit_close(log);
+    char *text = fixture_read(fixture.path, NULL);
+    cr_assert_not_null(strstr(text, "xxx... (cut: 5000 bytes in all)\""), "%s", text);
+    free(longer);
     free(text);
     fixture_drop(&fixture);
 }
