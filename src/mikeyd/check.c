@@ -11,6 +11,7 @@
 #include "base/clock.h"
 #include "base/secret.h"
 #include "mikeyd/config.h"
+#include "mikeyd/confinement.h"
 #include "pkcs11/signer.h"
 #include "pkcs11/token.h"
 #include "policy/findings.h"
@@ -163,10 +164,11 @@ static enum mikeyd_status check_token(const struct config *config, const struct 
     return status;
 }
 
-int check_run(const char *config_path)
+int check_run(const char *config_path, bool sandbox)
 {
     struct error err = {.text = ""};
     struct config *config = NULL;
+    struct confinement *confinement = NULL;
     struct policy *policy = NULL;
     bool refused = false;
     int exit_status;
@@ -175,6 +177,13 @@ int check_run(const char *config_path)
     if (status != MIKEYD_OK) {
         (void)fprintf(stderr, "mikeyd: %s\n", err.text);
         return 1;
+    }
+    /* As the daemon will see the token: what its module may not open is missing here as well. */
+    status = confinement_begin(config, sandbox, &confinement, &err);
+    if (status != MIKEYD_OK) {
+        (void)fprintf(stderr, "mikeyd: %s\n", err.text);
+        exit_status = status_exit_code(status);
+        goto out;
     }
     status = policy_load(config->policy, &policy, &err);
     if (status != MIKEYD_OK) {
@@ -195,6 +204,7 @@ int check_run(const char *config_path)
     exit_status = status != MIKEYD_OK ? status_exit_code(status) : refused ? 3 : 0;
 out:
     policy_unref(policy);
+    confinement_free(confinement);
     config_free(config);
     return exit_status;
 }

@@ -2,8 +2,10 @@
 #ifndef MIKEYD_CHECK_H
 #define MIKEYD_CHECK_H
 
+#include <stdbool.h>
+
 /* Prints findings, one a line, and returns the exit status: 0 clean, 1 the configuration does not
  * read, 3 a finding of severity error, 4 the token fails. */
-int check_run(const char *config_path);
+int check_run(const char *config_path, bool sandbox);
 
 #endif

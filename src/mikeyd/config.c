@@ -304,10 +304,71 @@ static enum mikeyd_status read_metrics(struct config_memory *memory, const struc
                        &memory->config.metrics_address, err);
 }
 
+static enum mikeyd_status sandbox_list(const struct yaml_node *list, struct error *err)
+{
+    if (yaml_kind(list) != YAML_LIST || yaml_list_count(list) > CONFIG_SANDBOX_MAX)
+        return yaml_fail(list, err, "not a list of at most %d", CONFIG_SANDBOX_MAX);
+    return MIKEYD_OK;
+}
+
+static enum mikeyd_status read_paths(struct config_memory *memory, const struct yaml_node *map,
+                                     const char *field, const char **paths, size_t *count,
+                                     struct error *err)
+{
+    const struct yaml_node *list = yaml_map_get(map, field);
+    if (list == NULL)
+        return MIKEYD_OK;
+    enum mikeyd_status status = sandbox_list(list, err);
+    for (size_t i = 0; status == MIKEYD_OK && i < yaml_list_count(list); i++) {
+        status = read_path(memory, yaml_list_at(list, i), &paths[i], err);
+        *count = i + 1;
+    }
+    return status;
+}
+
+static enum mikeyd_status read_connect(struct config_sandbox *sandbox, const struct yaml_node *map,
+                                       struct error *err)
+{
+    const struct yaml_node *list = yaml_map_get(map, "connect");
+    if (list == NULL)
+        return MIKEYD_OK;
+    enum mikeyd_status status = sandbox_list(list, err);
+    for (size_t i = 0; status == MIKEYD_OK && i < yaml_list_count(list); i++) {
+        uint64_t port = 0;
+        status = yaml_unsigned(yaml_list_at(list, i), 1, UINT16_MAX, &port, err);
+        sandbox->connect[i] = (uint16_t)port;
+        sandbox->connect_count = i + 1;
+    }
+    return status;
+}
+
+static enum mikeyd_status read_sandbox(struct config_memory *memory, const struct yaml_node *root,
+                                       struct error *err)
+{
+    static const char *const known[] = {"readable", "writable", "connect", "late_code", NULL};
+    struct config_sandbox *sandbox = &memory->config.sandbox;
+    const struct yaml_node *map = yaml_map_get(root, "sandbox"), *node;
+    if (map == NULL)
+        return MIKEYD_OK;
+    enum mikeyd_status status = yaml_map_check(map, known, err);
+    if (status == MIKEYD_OK)
+        status =
+            read_paths(memory, map, "readable", sandbox->readable, &sandbox->readable_count, err);
+    if (status == MIKEYD_OK)
+        status =
+            read_paths(memory, map, "writable", sandbox->writable, &sandbox->writable_count, err);
+    if (status == MIKEYD_OK)
+        status = read_connect(sandbox, map, err);
+    if (status == MIKEYD_OK && (node = yaml_map_get(map, "late_code")) != NULL)
+        status = yaml_bool(node, &sandbox->late_code, err);
+    return status;
+}
+
 static enum mikeyd_status read_root(struct config_memory *memory, struct error *err)
 {
-    static const char *const known[] = {"tokens",  "policy",  "listen", "replay",     "audit",
-                                        "metrics", "workers", "queue",  "pair_cache", NULL};
+    static const char *const known[] = {"tokens",     "policy",  "listen",  "replay",
+                                        "audit",      "metrics", "workers", "queue",
+                                        "pair_cache", "sandbox", NULL};
     struct config *config = &memory->config;
     const struct yaml_node *root = yaml_root(memory->file);
     enum mikeyd_status status = yaml_map_check(root, known, err);
@@ -323,6 +384,8 @@ static enum mikeyd_status read_root(struct config_memory *memory, struct error *
         status = read_audit(memory, root, err);
     if (status == MIKEYD_OK)
         status = read_metrics(memory, root, err);
+    if (status == MIKEYD_OK)
+        status = read_sandbox(memory, root, err);
     if (status != MIKEYD_OK)
         return status;
 

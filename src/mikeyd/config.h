@@ -19,6 +19,19 @@ struct config_listen {
     const char *group; /* or NULL */
 };
 
+#define CONFIG_SANDBOX_MAX 32
+
+/* sandbox: what the PKCS#11 module needs besides the daemon's own. All absent by default. */
+struct config_sandbox {
+    const char *readable[CONFIG_SANDBOX_MAX]; /* files or folders */
+    size_t readable_count;
+    const char *writable[CONFIG_SANDBOX_MAX];
+    size_t writable_count;
+    uint16_t connect[CONFIG_SANDBOX_MAX]; /* TCP ports of network HSMs */
+    size_t connect_count;
+    bool late_code;
+};
+
 struct config {
     const char *path;
     struct token_config *tokens; /* several: a failover group holding the same keys */
@@ -38,6 +51,7 @@ struct config {
     unsigned workers;    /* default: sessions of the first token */
     unsigned queue;      /* requests waiting at most; default 1024 */
     unsigned pair_cache; /* default 4096 */
+    struct config_sandbox sandbox;
 };
 
 enum mikeyd_status config_load(const char *path, struct config **out, struct error *err);

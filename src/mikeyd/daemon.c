@@ -9,18 +9,19 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/secret.h"
 #include "mikeyd/audit_signer.h"
+#include "mikeyd/confinement.h"
 #include "mikeyd/connection.h"
 #include "mikeyd/listener.h"
 #include "mikeyd/metrics.h"
 #include "mikeyd/notify.h"
 #include "mikeyd/reloader.h"
-#include "mikeyd/sandbox.h"
 #include "mikeyd/status_report.h"
 #include "mikeyd/traffic.h"
 
@@ -174,7 +175,8 @@ static enum mikeyd_status open_parts(struct daemon *daemon, struct error *err)
     return status;
 }
 
-enum mikeyd_status daemon_open(struct config *config, struct daemon **out, struct error *err)
+enum mikeyd_status daemon_open(struct config *config, bool sandbox, struct daemon **out,
+                               struct error *err)
 {
     struct daemon *daemon = calloc(1, sizeof *daemon);
     if (daemon == NULL)
@@ -189,7 +191,11 @@ enum mikeyd_status daemon_open(struct config *config, struct daemon **out, struc
     daemon->unsent_max = heap_size(config) / 4;
     raise_descriptor_limit();
     *out = daemon;
-    return open_parts(daemon, err);
+    /* The store would make it; for a rule of the sandbox it has to be there. The store tells of a
+     * failure. */
+    (void)mkdir(config->replay_lmdb, 0700);
+    enum mikeyd_status status = confinement_begin(config, sandbox, &daemon->confinement, err);
+    return status != MIKEYD_OK ? status : open_parts(daemon, err);
 }
 
 /* ---- events ---- */
@@ -331,15 +337,15 @@ static void unblock_signals(void)
     (void)pthread_sigmask(SIG_UNBLOCK, &stopping, NULL);
 }
 
-enum mikeyd_status daemon_run(struct daemon *daemon, bool sandbox, struct error *err)
+enum mikeyd_status daemon_run(struct daemon *daemon, struct error *err)
 {
     enum mikeyd_status status = make_events(daemon, err);
     if (status == MIKEYD_OK)
         status = listener_open_all(daemon, err);
     if (status == MIKEYD_OK && daemon->config->metrics_address != NULL)
         status = metrics_open(daemon, &daemon->metrics, err);
-    if (status == MIKEYD_OK && sandbox)
-        status = sandbox_enter(err);
+    if (status == MIKEYD_OK)
+        status = confinement_enter(daemon->confinement, err);
     if (status != MIKEYD_OK)
         return status;
     daemon->watchdog = notify_watchdog_us() != 0;
@@ -409,5 +415,6 @@ void daemon_close(struct daemon *daemon)
     token_close(daemon->token);
     store_close(daemon->store);
     policy_unref(daemon->policy);
+    confinement_free(daemon->confinement);
     free(daemon);
 }

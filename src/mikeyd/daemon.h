@@ -50,9 +50,11 @@ struct listener;
 struct reloader;
 struct metrics;
 struct checkpoint_signer;
+struct confinement;
 
 struct daemon {
     struct config *config;
+    struct confinement *confinement;
     int64_t started_ms; /* monotonic */
 
     struct token *token;
@@ -95,9 +97,10 @@ struct daemon {
 
 /* Opens everything in the order of reliability: what fails first is what an operator can mend
  * first. */
-enum mikeyd_status daemon_open(struct config *config, struct daemon **out, struct error *err);
+enum mikeyd_status daemon_open(struct config *config, bool sandbox, struct daemon **out,
+                               struct error *err);
 /* Serves until SIGTERM or SIGINT; then finishes what is in flight. */
-enum mikeyd_status daemon_run(struct daemon *daemon, bool sandbox, struct error *err);
+enum mikeyd_status daemon_run(struct daemon *daemon, struct error *err);
 void daemon_close(struct daemon *daemon);
 
 #endif

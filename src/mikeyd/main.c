@@ -15,7 +15,7 @@ static const char usage_text[] =
     "usage: mikeyd --config FILE [--check] [--no-sandbox]\n"
     "  --config FILE  mikeyd.yaml\n"
     "  --check        validate configuration, policy, token and keys; print findings; exit\n"
-    "  --no-sandbox   do without seccomp, for PKCS#11 modules that cannot live with it\n"
+    "  --no-sandbox   do without seccomp, Landlock and the loss of capabilities\n"
     "  --version, --help\n";
 
 static enum mikeyd_status prepare_process(struct error *err)
@@ -45,9 +45,9 @@ static int serve(const char *config_path, bool sandbox)
         log_error("%s", err.text);
         return 1;
     }
-    status = daemon_open(config, &daemon, &err);
+    status = daemon_open(config, sandbox, &daemon, &err);
     if (status == MIKEYD_OK)
-        status = daemon_run(daemon, sandbox, &err);
+        status = daemon_run(daemon, &err);
     if (status != MIKEYD_OK)
         log_error("%s", err.text);
     daemon_close(daemon);
@@ -102,7 +102,7 @@ static int run(int argc, char **argv)
         log_error("%s", err.text);
         return status_exit_code(err.status);
     }
-    return check ? check_run(config_path) : serve(config_path, sandbox);
+    return check ? check_run(config_path, sandbox) : serve(config_path, sandbox);
 }
 
 int main(int argc, char **argv)

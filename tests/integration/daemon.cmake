@@ -8,6 +8,12 @@ foreach(area life hostile load notify)
     mikeyd_integration_test(test_daemon_${area} SOURCES daemon/test_${area}.c LIBS daemon_lab
         TOKENS softhsm nss isolated THREADS)
 endforeach()
+mikeyd_integration_test(test_daemon_confinement SOURCES daemon/test_confinement.c
+    LIBS daemon_lab PkgConfig::SECCOMP TOKENS softhsm nss isolated THREADS)
+target_compile_definitions(test_daemon_confinement PRIVATE FAULT_MODULE="$<TARGET_FILE:mikeyd_fault_module>")
+add_dependencies(test_daemon_confinement mikeyd_fault_module)
+mikeyd_integration_test(test_daemon_unit SOURCES daemon/test_unit.c LIBS daemon_lab PkgConfig::SECCOMP
+    TOKENS softhsm nss)
 mikeyd_integration_test(test_daemon_key_check SOURCES daemon/test_key_check.c LIBS daemon_lab
     TOKENS softhsm nss isolated)
 mikeyd_integration_test(test_daemon_prewarm SOURCES daemon/test_prewarm.c LIBS daemon_lab PkgConfig::JANSSON

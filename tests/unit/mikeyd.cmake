@@ -5,6 +5,3 @@ mikeyd_unit_test(test_release_gate
         ${PROJECT_SOURCE_DIR}/src/mikeyd/mailbox.c ${PROJECT_SOURCE_DIR}/src/mikeyd/job.c
     LIBS mikeyd_audit mikeyd_rpc mikeyd_base Threads::Threads)
 target_link_options(test_release_gate PRIVATE -Wl,--wrap=pthread_mutex_unlock)
-mikeyd_unit_test(test_sandbox
-    SOURCES mikeyd/sandbox.c ${PROJECT_SOURCE_DIR}/src/mikeyd/sandbox.c
-    LIBS mikeyd_base PkgConfig::SECCOMP)

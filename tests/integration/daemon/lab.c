@@ -181,23 +181,25 @@ void lab_write_policy(struct lab *lab, const char *more)
 void lab_write_config(struct lab *lab, const struct lab_config *with)
 {
     char text[2048];
-    (void)snprintf(
-        text, sizeof text,
-        "tokens:\n"
-        "  - module: %s\n"
-        "    uri: \"%s\"\n"
-        "    pin_file: %s\n"
-        "    init_args: \"%s\"\n"
-        "    sessions: %u\n"
-        "%s"
-        "policy: policy.yaml\n"
-        "listen: [ {unix: run/s, mode: \"0666\"} ]\n"
-        "replay: {lmdb: replay}\n"
-        "audit: {file: audit.jsonl}\n"
-        "%s",
-        with->module == NULL ? token_fixture_module(&lab->token) : with->module, lab->token.uri,
-        lab->token.pin_file, lab->token.init_args, with->sessions == 0 ? 3 : with->sessions,
-        with->token_extra == NULL ? "" : with->token_extra, with->extra == NULL ? "" : with->extra);
+    (void)snprintf(text, sizeof text,
+                   "tokens:\n"
+                   "  - module: %s\n"
+                   "    uri: \"%s\"\n"
+                   "    pin_file: %s\n"
+                   "    init_args: \"%s\"\n"
+                   "    sessions: %u\n"
+                   "%s"
+                   "policy: policy.yaml\n"
+                   "listen: [ {unix: run/s, mode: \"0666\"} ]\n"
+                   "replay: {lmdb: replay}\n"
+                   "audit: {file: audit.jsonl}\n"
+                   "sandbox: {writable: [\"%s\"]}\n"
+                   "%s",
+                   with->module == NULL ? token_fixture_module(&lab->token) : with->module,
+                   lab->token.uri, lab->token.pin_file, lab->token.init_args,
+                   with->sessions == 0 ? 3 : with->sessions,
+                   with->token_extra == NULL ? "" : with->token_extra, lab->token.dir,
+                   with->extra == NULL ? "" : with->extra);
     lab_write_file(lab->config, text);
 }
 
