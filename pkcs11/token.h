@@ -131,7 +131,8 @@ struct token_key {
 #define TOKEN_FINDING_USAGE                                                                        \
     (1u << 5) /* fatal: WRAP, UNWRAP, ENCRYPT or DECRYPT on, or SIGN/DERIVE beyond the kind */
 #define TOKEN_FINDING_MECHANISMS                                                                   \
-    (1u << 6) /* reported: ALLOWED_MECHANISMS wider than the kind's (or unsupported by the token)  \
+    (1u                                                                                            \
+     << 6) /* reported: ALLOWED_MECHANISMS wider than the kind's (or unsupported by the token)  \
                */
 #define TOKEN_FINDING_DUPLICATE (1u << 7) /* fatal: another object has the same label or CKA_ID */
 #define TOKEN_FINDING_BLOCK_MISSING (1u << 8) /* fatal: not #1 .. #n of 32 bytes */
@@ -143,7 +144,8 @@ struct token_key {
 #define TOKEN_FINDING_LABEL                                                                        \
     (1u << 13) /* reported: label starts with mikeyd/ but is not one of ours */
 #define TOKEN_FINDING_ID                                                                           \
-    (1u << 14) /* fatal: CKA_ID is not 16 bytes, the key cannot be resolved                        \
+    (1u                                                                                            \
+     << 14) /* fatal: CKA_ID is not 16 bytes, the key cannot be resolved                        \
                 */
 #define TOKEN_FINDING_FATAL                                                                        \
     (TOKEN_FINDING_EXTRACTABLE | TOKEN_FINDING_NOT_SENSITIVE | TOKEN_FINDING_READABLE |            \

@@ -43,7 +43,7 @@ enum door_op {
     DOOR_HEALTH = 10, /* would the next request succeed? */
     DOOR_RESCAN = 11, /* look for new and vanished objects */
     DOOR_PROOF_OF = 12,
-    DOOR_PREPARE = 13, /* make a pair key ready before it is asked for */
+    DOOR_PREPARE = 13,    /* make a pair key ready before it is asked for */
     DOOR_PUBLIC_KEY = 14, /* PEM of the audit key, with a signature over a nonce as proof */
     DOOR_OP_END
 };
@@ -51,8 +51,8 @@ enum door_op {
 /* A request as it is understood: views into the message, or what the sender builds it from. */
 struct door_request {
     enum door_op op;
-    uint32_t id;           /* the sender's, repeated in the answer */
-    struct keys_name name; /* SEAL, OPEN, TAG, CHECK, TGK, PREPARE */
+    uint32_t id;                   /* the sender's, repeated in the answer */
+    struct keys_name name;         /* SEAL, OPEN, TAG, CHECK, TGK, PREPARE */
     char name_text[KEYS_NAME_MAX]; /* name.name when read: its NUL-terminated copy */
     union {
         struct mikey_key_seal seal;
@@ -74,10 +74,10 @@ struct door_request {
         struct {
             char name[KEYS_NAME_MAX];
             unsigned generation;
-            const uint8_t *digest; /* PUBLIC_KEY: the nonce, DOOR_NONCE bytes */
-            uint8_t nonce[DOOR_NONCE];
-            const uint8_t *text; /* CHECKPOINT: the text to be signed, see audit/audit.h */
-            size_t text_len;
+            uint8_t nonce[DOOR_NONCE]; /* PUBLIC_KEY */
+            uint64_t covers;           /* CHECKPOINT: number of the record ... */
+            uint8_t chain[32];         /* ... and its hash */
+            bool final;
         } audit;
         struct {
             uint32_t first; /* index of the first entry wanted */
@@ -98,9 +98,9 @@ struct door_facts {
     bool hkdf, prf_derive, session_copies, up;
     uint32_t sessions, sessions_used, hmac_us;
     uint64_t generation, calls, hmacs, derives, objects_created;
-    uint64_t uses;    /* answers that used a pre-shared key, since this keyholder began */
+    uint64_t uses; /* answers that used a pre-shared key, since this keyholder began */
     uint64_t pair_hits, pair_misses, pair_evictions, pair_entries;
-    uint64_t inventory; /* changes whenever the inventory may have changed */
+    uint64_t inventory;      /* changes whenever the inventory may have changed */
     uint8_t incarnation[16]; /* random, of this keyholder process */
     uint32_t key_count;
 };
@@ -109,7 +109,7 @@ struct door_answer {
     enum door_op op;
     uint32_t id;
     enum mikeyd_status status;
-    char text[240]; /* of a failure */
+    char text[240];  /* of a failure */
     const char *prf; /* "sign" or "derive": SEAL, OPEN, TAG, CHECK, TGK; NULL otherwise */
     union {
         struct {
@@ -121,9 +121,16 @@ struct door_answer {
             size_t plain_len, v_len;
         } open;
         struct {
-            const uint8_t *data; /* TAG: the tag; TGK, TICKET_KEY: the key; CHECKPOINT: signature */
+            const uint8_t *data; /* TAG: the tag; TGK, TICKET_KEY_OF_DAY: the key */
             size_t len;
         } bytes;
+        struct {
+            const uint8_t
+                *signature; /* over the text of base/checkpoint.h, made by the keyholder */
+            size_t signature_len;
+            uint64_t uses; /* as in door_facts, and in the signed text */
+            uint8_t incarnation[16];
+        } checkpoint;
         struct {
             const uint8_t *signature;
             size_t signature_len;

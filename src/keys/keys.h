@@ -21,7 +21,7 @@ struct keys_port;
 /* ---- the group */
 
 struct keys_group_config {
-    size_t members;           /* 1 .. KEYS_MEMBERS_MAX, in the order of `tokens:` */
+    size_t members; /* 1 .. KEYS_MEMBERS_MAX, in the order of `tokens:` */
     unsigned call_timeout_ms[KEYS_MEMBERS_MAX];
     unsigned sessions[KEYS_MEMBERS_MAX]; /* requests a member serves at once */
     /*
@@ -87,8 +87,14 @@ enum mikeyd_status keys_group_rescan(struct keys_group *group, struct error *err
 
 /* ---- state, for status, health and metrics */
 
-enum keys_member_state { KEYS_MEMBER_ABSENT, KEYS_MEMBER_JOINING, KEYS_MEMBER_CLOSED,
-                         KEYS_MEMBER_OPEN, KEYS_MEMBER_HALF_OPEN, KEYS_MEMBER_DIFFERS };
+enum keys_member_state {
+    KEYS_MEMBER_ABSENT,
+    KEYS_MEMBER_JOINING,
+    KEYS_MEMBER_CLOSED,
+    KEYS_MEMBER_OPEN,
+    KEYS_MEMBER_HALF_OPEN,
+    KEYS_MEMBER_DIFFERS
+};
 const char *keys_member_state_name(enum keys_member_state state);
 struct keys_member_status {
     enum keys_member_state state;
@@ -124,6 +130,14 @@ unsigned keys_port_take_uses(struct keys_port *port);
 /* The engine's calls (mikey/key.h): key.port is a struct keys_port, key.name a struct keys_name. */
 extern const struct mikey_key_ops keys_port_ops;
 
+struct keys_checkpoint {
+    const char *key_name; /* of the audit key */
+    unsigned generation;
+    uint64_t covers;
+    uint8_t chain[32];
+    bool final;
+};
+
 /* Makes a pair key ready at every member that serves. */
 enum mikeyd_status keys_port_prepare(struct keys_port *port, const struct keys_name *name,
                                      struct error *err);
@@ -131,10 +145,13 @@ enum mikeyd_status keys_port_prepare(struct keys_port *port, const struct keys_n
 enum mikeyd_status keys_port_ticket_key(struct keys_port *port, const char *name,
                                         unsigned generation, uint32_t day, uint8_t *out,
                                         struct error *err);
-/* Signs the text of an audit checkpoint with the audit key of that name. *len: capacity in, length
- * out. */
-enum mikeyd_status keys_port_checkpoint(struct keys_port *port, const char *name,
-                                        unsigned generation, const uint8_t *text, size_t text_len,
-                                        uint8_t *signature, size_t *len, struct error *err);
+/*
+ * Signs an audit checkpoint with the audit key of that name at one member: over number and hash of
+ * the record, and over that keyholder's own count of uses, which no front can forge. *len: capacity
+ * in, length out. uses, incarnation: what was signed with it.
+ */
+enum mikeyd_status keys_port_checkpoint(struct keys_port *port, const struct keys_checkpoint *what,
+                                        uint8_t *signature, size_t *len, uint64_t *uses,
+                                        uint8_t incarnation[16], struct error *err);
 
 #endif
