@@ -126,10 +126,10 @@ static enum mikeyd_status verify(struct exchange_worker *w,
         .rules = {.v_covers_t_only = w->decision.interop.v_covers_t_only,
                   .any_timestamp = w->decision.interop.reply_timestamp_any},
     };
-    struct mikey_psk psk;
-    enum mikeyd_status status = keyring_take(w, &w->decision, generation, &psk, err);
+    struct mikey_key key;
+    enum mikeyd_status status = keyring_take(w, &w->decision, generation, &key, err);
     if (status == MIKEYD_OK)
-        status = mikey_verify_reply(&w->message, &expected, &psk, &w->secrets->message_keys, err);
+        status = mikey_verify_reply(&w->message, &expected, &key, err);
     if (status != MIKEYD_OK)
         return status;
     /* RFC 3830 6.1.1: the responder's choice for the SSRCs left open. */

@@ -126,12 +126,15 @@ static enum mikeyd_status choose_strategy(struct exchange_worker *w,
 }
 
 enum mikeyd_status keyring_take(struct exchange_worker *w, const struct policy_decision *decision,
-                                const struct bound_generation *generation, struct mikey_psk *psk,
+                                const struct bound_generation *generation, struct mikey_key *key,
                                 struct error *err)
 {
     keyring_release(w);
+    struct mikey_psk *psk = &w->port.psk;
     *psk = (struct mikey_psk){.service = w->session};
+    w->port.keys = &w->secrets->message_keys;
     w->generation = generation;
+    *key = (struct mikey_key){.ops = &mikey_key_by_psk, .port = &w->port};
     enum mikeyd_status status = MIKEYD_OK;
     if (decision->key->kind == POLICY_KEY_PSK)
         take_psk(w, generation, psk);

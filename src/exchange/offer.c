@@ -96,7 +96,7 @@ static enum mikeyd_status seal(struct exchange_worker *w, bool update,
 {
     const struct bundle *b = &w->bundle;
     const bool derived = request_tgk_derived(w);
-    const struct mikey_key_data key = bundle_key_view(b, &w->secrets->key);
+    const struct mikey_key_data tgk = bundle_key_view(b, &w->secrets->key);
     const struct mikey_init init = {
         .algorithms = b->algorithms,
         .verify = w->request->verify,
@@ -109,19 +109,19 @@ static enum mikeyd_status seal(struct exchange_worker *w, bool update,
         .idr = bundle_identity_view(&b->responder),
         .streams = b->streams,
         .stream_count = b->stream_count,
-        .keys = &key,
+        .keys = &tgk,
         .key_count = derived ? 0 : 1,
         .sdp_ids = w->request->sdp,
         .tgk_derived = derived,
     };
-    struct mikey_psk psk;
-    enum mikeyd_status status = keyring_take(w, &w->decision, generation, &psk, err);
+    struct mikey_key key;
+    enum mikeyd_status status = keyring_take(w, &w->decision, generation, &key, err);
     if (status == MIKEYD_OK && derived)
-        status = request_derive_tgk(w, &psk, err);
+        status = request_derive_tgk(w, &key, err);
     if (status != MIKEYD_OK)
         return status;
     struct byte_writer out = writer_of(w->out, sizeof w->out);
-    status = mikey_seal_init(&init, &psk, &w->secrets->message_keys, &out, err);
+    status = mikey_seal_init(&init, &key, &w->secrets->scratch.plain, &out, err);
     w->out_len = status == MIKEYD_OK ? out.len : 0;
     return status;
 }

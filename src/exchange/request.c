@@ -46,16 +46,15 @@ bool request_tgk_derived(const struct exchange_worker *w)
     return w->decision.tgk == POLICY_TGK_DERIVED;
 }
 
-enum mikeyd_status request_derive_tgk(struct exchange_worker *w, const struct mikey_psk *psk,
+enum mikeyd_status request_derive_tgk(struct exchange_worker *w, const struct mikey_key *key,
                                       struct error *err)
 {
     const struct bundle *b = &w->bundle;
-    struct bundle_key *key = &w->secrets->key;
-    secret_wipe(key, sizeof *key);
-    key->type = MIKEY_KEY_TGK;
-    key->key_len = mikey_derived_tgk_len(b->algorithms);
-    return mikey_derive_tgk(b->algorithms, b->csb_id, b->rand, b->rand_len, psk,
-                            &w->secrets->message_keys, key->key, err);
+    struct bundle_key *tgk = &w->secrets->key;
+    secret_wipe(tgk, sizeof *tgk);
+    tgk->type = MIKEY_KEY_TGK;
+    tgk->key_len = mikey_derived_tgk_len(b->algorithms);
+    return mikey_derive_tgk(b->algorithms, b->csb_id, b->rand, b->rand_len, key, tgk->key, err);
 }
 
 const struct bound_key *request_key(const struct exchange_worker *w)

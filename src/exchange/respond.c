@@ -49,53 +49,55 @@ static enum mikeyd_status remember(struct exchange_worker *w,
                         w->now + (int64_t)atomic_load(&w->service->window_s), err);
 }
 
-/* Verifies the MAC under one generation. On OK the message keys wait in the worker's secrets. */
+/* All of the R_MESSAGE but V, which comes with the opened message: both keyed by one derivation. */
+static enum mikeyd_status draft_reply(struct exchange_worker *w, struct byte_writer *out,
+                                      struct mikey_covered *covered, struct error *err)
+{
+    const struct mikey_message *m = &w->message;
+    struct mikey_cs cs[MIKEY_CS_MAX];
+    for (size_t i = 0; i < m->cs_count; i++) {
+        cs[i] = m->cs[i];
+        cs[i].ssrc = w->bundle.streams[i].ssrc;
+    }
+    const struct mikey_reply_rules rules = {.v_covers_t_only = w->decision.interop.v_covers_t_only};
+    return mikey_draft_reply(m, cs, &rules, out, covered, err);
+}
+
+/* Opens the message under one generation. */
 static enum mikeyd_status try_generation(struct exchange_worker *w,
                                          const struct bound_generation *generation,
-                                         struct mikey_psk *psk, struct error *err)
+                                         const struct mikey_covered *reply,
+                                         struct respond_opened *opened, struct error *err)
 {
-    enum mikeyd_status status = keyring_take(w, &w->decision, generation, psk, err);
+    enum mikeyd_status status = keyring_take(w, &w->decision, generation, &opened->key, err);
     if (status != MIKEYD_OK)
         return status;
-    return mikey_authenticate_init(&w->message, w->bundle.rand, w->bundle.rand_len, psk,
-                                   &w->secrets->message_keys, err);
+    return mikey_open_init(&w->message, w->bundle.rand, w->bundle.rand_len, &opened->key, reply,
+                           &w->secrets->scratch.plain, opened->data, &opened->count, w->secrets->v,
+                           err);
 }
 
 /*
  * The current generation, then, within its window, the previous one: two trials at most, whatever
  * is sent.
  */
-static enum mikeyd_status authenticate(struct exchange_worker *w, struct mikey_psk *psk,
-                                       struct error *err)
+static enum mikeyd_status open_message(struct exchange_worker *w, const struct mikey_covered *reply,
+                                       struct respond_opened *opened, struct error *err)
 {
     const struct bound_key *key = request_key(w);
-    enum mikeyd_status status = try_generation(w, &key->current, psk, err);
+    enum mikeyd_status status = try_generation(w, &key->current, reply, opened, err);
     if (status == MIKEYD_OK || !key->has_previous || w->now > key->key->previous_until)
         return status;
     /* Also when the current pair key is still missing in the token: a rotation is no outage. */
     if (status != MIKEYD_AUTH_FAILED && status != MIKEYD_TOKEN_DOWN)
         return status;
     struct error second = {0};
-    enum mikeyd_status previous = try_generation(w, &key->previous, psk, &second);
+    enum mikeyd_status previous = try_generation(w, &key->previous, reply, opened, &second);
     return previous == MIKEYD_OK ? MIKEYD_OK : status;
 }
 
-static enum mikeyd_status seal_reply(struct exchange_worker *w, const struct mikey_psk *psk,
-                                     struct error *err)
-{
-    struct mikey_message *m = &w->message;
-    for (size_t i = 0; i < m->cs_count; i++)
-        m->cs[i].ssrc = w->bundle.streams[i].ssrc;
-    const struct mikey_reply_rules rules = {.v_covers_t_only = w->decision.interop.v_covers_t_only};
-    struct byte_writer out = writer_of(w->out, sizeof w->out);
-    enum mikeyd_status status =
-        mikey_seal_reply(m, m->cs, &rules, psk, &w->secrets->message_keys, &out, err);
-    w->out_len = status == MIKEYD_OK ? out.len : 0;
-    return status;
-}
-
 /* The message is authentic: no reading of it can now be undone by sending it again. */
-static enum mikeyd_status answer(struct exchange_worker *w, const struct mikey_psk *psk,
+static enum mikeyd_status accept(struct exchange_worker *w, const struct respond_opened *opened,
                                  const uint8_t digests[2][STORE_DIGEST], struct error *err)
 {
     enum mikeyd_status status = remember(w, digests, err);
@@ -105,9 +107,7 @@ static enum mikeyd_status answer(struct exchange_worker *w, const struct mikey_p
     if (status == MIKEYD_OK)
         status = request_fill_bundle(w, w->generation, err);
     if (status == MIKEYD_OK)
-        status = respond_accept(w, psk, keyring_bits(w->generation), err);
-    if (status == MIKEYD_OK && w->message.v)
-        status = seal_reply(w, psk, err);
+        status = respond_accept(w, opened, keyring_bits(w->generation), err);
     return status;
 }
 
@@ -115,14 +115,22 @@ enum mikeyd_status exchange_respond(struct exchange_worker *w, struct exchange_r
                                     struct error *err)
 {
     uint8_t digests[2][STORE_DIGEST];
-    struct mikey_psk psk;
+    struct respond_opened opened = {.count = 0};
+    struct mikey_covered covered;
+    struct byte_writer reply = writer_of(w->out, sizeof w->out);
     enum mikeyd_status status = respond_check(w, digests, err);
+    if (status == MIKEYD_OK && w->message.v)
+        status = draft_reply(w, &reply, &covered, err);
     if (status == MIKEYD_OK)
-        status = authenticate(w, &psk, err);
-    if (status != MIKEYD_OK)
-        return status;
-    status = answer(w, &psk, digests, err);
-    psk.ops->release(&psk, &w->secrets->message_keys);
+        status = open_message(w, w->message.v ? &covered : NULL, &opened, err);
+    if (status == MIKEYD_OK)
+        status = accept(w, &opened, digests, err);
+    if (status == MIKEYD_OK && w->message.v) {
+        writer_bytes(&reply, w->secrets->v, w->message.mac_len);
+        if (reply.failed)
+            status = error_set(err, MIKEYD_INTERNAL, "no room for the reply");
+        w->out_len = reply.len;
+    }
     if (status != MIKEYD_OK)
         return status;
     return request_finish(w, AUDIT_RESPOND, true, result, err);

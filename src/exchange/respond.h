@@ -13,11 +13,18 @@
 enum mikeyd_status respond_check(struct exchange_worker *w, uint8_t digests[2][STORE_DIGEST],
                                  struct error *err);
 
+/* What the key's holder made of the message: key data, views into the worker's scratch. */
+struct respond_opened {
+    struct mikey_key key; /* that it was opened with */
+    struct mikey_key_data data[MIKEY_KEY_DATA_MAX];
+    size_t count;
+};
+
 /*
- * Reads what an authenticated message asks for: decrypts the key data, takes the key and the
- * streams' suites into the bundle, holds them against the policy.
+ * Reads what an authenticated message asks for: takes the key and the streams' suites into the
+ * bundle, holds them against the policy.
  */
-enum mikeyd_status respond_accept(struct exchange_worker *w, const struct mikey_psk *psk,
+enum mikeyd_status respond_accept(struct exchange_worker *w, const struct respond_opened *opened,
                                   unsigned key_bits, struct error *err);
 
 #endif

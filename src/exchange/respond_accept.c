@@ -110,25 +110,18 @@ static void take_key(struct exchange_worker *w, const struct mikey_key_data *fro
         memcpy(b->mki, from->spi, b->mki_len);
 }
 
-static enum mikeyd_status accept_key(struct exchange_worker *w, const struct mikey_psk *psk,
+static enum mikeyd_status accept_key(struct exchange_worker *w, const struct respond_opened *opened,
                                      struct error *err)
 {
     const struct mikey_message *m = &w->message;
-    struct mikey_key_data keys[MIKEY_KEY_DATA_MAX];
-    size_t count = 0;
+    const struct mikey_key_data *keys = opened->data;
+    const size_t count = opened->count;
+    enum mikeyd_status status;
     if (mikey_is_tgk_derived(m)) {
-        enum mikeyd_status status = request_derive_tgk(w, psk, err);
+        status = request_derive_tgk(w, &opened->key, err);
         const struct mikey_key_data derived = bundle_key_view(&w->bundle, &w->secrets->key);
         return status == MIKEYD_OK ? check_key_length(&w->bundle, &derived, err) : status;
     }
-    if (m->encrypted_len > WORKER_ENCRYPTED_MAX)
-        return error_set(err, MIKEYD_UNSUPPORTED, "more than %d bytes of key data",
-                         WORKER_ENCRYPTED_MAX);
-    enum mikeyd_status status =
-        mikey_open_init(m, psk, &w->secrets->message_keys, w->secrets->scratch.encrypted,
-                        sizeof w->secrets->scratch.encrypted, keys, &count, err);
-    if (status != MIKEYD_OK)
-        return status;
     /* An update without a key keeps the one of the ticket and changes the rest (RFC 3830 4.5). */
     if (count == 0 && mikey_is_update(m)) {
         const struct mikey_key_data kept = bundle_key_view(&w->bundle, &w->secrets->key);
@@ -174,12 +167,12 @@ static enum mikeyd_status check_sdp_ids(const struct exchange_worker *w, struct 
                      "the message does not name the protocols of the SDP offer (RFC 4567 4.1.4)");
 }
 
-enum mikeyd_status respond_accept(struct exchange_worker *w, const struct mikey_psk *psk,
+enum mikeyd_status respond_accept(struct exchange_worker *w, const struct respond_opened *opened,
                                   unsigned key_bits, struct error *err)
 {
     enum mikeyd_status status = accept_streams(w, key_bits, err);
     if (status == MIKEYD_OK)
-        status = accept_key(w, psk, err);
+        status = accept_key(w, opened, err);
     if (status == MIKEYD_OK && w->decision.verification_required && !w->message.v)
         status = error_set(err, MIKEYD_POLICY,
                            "the policy requires a verification message, the initiator wants none");

@@ -34,8 +34,7 @@ struct binding *service_binding(struct exchange_service *service);
 
 /* ---- a worker */
 
-#define WORKER_MESSAGE_MAX 8192   /* the longest message sent: 255 streams, longest identities */
-#define WORKER_ENCRYPTED_MAX 2048 /* longest Encr data accepted, bytes */
+#define WORKER_MESSAGE_MAX 8192 /* the longest message sent: 255 streams, longest identities */
 #define WORKER_SUITES_MAX 192
 
 /* The worker's part of the secure heap: one block of at most 32 KiB. */
@@ -44,8 +43,9 @@ struct worker_secrets {
     struct bundle_key key;
     union {
         struct ticket_scratch ticket;
-        uint8_t encrypted[WORKER_ENCRYPTED_MAX]; /* Encr data of a message, decrypted in place */
+        struct mikey_plain plain; /* key data of a message, on its way out or in */
     } scratch;
+    uint8_t v[HMAC_TAG_MAX]; /* of the reply, until the message it answers is accepted */
     struct exchange_key released[MIKEY_CS_MAX];
 };
 _Static_assert(sizeof(struct worker_secrets) <= 32768, "the secure heap deals in powers of two");
@@ -66,6 +66,7 @@ struct exchange_worker {
     const struct bound_generation *generation; /* of the key in use */
     struct pair_entry *pair;                   /* held while the request computes with it */
     const char *prf;                           /* "sign" or "derive" */
+    struct mikey_psk_port port;                /* how the engine computes with it */
     struct mikey_message message;              /* parsed; views into the request */
     struct identity from, to;                  /* views; len 0: not known yet */
     struct bundle bundle;
@@ -80,12 +81,12 @@ struct exchange_worker {
 /* ---- keyring.c: from a bound key to one the engine can compute with */
 
 /*
- * Makes *psk for this directed pair under that generation; a pair key stays held until
+ * Makes *key for this directed pair under that generation; a pair key stays held until
  * keyring_release(). POLICY when `prf: derive` cannot be kept, TOKEN_DOWN naming the command when
  * the pair key is missing.
  */
 enum mikeyd_status keyring_take(struct exchange_worker *w, const struct policy_decision *decision,
-                                const struct bound_generation *generation, struct mikey_psk *psk,
+                                const struct bound_generation *generation, struct mikey_key *key,
                                 struct error *err);
 void keyring_release(struct exchange_worker *w);
 /* Strength of the key in bits, as far as RFC 3830 9.1 asks: capped at 256. */
@@ -103,7 +104,7 @@ enum mikeyd_status request_decide(struct exchange_worker *w, enum policy_role ro
 /* After request_decide(): do both ends of this pair derive the TGK (policy `tgk: derived`)? */
 bool request_tgk_derived(const struct exchange_worker *w);
 /* The TGK of w->bundle, derived, as its key. */
-enum mikeyd_status request_derive_tgk(struct exchange_worker *w, const struct mikey_psk *psk,
+enum mikeyd_status request_derive_tgk(struct exchange_worker *w, const struct mikey_key *key,
                                       struct error *err);
 /* Is that suite allowed to this pair, its algorithms and its key? */
 enum mikeyd_status request_check_suite(const struct exchange_worker *w, enum srtp_suite suite,

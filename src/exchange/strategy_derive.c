@@ -60,6 +60,21 @@ static void derive_release(const struct mikey_psk *psk, struct mikey_message_key
     secret_wipe(keys, sizeof *keys);
 }
 
+static enum mikeyd_status derive_encryption(const struct mikey_psk *psk,
+                                            const struct mikey_derivation *what,
+                                            struct mikey_message_keys *keys, struct error *err)
+{
+    struct mikey_key_sizes sizes;
+    if (!mikey_key_sizes(what, &sizes) || sizes.salt > hmac_tag_len(mikey_prf_hash(what->prf)))
+        return error_set(err, MIKEYD_UNSUPPORTED, "no such message keys");
+    keys->what.encryption = what->encryption;
+    keys->encr_len = (uint8_t)sizes.encr;
+    keys->salt_len = (uint8_t)sizes.salt;
+    enum mikeyd_status status = derive_object(psk, what, MIKEY_LABEL_PSK_ENCR, TOKEN_DERIVED_AES,
+                                              sizes.encr, &keys->encr_handle, err);
+    return status == MIKEYD_OK ? derive_salt(psk, what, keys, err) : status;
+}
+
 static enum mikeyd_status derive_keys(const struct mikey_psk *psk,
                                       const struct mikey_derivation *what,
                                       struct mikey_message_keys *keys, struct error *err)
@@ -67,24 +82,29 @@ static enum mikeyd_status derive_keys(const struct mikey_psk *psk,
     struct mikey_key_sizes sizes;
     if (!mikey_key_sizes(what, &sizes))
         return error_set(err, MIKEYD_UNSUPPORTED, "no such message keys");
-    if (psk->block_count != 1 || sizes.salt > hmac_tag_len(mikey_prf_hash(what->prf)))
+    if (psk->block_count != 1)
         return error_set(err, MIKEYD_UNSUPPORTED, "the token derives from one block only");
     keys->what = *what;
-    keys->encr_len = (uint8_t)sizes.encr;
-    keys->salt_len = (uint8_t)sizes.salt;
     keys->auth_len = (uint8_t)sizes.auth;
+    keys->encr_len = keys->salt_len = 0;
     keys->encr_handle = keys->auth_handle = 0;
     enum mikeyd_status status = derive_object(psk, what, MIKEY_LABEL_PSK_AUTH, TOKEN_DERIVED_HMAC,
                                               sizes.auth, &keys->auth_handle, err);
-    if (status == MIKEYD_OK && what->encryption != ENCR_NULL) {
-        status = derive_object(psk, what, MIKEY_LABEL_PSK_ENCR, TOKEN_DERIVED_AES, sizes.encr,
-                               &keys->encr_handle, err);
-        if (status == MIKEYD_OK)
-            status = derive_salt(psk, what, keys, err);
-    }
+    if (status == MIKEYD_OK && what->encryption != ENCR_NULL)
+        status = derive_encryption(psk, what, keys, err);
     if (status != MIKEYD_OK)
         derive_release(psk, keys);
     keys->what.rand = NULL; /* a view of the message, which may go before the keys do */
+    return status;
+}
+
+static enum mikeyd_status derive_extend(const struct mikey_psk *psk,
+                                        const struct mikey_derivation *what,
+                                        struct mikey_message_keys *keys, struct error *err)
+{
+    enum mikeyd_status status = derive_encryption(psk, what, keys, err);
+    if (status != MIKEYD_OK)
+        derive_release(psk, keys);
     return status;
 }
 
@@ -116,6 +136,7 @@ static enum mikeyd_status derive_tgk(const struct mikey_psk *psk,
 const struct mikey_psk_ops exchange_psk_derive = {
     .name = "derive",
     .derive = derive_keys,
+    .extend = derive_extend,
     .mac = derive_mac,
     .aes_cm = derive_aes_cm,
     .tgk = derive_tgk,

@@ -32,6 +32,13 @@ static enum mikeyd_status sign_derive(const struct mikey_psk *psk,
     return mikey_psk_by_hmac.derive(psk, what, keys, err);
 }
 
+static enum mikeyd_status sign_extend(const struct mikey_psk *psk,
+                                      const struct mikey_derivation *what,
+                                      struct mikey_message_keys *keys, struct error *err)
+{
+    return mikey_psk_by_hmac.extend(psk, what, keys, err);
+}
+
 /* One object serves the MAC of the I_MESSAGE and V. */
 static enum mikeyd_status sign_mac(const struct mikey_psk *psk, struct mikey_message_keys *keys,
                                    const uint8_t *const data[], const size_t len[], size_t parts,
@@ -68,6 +75,7 @@ static void sign_release(const struct mikey_psk *psk, struct mikey_message_keys 
 const struct mikey_psk_ops exchange_psk_sign = {
     .name = "sign",
     .derive = sign_derive,
+    .extend = sign_extend,
     .mac = sign_mac,
     .aes_cm = sign_aes_cm,
     .tgk = sign_tgk,

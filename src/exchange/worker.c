@@ -83,6 +83,7 @@ static void request_end(struct exchange_worker *w)
     w->request = NULL;
     secret_wipe(&w->secrets->key, sizeof w->secrets->key);
     secret_wipe(&w->secrets->scratch, sizeof w->secrets->scratch);
+    secret_wipe(w->secrets->v, sizeof w->secrets->v);
 }
 
 /* Known by exactly one thing: the name the gate verified, else the user of the socket's peer. */
@@ -210,9 +211,9 @@ static bool prewarm_pair(void *context, const struct policy_node *initiator,
         return false;
     if (!decide_for_any(w, initiator, responder) || w->decision.key != p->key->key)
         return true;
-    struct mikey_psk psk;
+    struct mikey_key key;
     struct error why = {0};
-    enum mikeyd_status status = keyring_take(w, &w->decision, &p->key->current, &psk, &why);
+    enum mikeyd_status status = keyring_take(w, &w->decision, &p->key->current, &key, &why);
     keyring_release(w);
     if (status == MIKEYD_OK) {
         p->warmed++;

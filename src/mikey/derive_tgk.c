@@ -1,5 +1,4 @@
 /* A TGK that both ends derive (policy `tgk: derived`). */
-#include "base/secret.h"
 #include "mikey/exchange.h"
 #include "mikey/wire.h"
 
@@ -10,8 +9,7 @@ size_t mikey_derived_tgk_len(enum mikey_algorithms algorithms)
 
 enum mikeyd_status mikey_derive_tgk(enum mikey_algorithms algorithms, uint32_t csb_id,
                                     const uint8_t *rand, size_t rand_len,
-                                    const struct mikey_psk *psk, struct mikey_message_keys *keys,
-                                    uint8_t *tgk, struct error *err)
+                                    const struct mikey_key *key, uint8_t *tgk, struct error *err)
 {
     struct mikey_algorithm_numbers numbers = mikey_algorithm_numbers(algorithms);
     const struct mikey_derivation what = {.prf = (enum mikey_prf)numbers.prf,
@@ -21,8 +19,5 @@ enum mikeyd_status mikey_derive_tgk(enum mikey_algorithms algorithms, uint32_t c
                                           .encryption = MIKEY_ENCR_NULL,
                                           .mac = numbers.mac};
     const size_t len = mikey_derived_tgk_len(algorithms);
-    enum mikeyd_status status = psk->ops->tgk(psk, &what, keys, tgk, len, err);
-    if (status != MIKEYD_OK)
-        secret_wipe(tgk, len);
-    return status;
+    return key->ops->tgk(key, &what, MIKEY_TGK_DERIVED, tgk, len, err);
 }

@@ -7,8 +7,8 @@
 #ifndef MIKEY_EXCHANGE_H
 #define MIKEY_EXCHANGE_H
 
+#include "mikey/key.h"
 #include "mikey/message.h"
-#include "mikey/psk.h"
 
 struct mikey_stream {
     uint32_t ssrc; /* 0: the responder chooses */
@@ -36,33 +36,32 @@ struct mikey_init {
     bool tgk_derived;
 };
 
+/* Where key data stands in clear on its way: in the secure heap, wiped by whoever used it. */
+struct mikey_plain {
+    uint8_t bytes[MIKEY_PLAIN_MAX];
+};
+
 /*
- * Seals an I_MESSAGE into out, which must be an empty writer. keys is the worker's scratch;
- * released before return, on every path. On failure nothing is left in out. INVALID_ARGUMENT for
- * what cannot be sent: no key in an initial message, IDr without IDi, one SSRC for two streams, no
- * room.
+ * Seals an I_MESSAGE into out, which must be an empty writer: one call of the key's holder. plain
+ * is wiped before return. On failure nothing is left in out. INVALID_ARGUMENT for what cannot be
+ * sent: no key in an initial message, IDr without IDi, one SSRC for two streams, no room.
  */
-enum mikeyd_status mikey_seal_init(const struct mikey_init *init, const struct mikey_psk *psk,
-                                   struct mikey_message_keys *keys, struct byte_writer *out,
+enum mikeyd_status mikey_seal_init(const struct mikey_init *init, const struct mikey_key *key,
+                                   struct mikey_plain *plain, struct byte_writer *out,
                                    struct error *err);
 
 /*
- * Authenticates a parsed I_MESSAGE: derives the message keys (they stay in `keys` for decrypt and
- * reply), verifies the MAC in constant time. AUTH_FAILED when wrong. rand: of the message, or of
- * the first message for an update. On failure keys are released; on OK the caller releases them
- * with psk->ops->release.
+ * Opens a parsed I_MESSAGE: one call of the key's holder, which verifies the MAC in constant time
+ * (AUTH_FAILED when it is wrong), decrypts, and for `reply` (NULL: none) also computes V of the
+ * answer drafted by mikey_draft_reply() into v (20 or 32 bytes: m->mac_len). rand: of the message,
+ * or of the first message for an update. *count entries of out are views into plain, which the
+ * caller wipes; 0 for an update that keeps the keys. On failure plain and v are wiped.
  */
-enum mikeyd_status mikey_authenticate_init(const struct mikey_message *m, const uint8_t *rand,
-                                           size_t rand_len, const struct mikey_psk *psk,
-                                           struct mikey_message_keys *keys, struct error *err);
-
-/*
- * Decrypts the Encr data of an authenticated I_MESSAGE into plain (secure heap, capacity cap >=
- * m->encrypted_len) and parses it; entries are views into plain.
- */
-enum mikeyd_status mikey_open_init(const struct mikey_message *m, const struct mikey_psk *psk,
-                                   struct mikey_message_keys *keys, uint8_t *plain, size_t cap,
-                                   struct mikey_key_data *out, size_t *count, struct error *err);
+enum mikeyd_status mikey_open_init(const struct mikey_message *m, const uint8_t *rand,
+                                   size_t rand_len, const struct mikey_key *key,
+                                   const struct mikey_covered *reply, struct mikey_plain *plain,
+                                   struct mikey_key_data *out, size_t *count, uint8_t *v,
+                                   struct error *err);
 
 /*
  * `tgk: derived`, an extension of ours that both ends must have. Nothing is sent: the TGK is
@@ -76,12 +75,10 @@ enum mikeyd_status mikey_open_init(const struct mikey_message *m, const struct m
  */
 #define MIKEY_TGK_DERIVED_RAND 32
 size_t mikey_derived_tgk_len(enum mikey_algorithms algorithms);
-/* tgk (secure heap) has room for that many bytes. keys: the worker's scratch, also while it holds
- * the keys of a message; 2 HMACs for each block of the PSK. */
+/* tgk (secure heap) has room for that many bytes. */
 enum mikeyd_status mikey_derive_tgk(enum mikey_algorithms algorithms, uint32_t csb_id,
                                     const uint8_t *rand, size_t rand_len,
-                                    const struct mikey_psk *psk, struct mikey_message_keys *keys,
-                                    uint8_t *tgk, struct error *err);
+                                    const struct mikey_key *key, uint8_t *tgk, struct error *err);
 
 /* How V and T of a reply are formed; the zero value is the RFC. */
 struct mikey_reply_rules {
@@ -91,17 +88,16 @@ struct mikey_reply_rules {
 };
 
 /*
- * Seals the R_MESSAGE for an authenticated I_MESSAGE: same CSB ID and T, the CS map with SSRCs
- * filled in, IDr when the I_MESSAGE carried one, V over message || IDi || IDr || T (RFC 3830 5.2).
- * cs has m->cs_count entries and obeys RFC 3830 6.1.1: SSRCs that were chosen stay, the others are
- * filled in with distinct values (INVALID_ARGUMENT otherwise). rules: of the peer that will check
- * V; of them only v_covers_t_only matters here. out must be an empty writer. keys are those of
- * mikey_authenticate_init; they stay.
+ * Drafts the R_MESSAGE for an I_MESSAGE, all but V: same CSB ID and T, the CS map with SSRCs filled
+ * in, IDr when the I_MESSAGE carried one. V covers message || IDi || IDr || T (RFC 3830 5.2): what
+ * it covers goes into *covered, views into out and m. cs has m->cs_count entries and obeys RFC 3830
+ * 6.1.1: SSRCs that were chosen stay, the others are filled in with distinct values
+ * (INVALID_ARGUMENT otherwise). rules: of the peer that will check V; of them only v_covers_t_only
+ * matters here. out must be an empty writer. The caller appends V once it has it.
  */
-enum mikeyd_status mikey_seal_reply(const struct mikey_message *m, const struct mikey_cs *cs,
-                                    const struct mikey_reply_rules *rules,
-                                    const struct mikey_psk *psk, struct mikey_message_keys *keys,
-                                    struct byte_writer *out, struct error *err);
+enum mikeyd_status mikey_draft_reply(const struct mikey_message *m, const struct mikey_cs *cs,
+                                     const struct mikey_reply_rules *rules, struct byte_writer *out,
+                                     struct mikey_covered *covered, struct error *err);
 
 /* What an Initiator remembers to check a reply against. */
 struct mikey_expected_reply {
@@ -119,21 +115,21 @@ struct mikey_expected_reply {
 /*
  * Checks a parsed R_MESSAGE, or a type 6 message that carries V, without key first (type, CSB ID,
  * T, CS map: SSRCs that were chosen stay, zero ones are filled and distinct, IDr equal), then
- * verifies V, which always covers the Initiator's own T. Keys are released before return. SYNTAX
- * for an answer to something else, UNSUPPORTED for other algorithms, AUTH_FAILED for a wrong V.
+ * verifies V, which always covers the Initiator's own T: one call of the key's holder. SYNTAX for
+ * an answer to something else, UNSUPPORTED for other algorithms, AUTH_FAILED for a wrong V.
  * After OK r->type says whether it was an R_MESSAGE or an error message (then r->error is
  * authentic).
  */
 enum mikeyd_status mikey_verify_reply(const struct mikey_message *r,
                                       const struct mikey_expected_reply *expected,
-                                      const struct mikey_psk *psk, struct mikey_message_keys *keys,
-                                      struct error *err);
+                                      const struct mikey_key *key, struct error *err);
 
-/* Error message (type 6): HDR, T, ERR; authenticated with V when psk is not NULL (keys then derived
- * by the caller). */
+/* Error message (type 6) to the sender of m: HDR, T, ERR; with V under the key when that is not
+ * NULL. rand: of the message, or of the bundle's first one; only with a key. */
 enum mikeyd_status mikey_build_error(const struct mikey_message *m, uint8_t error_number,
-                                     const struct mikey_psk *psk, struct mikey_message_keys *keys,
-                                     struct byte_writer *out, struct error *err);
+                                     const uint8_t *rand, size_t rand_len,
+                                     const struct mikey_key *key, struct byte_writer *out,
+                                     struct error *err);
 
 /* SRTP master key and salt of one crypto session. Secure heap; wiped by the caller. */
 struct mikey_session_key {

@@ -10,6 +10,7 @@
 #ifndef MIKEY_PSK_H
 #define MIKEY_PSK_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -77,6 +78,12 @@ struct mikey_psk_ops {
     const char *name; /* "sign" or "derive", for status and audit */
     enum mikeyd_status (*derive)(const struct mikey_psk *psk, const struct mikey_derivation *what,
                                  struct mikey_message_keys *keys, struct error *err);
+    /*
+     * After a derive with Encr alg 0: the encryption and the salting key of what->encryption as
+     * well, everything else of *what as before. On failure keys are released.
+     */
+    enum mikeyd_status (*extend)(const struct mikey_psk *psk, const struct mikey_derivation *what,
+                                 struct mikey_message_keys *keys, struct error *err);
     /* tag: 20 or 32 bytes by keys->what.mac; parts are concatenated. */
     enum mikeyd_status (*mac)(const struct mikey_psk *psk, struct mikey_message_keys *keys,
                               const uint8_t *const data[], const size_t len[], size_t parts,
@@ -105,6 +112,12 @@ struct mikey_psk {
     void *service;                     /* the worker's token session, or an OpenSSL context */
     const void *blocks[MIKEY_PSK_BLOCKS_MAX];
     size_t block_count;
+    /*
+     * A message received costs its authentication key first (2 HMACs of a forged one), then the
+     * others. On a token whose calls take long, but run side by side, all three keys come at once:
+     * 2 rounds of calls instead of 4.
+     */
+    bool keys_at_once;
 };
 
 extern const struct mikey_psk_ops mikey_psk_by_hmac;

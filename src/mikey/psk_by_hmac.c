@@ -165,8 +165,10 @@ static void release(const struct mikey_psk *psk, struct mikey_message_keys *keys
     keys->encr_len = keys->salt_len = keys->auth_len = 0;
 }
 
-static enum mikeyd_status derive(const struct mikey_psk *psk, const struct mikey_derivation *what,
-                                 struct mikey_message_keys *keys, struct error *err)
+/* Encr alg 0 leaves the lengths of encryption and salting key at 0: they are not computed. */
+static enum mikeyd_status run_keys(const struct mikey_psk *psk, const struct mikey_derivation *what,
+                                   bool with_auth, struct mikey_message_keys *keys,
+                                   struct error *err)
 {
     struct mikey_key_sizes sizes;
     if (!mikey_key_sizes(what, &sizes))
@@ -182,12 +184,25 @@ static enum mikeyd_status derive(const struct mikey_psk *psk, const struct mikey
     prf_run_begin(&run, psk, keys, what->prf);
     want(&run, what, MIKEY_LABEL_PSK_ENCR, keys->encr, sizes.encr);
     want(&run, what, MIKEY_LABEL_PSK_SALT, keys->salt, sizes.salt);
-    want(&run, what, MIKEY_LABEL_PSK_AUTH, keys->auth, sizes.auth);
+    if (with_auth)
+        want(&run, what, MIKEY_LABEL_PSK_AUTH, keys->auth, sizes.auth);
     status = prf_run_finish(&run, err);
     if (status != MIKEYD_OK)
-        release(psk, keys);
+        psk->ops->release(psk, keys);
     keys->what.rand = NULL; /* a view of the message, which may go before the keys do */
     return status;
+}
+
+static enum mikeyd_status derive(const struct mikey_psk *psk, const struct mikey_derivation *what,
+                                 struct mikey_message_keys *keys, struct error *err)
+{
+    return run_keys(psk, what, true, keys, err);
+}
+
+static enum mikeyd_status extend(const struct mikey_psk *psk, const struct mikey_derivation *what,
+                                 struct mikey_message_keys *keys, struct error *err)
+{
+    return run_keys(psk, what, false, keys, err);
 }
 
 static enum mikeyd_status tgk(const struct mikey_psk *psk, const struct mikey_derivation *what,
@@ -226,4 +241,11 @@ static enum mikeyd_status aes_cm(const struct mikey_psk *psk, struct mikey_messa
 }
 
 const struct mikey_psk_ops mikey_psk_by_hmac = {
-    .name = "sign", .derive = derive, .mac = mac, .aes_cm = aes_cm, .tgk = tgk, .release = release};
+    .name = "sign",
+    .derive = derive,
+    .extend = extend,
+    .mac = mac,
+    .aes_cm = aes_cm,
+    .tgk = tgk,
+    .release = release,
+};

@@ -3,15 +3,7 @@
 #include "mikey/exchange.h"
 #include "mikey/wire.h"
 
-/* RFC 3830 5.2: V covers the message up to Auth alg, then IDi, IDr and T as they were transported;
- * an ID that was not adds nothing. */
-struct covered {
-    const uint8_t *data[4];
-    size_t len[4];
-    size_t parts;
-};
-
-static void covered_add(struct covered *c, const uint8_t *data, size_t len)
+static void covered_add(struct mikey_covered *c, const uint8_t *data, size_t len)
 {
     c->data[c->parts] = data;
     c->len[c->parts] = len;
@@ -40,27 +32,25 @@ enum mikeyd_status mikey_cs_check_answer(const struct mikey_cs *offer,
     return MIKEYD_OK;
 }
 
-/* Auth alg and Ver data, the end of a message. */
-static enum mikeyd_status write_v(const struct mikey_message *m,
-                                  const struct mikey_reply_rules *rules,
-                                  const struct mikey_psk *psk, struct mikey_message_keys *keys,
-                                  struct byte_writer *out, struct error *err)
+/*
+ * The last payload but for Ver data, and what that covers: the message up to Auth alg, then IDi,
+ * IDr and T as they were transported (RFC 3830 5.2); an ID that was not adds nothing.
+ */
+static enum mikeyd_status begin_v(const struct mikey_message *m,
+                                  const struct mikey_reply_rules *rules, struct byte_writer *out,
+                                  struct mikey_covered *covered, struct error *err)
 {
     size_t mac_len = 0;
-    if (!mikey_mac_len(keys->what.mac, &mac_len) || mac_len == 0)
+    *covered = (struct mikey_covered){0};
+    if (!mikey_mac_len(m->mac_alg, &mac_len) || mac_len == 0)
         return error_set(err, MIKEYD_UNSUPPORTED, "no algorithm for V");
     writer_u8(out, MIKEY_PAYLOAD_LAST);
-    writer_u8(out, keys->what.mac);
-    struct covered c = {0};
-    covered_add(&c, out->data, out->len);
+    writer_u8(out, m->mac_alg);
+    covered_add(covered, out->data, out->len);
     for (size_t i = 0; i < m->id_count && !rules->v_covers_t_only; i++)
-        covered_add(&c, m->id[i].data, m->id[i].len);
-    covered_add(&c, m->t.raw, m->t.raw_len);
-    uint8_t *tag = writer_room(out, mac_len);
-    enum mikeyd_status status = mikey_writer_check(out, err);
-    if (status != MIKEYD_OK)
-        return status;
-    return psk->ops->mac(psk, keys, c.data, c.len, c.parts, tag, err);
+        covered_add(covered, m->id[i].data, m->id[i].len);
+    covered_add(covered, m->t.raw, m->t.raw_len);
+    return mikey_writer_check(out, err);
 }
 
 static enum mikeyd_status drop_on_failure(enum mikeyd_status status, struct byte_writer *out)
@@ -72,10 +62,9 @@ static enum mikeyd_status drop_on_failure(enum mikeyd_status status, struct byte
     return status;
 }
 
-enum mikeyd_status mikey_seal_reply(const struct mikey_message *m, const struct mikey_cs *cs,
-                                    const struct mikey_reply_rules *rules,
-                                    const struct mikey_psk *psk, struct mikey_message_keys *keys,
-                                    struct byte_writer *out, struct error *err)
+enum mikeyd_status mikey_draft_reply(const struct mikey_message *m, const struct mikey_cs *cs,
+                                     const struct mikey_reply_rules *rules, struct byte_writer *out,
+                                     struct mikey_covered *covered, struct error *err)
 {
     if (m->type != MIKEY_TYPE_PSK_INIT || out->len != 0 || out->failed)
         return error_set(err, MIKEYD_INVALID_ARGUMENT, "not an I_MESSAGE to answer");
@@ -93,12 +82,33 @@ enum mikeyd_status mikey_seal_reply(const struct mikey_message *m, const struct 
     mikey_timestamp_write(out, idr ? MIKEY_PAYLOAD_ID : MIKEY_PAYLOAD_V, &m->t);
     if (idr)
         mikey_identity_write(out, MIKEY_PAYLOAD_V, &m->id[1]);
-    return drop_on_failure(write_v(m, rules, psk, keys, out, err), out);
+    return drop_on_failure(begin_v(m, rules, out, covered, err), out);
+}
+
+/* V of an error message: authentic for whoever holds the key, a hint for everybody else. */
+static enum mikeyd_status sign_error(const struct mikey_message *m, const uint8_t *rand,
+                                     size_t rand_len, const struct mikey_key *key,
+                                     struct byte_writer *out, struct error *err)
+{
+    const struct mikey_reply_rules rules = {0};
+    struct mikey_key_tag job = {.what = {.prf = (enum mikey_prf)m->prf,
+                                         .csb_id = m->csb_id,
+                                         .rand = rand,
+                                         .rand_len = rand_len,
+                                         .encryption = MIKEY_ENCR_NULL,
+                                         .mac = m->mac_alg}};
+    enum mikeyd_status status = begin_v(m, &rules, out, &job.covered, err);
+    if (status != MIKEYD_OK)
+        return status;
+    uint8_t *v = writer_room(out, m->mac_len);
+    status = mikey_writer_check(out, err);
+    return status == MIKEYD_OK ? key->ops->tag(key, &job, v, err) : status;
 }
 
 enum mikeyd_status mikey_build_error(const struct mikey_message *m, uint8_t error_number,
-                                     const struct mikey_psk *psk, struct mikey_message_keys *keys,
-                                     struct byte_writer *out, struct error *err)
+                                     const uint8_t *rand, size_t rand_len,
+                                     const struct mikey_key *key, struct byte_writer *out,
+                                     struct error *err)
 {
     if (m->t.raw_len == 0 || out->len != 0 || out->failed)
         return error_set(err, MIKEYD_INVALID_ARGUMENT, "not a message to answer");
@@ -109,13 +119,12 @@ enum mikeyd_status mikey_build_error(const struct mikey_message *m, uint8_t erro
                                         .map_type = MIKEY_MAP_SRTP};
     mikey_header_write(out, &header);
     mikey_timestamp_write(out, MIKEY_PAYLOAD_ERR, &m->t);
-    writer_u8(out, psk == NULL ? MIKEY_PAYLOAD_LAST : MIKEY_PAYLOAD_V);
+    writer_u8(out, key == NULL ? MIKEY_PAYLOAD_LAST : MIKEY_PAYLOAD_V);
     writer_u8(out, error_number);
     writer_u16(out, 0);
-    if (psk == NULL)
-        return drop_on_failure(mikey_writer_check(out, err), out);
-    const struct mikey_reply_rules rules = {0};
-    return drop_on_failure(write_v(m, &rules, psk, keys, out, err), out);
+    enum mikeyd_status status =
+        key == NULL ? mikey_writer_check(out, err) : sign_error(m, rand, rand_len, key, out, err);
+    return drop_on_failure(status, out);
 }
 
 /* RFC 3830 5.4: what must hold of an answer before any key is used on it. */
@@ -157,48 +166,31 @@ static enum mikeyd_status check_streams(const struct mikey_message *r,
     return mikey_cs_check_answer(offer, r->cs, r->cs_count, err);
 }
 
-static enum mikeyd_status check_v(const struct mikey_message *r,
-                                  const struct mikey_expected_reply *expected,
-                                  const struct mikey_psk *psk, struct mikey_message_keys *keys,
-                                  struct error *err)
-{
-    struct covered c = {0};
-    covered_add(&c, r->bytes, r->mac_at);
-    if (!expected->rules.v_covers_t_only) {
-        covered_add(&c, expected->idi.data, expected->idi.len);
-        covered_add(&c, expected->idr.data, expected->idr.len);
-    }
-    covered_add(&c, expected->t.raw, expected->t.raw_len);
-    uint8_t tag[HMAC_TAG_MAX];
-    enum mikeyd_status status = psk->ops->mac(psk, keys, c.data, c.len, c.parts, tag, err);
-    if (status == MIKEYD_OK && !secret_equal(tag, &r->bytes[r->mac_at], r->mac_len))
-        status = error_set(err, MIKEYD_AUTH_FAILED, "V of the answer is wrong");
-    secret_wipe(tag, sizeof tag);
-    return status;
-}
-
 enum mikeyd_status mikey_verify_reply(const struct mikey_message *r,
                                       const struct mikey_expected_reply *expected,
-                                      const struct mikey_psk *psk, struct mikey_message_keys *keys,
-                                      struct error *err)
+                                      const struct mikey_key *key, struct error *err)
 {
     enum mikeyd_status status = check_answer(r, expected, err);
     if (status == MIKEYD_OK)
         status = check_streams(r, expected, err);
+    if (status == MIKEYD_OK && r->mac_at > MIKEY_COVERED_MAX)
+        status = error_set(err, MIKEYD_UNSUPPORTED, "an answer of more than %d bytes",
+                           MIKEY_COVERED_MAX);
     if (status != MIKEYD_OK)
         return status;
     struct mikey_algorithm_numbers numbers = mikey_algorithm_numbers(expected->algorithms);
-    const struct mikey_derivation what = {
-        .prf = (enum mikey_prf)numbers.prf,
-        .csb_id = expected->csb_id,
-        .rand = expected->rand,
-        .rand_len = expected->rand_len,
-        .encryption = MIKEY_ENCR_NULL, /* V needs the authentication key alone */
-        .mac = numbers.mac};
-    status = psk->ops->derive(psk, &what, keys, err);
-    if (status != MIKEYD_OK)
-        return status;
-    status = check_v(r, expected, psk, keys, err);
-    psk->ops->release(psk, keys);
-    return status;
+    struct mikey_key_tag job = {
+        .what = {.prf = (enum mikey_prf)numbers.prf,
+                 .csb_id = expected->csb_id,
+                 .rand = expected->rand,
+                 .rand_len = expected->rand_len,
+                 .encryption = MIKEY_ENCR_NULL, /* V needs the authentication key alone */
+                 .mac = numbers.mac}};
+    covered_add(&job.covered, r->bytes, r->mac_at);
+    if (!expected->rules.v_covers_t_only) {
+        covered_add(&job.covered, expected->idi.data, expected->idi.len);
+        covered_add(&job.covered, expected->idr.data, expected->idr.len);
+    }
+    covered_add(&job.covered, expected->t.raw, expected->t.raw_len);
+    return key->ops->check(key, &job, &r->bytes[r->mac_at], err);
 }

@@ -124,76 +124,57 @@ static void write_clear(const struct plan *plan, struct byte_writer *w)
     }
 }
 
-/*
- * Key data, encrypted. In the clear it stands in the worker's scratch only, which is secure memory;
- * the message buffer is not.
- */
-static enum mikeyd_status encrypt_key_data(const struct plan *plan, const struct mikey_psk *psk,
-                                           struct mikey_message_keys *keys,
-                                           struct byte_writer *plain, struct error *err)
+/* The message up to Encr data len, and the key data in clear beside it. */
+static enum mikeyd_status write_head(const struct plan *plan, struct byte_writer *plain,
+                                     struct byte_writer *out, struct error *err)
 {
-    const struct mikey_init *init = plan->init;
-    enum mikeyd_status status = mikey_key_data_write(plain, init->keys, init->key_count, err);
+    enum mikeyd_status status =
+        mikey_key_data_write(plain, plan->init->keys, plan->init->key_count, err);
     if (status == MIKEYD_OK)
         status = mikey_writer_check(plain, err);
-    if (status != MIKEYD_OK || plain->len == 0)
-        return status;
-    uint8_t iv[16];
-    mikey_kemac_iv(keys->salt, init->csb_id, plan->t.value, iv);
-    status = psk->ops->aes_cm(psk, keys, iv, plain->data, plain->len, err);
-    secret_wipe(iv, sizeof iv); /* gives the salting key away */
-    return status;
-}
-
-/* KEMAC without its MAC. */
-static enum mikeyd_status write_kemac(const struct plan *plan, const struct mikey_psk *psk,
-                                      struct mikey_message_keys *keys, struct byte_writer *w,
-                                      struct error *err)
-{
-    _Static_assert(sizeof keys->scratch <= UINT16_MAX, "Encr data len has 16 bits");
-    struct byte_writer data = writer_of(keys->scratch, sizeof keys->scratch);
-    enum mikeyd_status status = encrypt_key_data(plan, psk, keys, &data, err);
-    if (status == MIKEYD_OK) {
-        writer_u8(w, MIKEY_PAYLOAD_LAST);
-        writer_u8(w, plan->numbers.encryption);
-        writer_u16(w, (uint16_t)data.len);
-        writer_bytes(w, data.data, data.len);
-        status = mikey_writer_check(w, err);
-    }
-    secret_wipe(data.data, data.len);
-    return status;
-}
-
-/* RFC 3830 6.2: the MAC covers all from the version byte to Mac alg. */
-static enum mikeyd_status write_mac(const struct plan *plan, const struct mikey_psk *psk,
-                                    struct mikey_message_keys *keys, struct byte_writer *w,
-                                    struct error *err)
-{
-    writer_u8(w, plan->numbers.mac);
-    const uint8_t *covered = w->data;
-    size_t covered_len = w->len;
-    size_t mac_len = 0;
-    (void)mikey_mac_len(plan->numbers.mac, &mac_len);
-    uint8_t *tag = writer_room(w, mac_len);
-    enum mikeyd_status status = mikey_writer_check(w, err);
     if (status != MIKEYD_OK)
         return status;
-    return psk->ops->mac(psk, keys, &covered, &covered_len, 1, tag, err);
+    write_clear(plan, out);
+    writer_u8(out, MIKEY_PAYLOAD_LAST);
+    writer_u8(out, plan->numbers.encryption);
+    writer_u16(out, (uint16_t)plain->len);
+    return mikey_writer_check(out, err);
 }
 
-static enum mikeyd_status seal(const struct plan *plan, const struct mikey_psk *psk,
-                               struct mikey_message_keys *keys, struct byte_writer *out,
+static enum mikeyd_status seal(const struct plan *plan, const struct mikey_key *key,
+                               struct byte_writer *plain, struct byte_writer *out,
                                struct error *err)
 {
-    write_clear(plan, out);
-    enum mikeyd_status status = write_kemac(plan, psk, keys, out, err);
-    if (status == MIKEYD_OK)
-        status = write_mac(plan, psk, keys, out, err);
-    return status;
+    _Static_assert(MIKEY_PLAIN_MAX <= UINT16_MAX, "Encr data len has 16 bits");
+    const struct mikey_init *init = plan->init;
+    size_t mac_len = 0;
+    enum mikeyd_status status = write_head(plan, plain, out, err);
+    if (status != MIKEYD_OK)
+        return status;
+    struct mikey_key_seal job = {
+        .what = {.prf = (enum mikey_prf)plan->numbers.prf,
+                 .csb_id = init->csb_id,
+                 .rand = init->rand,
+                 .rand_len = init->rand_len,
+                 /* Nothing to encrypt: the authentication key is all that is needed. */
+                 .encryption = plain->len == 0 ? MIKEY_ENCR_NULL : plan->numbers.encryption,
+                 .mac = plan->numbers.mac},
+        .t = plan->t.value,
+        .head = out->data,
+        .head_len = out->len,
+        .plain = plain->len == 0 ? NULL : plain->data,
+        .plain_len = plain->len,
+    };
+    (void)mikey_mac_len(plan->numbers.mac, &mac_len);
+    job.encrypted = writer_room(out, plain->len);
+    writer_u8(out, plan->numbers.mac);
+    job.mac = writer_room(out, mac_len);
+    status = mikey_writer_check(out, err);
+    return status == MIKEYD_OK ? key->ops->seal(key, &job, err) : status;
 }
 
-enum mikeyd_status mikey_seal_init(const struct mikey_init *init, const struct mikey_psk *psk,
-                                   struct mikey_message_keys *keys, struct byte_writer *out,
+enum mikeyd_status mikey_seal_init(const struct mikey_init *init, const struct mikey_key *key,
+                                   struct mikey_plain *plain, struct byte_writer *out,
                                    struct error *err)
 {
     struct plan plan = {.init = init, .numbers = mikey_algorithm_numbers(init->algorithms)};
@@ -205,19 +186,9 @@ enum mikeyd_status mikey_seal_init(const struct mikey_init *init, const struct m
     if (status != MIKEYD_OK)
         return status;
     plan_timestamp(&plan);
-    const struct mikey_derivation what = {
-        .prf = (enum mikey_prf)plan.numbers.prf,
-        .csb_id = init->csb_id,
-        .rand = init->rand,
-        .rand_len = init->rand_len,
-        /* Nothing to encrypt: the authentication key is all that is needed. */
-        .encryption = init->key_count == 0 ? MIKEY_ENCR_NULL : plan.numbers.encryption,
-        .mac = plan.numbers.mac};
-    status = psk->ops->derive(psk, &what, keys, err);
-    if (status != MIKEYD_OK)
-        return status;
-    status = seal(&plan, psk, keys, out, err);
-    psk->ops->release(psk, keys);
+    struct byte_writer data = writer_of(plain->bytes, sizeof plain->bytes);
+    status = seal(&plan, key, &data, out, err);
+    secret_wipe(data.data, data.len);
     if (status != MIKEYD_OK) {
         secret_wipe(out->data, out->len);
         out->len = 0;

@@ -38,7 +38,7 @@ struct fresh {
 struct secrets {
     struct fresh pool[POOL];
     struct mikey_message_keys keys;
-    uint8_t plain[256];
+    struct mikey_plain plain;
     struct mikey_session_key initiator, responder;
 };
 
@@ -48,6 +48,8 @@ struct bench {
     bool salt; /* TGK+SALT, or TGK with derived salt */
     struct mikey_stream stream;
     struct mikey_psk psk;
+    struct mikey_psk_port port;
+    struct mikey_key holder;
     struct mikey_init init;
     struct mikey_key_data key;
     struct secrets *secrets;
@@ -77,7 +79,7 @@ static size_t initiate(struct bench *b, const struct fresh *fresh)
     b->init.rand = fresh->rand;
     b->init.t++; /* unique for each message of a sender */
     struct byte_writer w = writer_of(b->wire, sizeof b->wire);
-    must(mikey_seal_init(&b->init, &b->psk, &b->secrets->keys, &w, &err), &err);
+    must(mikey_seal_init(&b->init, &b->holder, &b->secrets->plain, &w, &err), &err);
     must(mikey_session_key(b->prf, &b->key, 1, b->init.csb_id, fresh->rand, RAND_LEN,
                            b->stream.suite, &b->secrets->initiator, &err),
          &err);
@@ -92,16 +94,14 @@ static void respond(struct bench *b, size_t len)
     size_t count = 0;
     enum srtp_suite suite;
     must(mikey_parse(b->wire, len, m, NULL, &err), &err);
-    must(mikey_authenticate_init(m, m->rand, m->rand_len, &b->psk, &b->secrets->keys, &err), &err);
-    must(mikey_open_init(m, &b->psk, &b->secrets->keys, b->secrets->plain, sizeof b->secrets->plain,
-                         keys, &count, &err),
+    must(mikey_open_init(m, m->rand, m->rand_len, &b->holder, NULL, &b->secrets->plain, keys,
+                         &count, NULL, &err),
          &err);
-    b->psk.ops->release(&b->psk, &b->secrets->keys);
     must(mikey_sp_suite(mikey_find_sp(m, m->cs[0].policy), &suite, &err), &err);
     must(mikey_session_key(b->prf, &keys[0], 1, m->csb_id, m->rand, m->rand_len, suite,
                            &b->secrets->responder, &err),
          &err);
-    secret_wipe(b->secrets->plain, m->encrypted_len);
+    secret_wipe(b->secrets->plain.bytes, m->encrypted_len);
 }
 
 static void exchange(struct bench *b, const struct fresh *fresh)
@@ -158,6 +158,8 @@ static double measure(enum mikey_algorithms algorithms, bool salt, int64_t milli
     b->secrets = secret_alloc(sizeof *b->secrets);
     must(mikey_host_psk(psk, sizeof psk, &b->psk, &err), &err);
     secret_wipe(psk, sizeof psk);
+    b->port = (struct mikey_psk_port){.psk = b->psk, .keys = &b->secrets->keys};
+    b->holder = (struct mikey_key){.ops = &mikey_key_by_psk, .port = &b->port};
     b->key = (struct mikey_key_data){.type = salt ? MIKEY_KEY_TGK_SALT : MIKEY_KEY_TGK,
                                      .key_len = large ? 32 : 16,
                                      .salt_len = salt ? SALT_LEN : 0};

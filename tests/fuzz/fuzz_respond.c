@@ -12,6 +12,8 @@
 
 static struct mikey_psk psk;
 static struct mikey_message_keys *keys;
+static struct mikey_psk_port port;
+static const struct mikey_key key = {.ops = &mikey_key_by_psk, .port = &port};
 
 static void set_up(void)
 {
@@ -23,6 +25,17 @@ static void set_up(void)
     keys = secret_alloc(sizeof *keys);
     PROMISE(keys != NULL);
     PROMISE(mikey_host_psk(bytes, sizeof bytes, &psk, &err) == MIKEYD_OK);
+    port = (struct mikey_psk_port){.psk = psk, .keys = keys};
+}
+
+static bool opens(const struct mikey_message *m, const uint8_t *rand, size_t rand_len)
+{
+    static struct mikey_plain plain;
+    struct mikey_key_data data[MIKEY_KEY_DATA_MAX];
+    size_t count = 0;
+    struct error err = {0};
+    return mikey_open_init(m, rand, rand_len, &key, NULL, &plain, data, &count, NULL, &err) ==
+           MIKEYD_OK;
 }
 
 /* Puts the right MAC under a well-formed message; false when its algorithms are not offered. */
@@ -92,29 +105,31 @@ static void check_reply(const struct mikey_message *m, const uint8_t *bytes, siz
         if (m->cs[i].policy != 0)
             return; /* an Initiator of ours would have numbered its policies otherwise */
     }
-    PROMISE(mikey_verify_reply(&r, &expected, &psk, keys, &err) == MIKEYD_OK);
+    PROMISE(mikey_verify_reply(&r, &expected, &key, &err) == MIKEYD_OK);
 }
 
 static void respond(const struct mikey_message *m, const uint8_t *rand, size_t rand_len)
 {
     static uint8_t reply[MIKEY_MESSAGE_MAX];
-    static uint8_t plain[UINT16_MAX];
+    static struct mikey_plain plain;
     static struct mikey_cs cs[MIKEY_CS_MAX];
     struct mikey_key_data data[MIKEY_KEY_DATA_MAX];
     size_t count = 0;
     struct error err = {0};
-    if (mikey_authenticate_init(m, rand, rand_len, &psk, keys, &err) != MIKEYD_OK)
-        return;
-    if (mikey_open_init(m, &psk, keys, plain, sizeof plain, data, &count, &err) == MIKEYD_OK &&
-        count != 0)
-        session_keys(m, rand, rand_len, data, count);
+    struct mikey_covered covered;
+    uint8_t v[HMAC_TAG_MAX];
     struct byte_writer w = writer_of(reply, sizeof reply);
     choose_ssrcs(m, cs);
     const struct mikey_reply_rules rules = {0};
-    enum mikeyd_status status = mikey_seal_reply(m, cs, &rules, &psk, keys, &w, &err);
-    psk.ops->release(&psk, keys);
-    if (status == MIKEYD_OK)
+    const bool drafted = mikey_draft_reply(m, cs, &rules, &w, &covered, &err) == MIKEYD_OK;
+    if (mikey_open_init(m, rand, rand_len, &key, drafted ? &covered : NULL, &plain, data, &count, v,
+                        &err) != MIKEYD_OK)
+        return;
+    session_keys(m, rand, rand_len, data, count);
+    if (drafted) {
+        writer_bytes(&w, v, m->mac_len);
         check_reply(m, reply, w.len, rand, rand_len);
+    }
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
@@ -132,7 +147,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
     memcpy(copy, data, len);
     if (forge_mac(&m, copy, rand, rand_len)) {
         if (memcmp(copy, data, len) != 0)
-            PROMISE(mikey_authenticate_init(&m, rand, rand_len, &psk, keys, &err) != MIKEYD_OK);
+            PROMISE(!opens(&m, rand, rand_len));
         ptrdiff_t at = m.rand == NULL ? 0 : m.rand - data;
         PROMISE(mikey_parse(copy, len, &m, NULL, &err) == MIKEYD_OK);
         respond(&m, m.rand == NULL ? earlier_rand : copy + at, rand_len);

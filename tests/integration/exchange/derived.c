@@ -37,7 +37,9 @@ static void expect_keys_of(const struct lab_bytes *i_message, const uint8_t *psk
     cr_assert_eq(m.rand_len, 32);
     cr_assert_eq(mikey_host_psk(psk, psk_len, &key, &err), MIKEYD_OK);
     struct mikey_message_keys *keys = secret_alloc(sizeof *keys);
-    cr_assert_eq(mikey_derive_tgk(algorithms, m.csb_id, m.rand, m.rand_len, &key, keys, tgk, &err),
+    struct mikey_psk_port port = {.psk = key, .keys = keys};
+    const struct mikey_key holder = {.ops = &mikey_key_by_psk, .port = &port};
+    cr_assert_eq(mikey_derive_tgk(algorithms, m.csb_id, m.rand, m.rand_len, &holder, tgk, &err),
                  MIKEYD_OK, "%s", err.text);
     const struct mikey_key_data data = {
         .type = MIKEY_KEY_TGK, .key = tgk, .key_len = mikey_derived_tgk_len(algorithms)};
@@ -234,8 +236,10 @@ static void derive_by(struct lab *lab, const struct mikey_psk_ops *ops,
         cr_assert_eq(mikey_host_psk(lab_psk, 32, &psk, &err), MIKEYD_OK);
     struct mikey_message_keys *keys = secret_alloc(sizeof *keys);
     memset(tgk, 0, 32);
-    cr_assert_eq(mikey_derive_tgk(algorithms, 7, rand, sizeof rand, &psk, keys, tgk, &err),
-                 MIKEYD_OK, "%s", err.text);
+    struct mikey_psk_port port = {.psk = psk, .keys = keys};
+    const struct mikey_key holder = {.ops = &mikey_key_by_psk, .port = &port};
+    cr_assert_eq(mikey_derive_tgk(algorithms, 7, rand, sizeof rand, &holder, tgk, &err), MIKEYD_OK,
+                 "%s", err.text);
     secret_release(keys, sizeof *keys);
     if (on_host)
         mikey_host_psk_clear(&psk);

@@ -43,7 +43,9 @@ static enum mikeyd_status verify(const struct mikey_init *init, bool t_only)
                                             .streams = init->streams,
                                             .stream_count = init->stream_count,
                                             .rules = {.v_covers_t_only = t_only}};
-    enum mikeyd_status status = mikey_verify_reply(&r, &expected, &key, keys, &err);
+    struct mikey_psk_port port = {.psk = key, .keys = keys};
+    const struct mikey_key holder = {.ops = &mikey_key_by_psk, .port = &port};
+    enum mikeyd_status status = mikey_verify_reply(&r, &expected, &holder, &err);
     secret_release(keys, sizeof *keys);
     mikey_host_psk_clear(&key);
     return status;

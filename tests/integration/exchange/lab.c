@@ -425,8 +425,11 @@ void lab_seal(const struct mikey_init *init, const uint8_t *psk, size_t psk_len,
     struct error err = {0};
     cr_assert_eq(mikey_host_psk(psk, psk_len, &key, &err), MIKEYD_OK, "%s", err.text);
     struct mikey_message_keys *keys = secret_alloc(sizeof *keys);
+    struct mikey_psk_port port = {.psk = key, .keys = keys};
+    const struct mikey_key holder = {.ops = &mikey_key_by_psk, .port = &port};
+    struct mikey_plain plain;
     struct byte_writer w = writer_of(out->data, sizeof out->data);
-    cr_assert_eq(mikey_seal_init(init, &key, keys, &w, &err), MIKEYD_OK, "%s", err.text);
+    cr_assert_eq(mikey_seal_init(init, &holder, &plain, &w, &err), MIKEYD_OK, "%s", err.text);
     out->len = w.len;
     secret_release(keys, sizeof *keys);
     mikey_host_psk_clear(&key);

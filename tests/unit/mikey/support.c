@@ -126,6 +126,8 @@ void call_make(struct call *call, enum mikey_algorithms algorithms)
     struct error err = {0};
     cr_assert_eq(mikey_host_psk(psk.data, psk.len, &call->psk, &err), MIKEYD_OK, "%s", err.text);
     call->keys = support_keys();
+    call->plain = secret_alloc(sizeof *call->plain);
+    cr_assert_not_null(call->plain);
     call->streams[0] = (struct mikey_stream){.ssrc = 0x11223344};
     call->key = (struct mikey_key_data){.type = MIKEY_KEY_TGK_SALT,
                                         .kv = MIKEY_KV_SPI,
@@ -153,13 +155,43 @@ void call_free(struct call *call)
 {
     mikey_host_psk_clear(&call->psk);
     support_keys_free(call->keys);
+    secret_release(call->plain, sizeof *call->plain);
+}
+
+const struct mikey_key *call_key(struct call *call)
+{
+    call->port = (struct mikey_psk_port){.psk = call->psk, .keys = call->keys};
+    call->holder = (struct mikey_key){.ops = &mikey_key_by_psk, .port = &call->port};
+    return &call->holder;
+}
+
+enum mikeyd_status call_open(struct call *call, const struct mikey_message *m, const uint8_t *rand,
+                             size_t rand_len, struct error *err)
+{
+    return mikey_open_init(m, rand, rand_len, call_key(call), NULL, call->plain, call->data,
+                           &call->data_count, NULL, err);
+}
+
+enum mikeyd_status call_reply_to(struct call *call, const struct mikey_message *m,
+                                 const struct mikey_cs *cs, const uint8_t *rand, size_t rand_len,
+                                 struct byte_writer *out, struct error *err)
+{
+    struct mikey_covered covered;
+    uint8_t v[HMAC_TAG_MAX];
+    enum mikeyd_status status = mikey_draft_reply(m, cs, &call->answer_rules, out, &covered, err);
+    if (status == MIKEYD_OK)
+        status = mikey_open_init(m, rand, rand_len, call_key(call), &covered, call->plain,
+                                 call->data, &call->data_count, v, err);
+    if (status == MIKEYD_OK)
+        writer_bytes(out, v, m->mac_len);
+    return status;
 }
 
 enum mikeyd_status call_seal(struct call *call)
 {
     struct byte_writer w = writer_of(call->message, sizeof call->message);
     struct error err = {0};
-    enum mikeyd_status status = mikey_seal_init(&call->init, &call->psk, call->keys, &w, &err);
+    enum mikeyd_status status = mikey_seal_init(&call->init, call_key(call), call->plain, &w, &err);
     call->message_len = w.len;
     return status;
 }
@@ -173,7 +205,7 @@ enum mikeyd_status call_authenticate(struct call *call, const uint8_t *bytes, si
         return status;
     const uint8_t *rand = mikey_is_update(&m) ? call->init.rand : m.rand;
     size_t rand_len = mikey_is_update(&m) ? call->init.rand_len : m.rand_len;
-    return mikey_authenticate_init(&m, rand, rand_len, &call->psk, call->keys, &err);
+    return call_open(call, &m, rand, rand_len, &err);
 }
 
 enum mikeyd_status call_answer(struct call *call)
@@ -190,8 +222,9 @@ enum mikeyd_status call_answer(struct call *call)
     static struct mikey_cs cs[MIKEY_CS_MAX];
     memcpy(cs, m.cs, sizeof cs);
     cr_assert_eq(mikey_parse(call->message, call->message_len, &m, NULL, &err), MIKEYD_OK);
-    status = mikey_seal_reply(&m, cs, &call->answer_rules, &call->psk, call->keys, &w, &err);
-    call->psk.ops->release(&call->psk, call->keys);
+    const bool update = mikey_is_update(&m);
+    status = call_reply_to(call, &m, cs, update ? call->init.rand : m.rand,
+                           update ? call->init.rand_len : m.rand_len, &w, &err);
     call->reply_len = w.len;
     return status;
 }
@@ -215,5 +248,5 @@ enum mikeyd_status call_verify(struct call *call, const uint8_t *bytes, size_t l
     expected.t = (struct mikey_timestamp){.raw_len = 8, .value = call->init.t};
     struct byte_writer w = writer_of(expected.t.raw, 8);
     writer_u64(&w, call->init.t);
-    return mikey_verify_reply(&r, &expected, &call->psk, call->keys, &err);
+    return mikey_verify_reply(&r, &expected, call_key(call), &err);
 }

@@ -41,6 +41,11 @@ struct call {
     struct mikey_init init;
     struct mikey_psk psk;
     struct mikey_message_keys *keys;
+    struct mikey_psk_port port; /* of call_key() */
+    struct mikey_key holder;
+    struct mikey_plain *plain; /* of the message opened last, and its key data */
+    struct mikey_key_data data[MIKEY_KEY_DATA_MAX];
+    size_t data_count;
     struct mikey_reply_rules answer_rules, verify_rules; /* the RFC's at first */
     uint8_t message[1024];
     size_t message_len;
@@ -50,12 +55,21 @@ struct call {
 /* algorithms decides PSK (16 or 32 bytes) and key data as in blocks C and D. */
 void call_make(struct call *call, enum mikey_algorithms algorithms);
 void call_free(struct call *call);
+/* Whoever holds the call's PSK, as it is now. */
+const struct mikey_key *call_key(struct call *call);
+/* Opens m, without a reply. */
+enum mikeyd_status call_open(struct call *call, const struct mikey_message *m, const uint8_t *rand,
+                             size_t rand_len, struct error *err);
+/* The whole R_MESSAGE to m with that CS map. */
+enum mikeyd_status call_reply_to(struct call *call, const struct mikey_message *m,
+                                 const struct mikey_cs *cs, const uint8_t *rand, size_t rand_len,
+                                 struct byte_writer *out, struct error *err);
 enum mikeyd_status call_seal(struct call *call);
 /* Opens call->message as bob and seals the reply, SSRC 55667788 for the open stream. */
 enum mikeyd_status call_answer(struct call *call);
 /* Parses and verifies bytes as the answer to call. */
 enum mikeyd_status call_verify(struct call *call, const uint8_t *bytes, size_t len);
-/* Parses and authenticates bytes as an I_MESSAGE under the call's PSK. */
+/* Parses and opens bytes as an I_MESSAGE under the call's PSK. */
 enum mikeyd_status call_authenticate(struct call *call, const uint8_t *bytes, size_t len);
 
 /* Asserts that two byte strings are equal. */

@@ -47,8 +47,9 @@ static void derive(enum mikey_algorithms algorithms, uint32_t csb_id, const stru
                    const struct mikey_psk *psk, struct bytes *tgk)
 {
     tgk->len = mikey_derived_tgk_len(algorithms);
-    cr_assert_eq(mikey_derive_tgk(algorithms, csb_id, rand->data, rand->len, psk, call.keys,
-                                  tgk->data, &err),
+    struct mikey_psk_port port = {.psk = *psk, .keys = call.keys};
+    const struct mikey_key key = {.ops = &mikey_key_by_psk, .port = &port};
+    cr_assert_eq(mikey_derive_tgk(algorithms, csb_id, rand->data, rand->len, &key, tgk->data, &err),
                  MIKEYD_OK, "%s", err.text);
 }
 

@@ -34,10 +34,8 @@ static void seal(void)
 static enum mikeyd_status reply_with(const struct mikey_cs *cs)
 {
     struct byte_writer w = writer_of(call.reply, sizeof call.reply);
-    cr_assert_eq(call_authenticate(&call, call.message, call.message_len), MIKEYD_OK);
     enum mikeyd_status status =
-        mikey_seal_reply(&m, cs, &call.answer_rules, &call.psk, call.keys, &w, &err);
-    call.psk.ops->release(&call.psk, call.keys);
+        call_reply_to(&call, &m, cs, call.init.rand, call.init.rand_len, &w, &err);
     call.reply_len = w.len;
     return status;
 }
@@ -185,8 +183,7 @@ Test(exchange, a_reply_is_no_i_message)
     answer();
     struct mikey_message r;
     cr_assert_eq(mikey_parse(call.reply, call.reply_len, &r, NULL, &err), MIKEYD_OK);
-    cr_assert_eq(mikey_authenticate_init(&r, call.init.rand, 16, &call.psk, call.keys, &err),
-                 MIKEYD_INVALID_ARGUMENT);
+    cr_assert_eq(call_open(&call, &r, call.init.rand, 16, &err), MIKEYD_INVALID_ARGUMENT);
 }
 
 Test(exchange, v_covers_t_alone_for_a_peer_that_wants_it_so)
@@ -212,9 +209,9 @@ Test(exchange, v_covers_the_identities_also_when_the_reply_does_not_carry_them)
 Test(exchange, an_authenticated_error_is_told_from_a_reply)
 {
     seal();
-    cr_assert_eq(call_authenticate(&call, call.message, call.message_len), MIKEYD_OK);
     struct byte_writer w = writer_of(call.reply, sizeof call.reply);
-    cr_assert_eq(mikey_build_error(&m, 9, &call.psk, call.keys, &w, &err), MIKEYD_OK);
+    cr_assert_eq(mikey_build_error(&m, 9, m.rand, m.rand_len, call_key(&call), &w, &err),
+                 MIKEYD_OK);
     cr_assert_eq(call_verify(&call, call.reply, w.len), MIKEYD_OK);
     struct mikey_message r;
     cr_assert_eq(mikey_parse(call.reply, w.len, &r, NULL, &err), MIKEYD_OK);
@@ -253,7 +250,7 @@ Test(exchange, a_call_with_255_streams_is_set_up)
         streams[i] = (struct mikey_stream){.ssrc = i + 1, .roc = i};
     call.init.streams = streams;
     call.init.stream_count = MIKEY_CS_MAX;
-    cr_assert_eq(mikey_seal_init(&call.init, &call.psk, call.keys, &w, &err), MIKEYD_OK);
+    cr_assert_eq(mikey_seal_init(&call.init, call_key(&call), call.plain, &w, &err), MIKEYD_OK);
     cr_assert_eq(mikey_parse(large, w.len, &m, NULL, &err), MIKEYD_OK);
     cr_assert_eq(m.cs[254].roc, 254);
 }
@@ -266,10 +263,8 @@ Test(exchange, an_update_authenticates_with_the_rand_of_the_first_message_only)
     cr_assert_eq(m.encrypted_len, 41);
     cr_assert_eq(call_authenticate(&call, call.message, call.message_len), MIKEYD_OK);
     static const uint8_t other[16] = {1};
-    cr_assert_eq(mikey_authenticate_init(&m, other, 16, &call.psk, call.keys, &err),
-                 MIKEYD_AUTH_FAILED);
-    cr_assert_eq(mikey_authenticate_init(&m, NULL, 0, &call.psk, call.keys, &err),
-                 MIKEYD_UNSUPPORTED);
+    cr_assert_eq(call_open(&call, &m, other, 16, &err), MIKEYD_AUTH_FAILED);
+    cr_assert_eq(call_open(&call, &m, NULL, 0, &err), MIKEYD_UNSUPPORTED);
 }
 
 Test(exchange, an_update_may_come_without_keys_and_an_initial_message_may_not)
@@ -279,10 +274,9 @@ Test(exchange, an_update_may_come_without_keys_and_an_initial_message_may_not)
     call.init.update = true;
     seal();
     cr_assert_eq(m.encrypted_len, 0);
+    call.data_count = 1;
     cr_assert_eq(call_authenticate(&call, call.message, call.message_len), MIKEYD_OK);
-    size_t count = 1;
-    cr_assert_eq(mikey_open_init(&m, &call.psk, call.keys, NULL, 0, NULL, &count, &err), MIKEYD_OK);
-    cr_assert_eq(count, 0);
+    cr_assert_eq(call.data_count, 0);
 }
 
 Test(exchange, what_cannot_be_sent_is_not_sealed)
@@ -313,7 +307,7 @@ Test(exchange, a_buffer_too_small_ends_without_a_message_and_without_keys_in_it)
     for (size_t cap = 0; cap < whole; cap++) {
         uint8_t small[1024] = {0};
         struct byte_writer w = writer_of(small, cap);
-        cr_assert_eq(mikey_seal_init(&call.init, &call.psk, call.keys, &w, &err),
+        cr_assert_eq(mikey_seal_init(&call.init, call_key(&call), call.plain, &w, &err),
                      MIKEYD_INVALID_ARGUMENT, "%zu", cap);
         cr_assert_eq(w.len, 0);
         cr_assert_null(memmem(small, sizeof small, call.key.key, call.key.key_len), "%zu", cap);
@@ -352,53 +346,123 @@ Test(exchange, mixed_and_null_algorithms_are_unsupported_before_any_key_is_used)
     cr_assert_eq(with_algorithms(1, 3), MIKEYD_OK);
 }
 
-Test(exchange, key_wrap_needs_the_key_on_the_host)
+/* Derives as the host does, but reports the encryption key as one that stays in the token. */
+static enum mikeyd_status extend_in_token(const struct mikey_psk *psk,
+                                          const struct mikey_derivation *what,
+                                          struct mikey_message_keys *keys, struct error *why)
 {
-    struct bytes message = support_kat("G. ", "    hex ");
+    enum mikeyd_status status = mikey_psk_by_hmac.extend(psk, what, keys, why);
+    keys->encr_len = 0;
+    return status;
+}
+
+static void take_block_g(struct bytes *block)
+{
     struct bytes psk = support_counting(0, 16);
+    *block = support_kat("G. ", "    hex ");
     mikey_host_psk_clear(&call.psk);
     cr_assert_eq(mikey_host_psk(psk.data, psk.len, &call.psk, &err), MIKEYD_OK);
-    cr_assert_eq(mikey_parse(message.data, message.len, &m, NULL, &err), MIKEYD_OK);
-    cr_assert_eq(mikey_authenticate_init(&m, m.rand, m.rand_len, &call.psk, call.keys, &err),
-                 MIKEYD_OK);
-    call.keys->encr_len = 0; /* what a strategy with the key in the token reports */
-    uint8_t plain[64];
-    struct mikey_key_data keys[MIKEY_KEY_DATA_MAX];
-    size_t count = 0;
-    cr_assert_eq(mikey_open_init(&m, &call.psk, call.keys, plain, sizeof plain, keys, &count, &err),
-                 MIKEYD_UNSUPPORTED);
-    cr_assert_eq(count, 0);
+}
+
+Test(exchange, key_wrap_needs_the_key_on_the_host)
+{
+    static struct bytes block;
+    take_block_g(&block);
+    struct mikey_psk_ops in_token = mikey_psk_by_hmac;
+    in_token.extend = extend_in_token;
+    cr_assert_eq(mikey_parse(block.data, block.len, &m, NULL, &err), MIKEYD_OK);
+    cr_assert_eq(call_open(&call, &m, m.rand, m.rand_len, &err), MIKEYD_OK);
+    call.psk.ops = &in_token;
+    cr_assert_eq(call_open(&call, &m, m.rand, m.rand_len, &err), MIKEYD_UNSUPPORTED);
+    cr_assert_eq(call.data_count, 0);
+}
+
+/* Puts the right MAC under block G after it was changed by hand. */
+static void remac(struct bytes *block)
+{
+    const struct mikey_derivation what = {.prf = MIKEY_PRF_1,
+                                          .csb_id = m.csb_id,
+                                          .rand = m.rand,
+                                          .rand_len = m.rand_len,
+                                          .mac = MIKEY_MAC_SHA1};
+    struct mikey_key_tag job = {.what = what,
+                                .covered = {.data = {block->data}, .len = {m.mac_at}, .parts = 1}};
+    const struct mikey_key *key = call_key(&call);
+    cr_assert_eq(key->ops->tag(key, &job, block->data + m.mac_at, &err), MIKEYD_OK);
 }
 
 Test(exchange, damaged_wrapped_keys_are_refused_and_wiped)
 {
-    struct bytes message = support_kat("G. ", "    hex ");
-    struct bytes psk = support_counting(0, 16);
+    static struct bytes block;
     static const uint8_t zeros[32];
-    mikey_host_psk_clear(&call.psk);
-    cr_assert_eq(mikey_host_psk(psk.data, psk.len, &call.psk, &err), MIKEYD_OK);
-    cr_assert_eq(mikey_parse(message.data, message.len, &m, NULL, &err), MIKEYD_OK);
-    cr_assert_eq(mikey_authenticate_init(&m, m.rand, m.rand_len, &call.psk, call.keys, &err),
-                 MIKEYD_OK);
-    message.data[m.encrypted - m.bytes + 5] ^= 1; /* after authentication */
-    uint8_t plain[64] = {0};
-    struct mikey_key_data keys[MIKEY_KEY_DATA_MAX];
-    size_t count = 0;
-    cr_assert_eq(mikey_open_init(&m, &call.psk, call.keys, plain, sizeof plain, keys, &count, &err),
-                 MIKEYD_AUTH_FAILED);
-    support_equal(plain, 32, zeros, 32, "plain");
+    take_block_g(&block);
+    cr_assert_eq(mikey_parse(block.data, block.len, &m, NULL, &err), MIKEYD_OK);
+    block.data[m.encrypted - m.bytes + 5] ^= 1;
+    remac(&block);
+    cr_assert_eq(call_open(&call, &m, m.rand, m.rand_len, &err), MIKEYD_AUTH_FAILED);
+    cr_assert_not_null(strstr(err.text, "wrapped key data"), "%s", err.text);
+    support_equal(call.plain->bytes, 32, zeros, 32, "plain");
 }
 
-Test(exchange, the_plain_buffer_must_hold_all_key_data)
+Test(exchange, key_data_longer_than_any_is_refused_before_a_key_is_used)
 {
     seal();
+    m.encrypted_len = MIKEY_PLAIN_MAX + 1;
+    cr_assert_eq(call_open(&call, &m, m.rand, m.rand_len, &err), MIKEYD_UNSUPPORTED);
+    m.encrypted_len = 1;
+    m.mac_at = MIKEY_COVERED_MAX + 1;
+    cr_assert_eq(call_open(&call, &m, m.rand, m.rand_len, &err), MIKEYD_UNSUPPORTED);
+}
+
+/* Counts what a message asks of the PSK. */
+static size_t hmacs;
+
+static enum mikeyd_status counting_batch(void *service, struct hmac_job *jobs, size_t count,
+                                         struct error *why)
+{
+    hmacs += count;
+    return mikey_host_hmac.hmac_batch(service, jobs, count, why);
+}
+
+Test(exchange, a_forged_message_costs_two_hmacs_unless_the_keys_come_at_once)
+{
+    struct mikey_hmac_ops counting = mikey_host_hmac;
+    counting.hmac_batch = counting_batch;
+    seal();
+    call.psk.hmac = &counting;
+    hmacs = 0;
     cr_assert_eq(call_authenticate(&call, call.message, call.message_len), MIKEYD_OK);
-    uint8_t plain[64];
-    struct mikey_key_data keys[MIKEY_KEY_DATA_MAX];
-    size_t count = 0;
-    cr_assert_eq(
-        mikey_open_init(&m, &call.psk, call.keys, plain, m.encrypted_len - 1, keys, &count, &err),
-        MIKEYD_INVALID_ARGUMENT);
+    cr_assert_eq(hmacs, 6);
+    cr_assert_eq(call.data_count, 1);
+    call.message[call.message_len - 1] ^= 1;
+    hmacs = 0;
+    cr_assert_eq(call_authenticate(&call, call.message, call.message_len), MIKEYD_AUTH_FAILED);
+    cr_assert_eq(hmacs, 2);
+    call.psk.keys_at_once = true;
+    hmacs = 0;
+    cr_assert_eq(call_authenticate(&call, call.message, call.message_len), MIKEYD_AUTH_FAILED);
+    cr_assert_eq(hmacs, 6);
+}
+
+Test(exchange, nothing_of_a_forged_message_comes_out)
+{
+    static const uint8_t zeros[64];
+    seal();
+    uint8_t v[HMAC_TAG_MAX];
+    memset(v, 0xee, sizeof v);
+    memset(call.plain, 0xee, sizeof *call.plain);
+    call.message[call.message_len - 1] ^= 1;
+    struct mikey_cs cs[2] = {m.cs[0], m.cs[1]};
+    cs[1].ssrc = 9;
+    struct mikey_covered covered;
+    struct byte_writer w = writer_of(call.reply, sizeof call.reply);
+    cr_assert_eq(mikey_draft_reply(&m, cs, &call.answer_rules, &w, &covered, &err), MIKEYD_OK);
+    cr_assert_eq(mikey_open_init(&m, m.rand, m.rand_len, call_key(&call), &covered, call.plain,
+                                 call.data, &call.data_count, v, &err),
+                 MIKEYD_AUTH_FAILED);
+    cr_assert_eq(call.data_count, 0);
+    support_equal(v, m.mac_len, zeros, m.mac_len, "V");
+    support_equal(call.plain->bytes, m.encrypted_len, zeros, m.encrypted_len, "key data");
 }
 
 Test(exchange, sdp_ids_travel_under_the_mac)

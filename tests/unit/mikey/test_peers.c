@@ -21,7 +21,7 @@ static bool has(const json_t *object, const char *name)
 
 struct opened {
     struct mikey_message m;
-    uint8_t plain[1024];
+    struct mikey_plain plain;
     struct mikey_key_data keys[MIKEY_KEY_DATA_MAX];
     size_t count;
 };
@@ -40,14 +40,13 @@ static void open_message(const json_t *vector, struct mikey_psk *psk,
     message = field(vector, "i_message");
     cr_assert_eq(mikey_host_psk(psk_bytes.data, psk_bytes.len, psk, &err), MIKEYD_OK);
     cr_assert_eq(mikey_parse(message.data, message.len, m, NULL, &err), MIKEYD_OK, "%s", err.text);
-    cr_assert_eq(mikey_authenticate_init(m, m->rand, m->rand_len, psk, keys, &err), MIKEYD_OK, "%s",
-                 err.text);
-    cr_assert_eq(mikey_open_init(m, psk, keys, opened.plain, sizeof opened.plain, opened.keys,
-                                 &opened.count, &err),
+    struct mikey_psk_port port = {.psk = *psk, .keys = keys};
+    const struct mikey_key key = {.ops = &mikey_key_by_psk, .port = &port};
+    cr_assert_eq(mikey_open_init(m, m->rand, m->rand_len, &key, NULL, &opened.plain, opened.keys,
+                                 &opened.count, NULL, &err),
                  MIKEYD_OK, "%s", err.text);
     cr_assert_eq(opened.count, 1);
     support_equal(opened.keys[0].key, opened.keys[0].key_len, tgk.data, tgk.len, "TGK");
-    psk->ops->release(psk, keys);
 }
 
 static void check_session(uint8_t cs, enum srtp_suite suite, const struct bytes *key,
@@ -88,7 +87,9 @@ static enum mikeyd_status verify(const json_t *vector, const struct mikey_psk *p
         expected.idi = m->id[0];
     if (m->id_count > 1)
         expected.idr = m->id[1];
-    return mikey_verify_reply(&r, &expected, psk, keys, &err);
+    struct mikey_psk_port port = {.psk = *psk, .keys = keys};
+    const struct mikey_key key = {.ops = &mikey_key_by_psk, .port = &port};
+    return mikey_verify_reply(&r, &expected, &key, &err);
 }
 
 static void check_libmikey(const json_t *vector)
