@@ -6,6 +6,7 @@
 #include <stdlib.h>
 
 #include "base/clock.h"
+#include "base/log.h"
 
 struct metrics {
     struct daemon *daemon;
@@ -122,6 +123,8 @@ static void on_metrics(struct evhttp_request *request, void *context)
     put_labelled(out, "build_info", "version", MIKEYD_VERSION, 1);
     put_value(out, "uptime_seconds", "gauge", "Seconds since start.",
               (uint64_t)(clock_monotonic_ms() - daemon->started_ms) / 1000);
+    put_value(out, "log_lines_lost_total", "counter", "Lines that the log's reader did not take.",
+              log_lost());
     put_requests(out, daemon);
     put_exchanges(out, daemon);
     put_token(out, daemon);

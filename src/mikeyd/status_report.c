@@ -4,6 +4,7 @@
 #include <unistd.h>
 
 #include "base/clock.h"
+#include "base/log.h"
 #include "mikeyd/confinement.h"
 
 static json_t *count_of(uint64_t value)
@@ -167,12 +168,13 @@ char *status_report_make(struct daemon *daemon, bool checks)
 {
     bool healthy = true;
     const int64_t uptime_s = (clock_monotonic_ms() - daemon->started_ms) / 1000;
-    json_t *report = json_pack(
-        "{s:s, s:i, s:I, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o}", "version", MIKEYD_VERSION, "pid",
-        (int)getpid(), "uptime_s", (json_int_t)uptime_s, "policy", report_policy(daemon), "token",
-        report_token(daemon), "keys", report_keys(daemon), "exchanges", report_exchanges(daemon),
-        "requests", report_requests(daemon), "store", report_store(daemon), "audit",
-        report_audit(daemon), "sandbox", report_sandbox(daemon));
+    json_t *report =
+        json_pack("{s:s, s:i, s:I, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o}", "version",
+                  MIKEYD_VERSION, "pid", (int)getpid(), "uptime_s", (json_int_t)uptime_s, "policy",
+                  report_policy(daemon), "token", report_token(daemon), "keys", report_keys(daemon),
+                  "exchanges", report_exchanges(daemon), "requests", report_requests(daemon),
+                  "store", report_store(daemon), "audit", report_audit(daemon), "sandbox",
+                  report_sandbox(daemon), "log_lines_lost", count_of(log_lost()));
     struct token_facts facts;
     token_get_facts(daemon->token, &facts);
     if (report != NULL)

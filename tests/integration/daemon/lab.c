@@ -73,20 +73,28 @@ bool lab_file_gets(const char *path, const char *text)
 
 /* ---- programs ---- */
 
-static pid_t spawn(struct lab *lab, const char *const argv[], const char *output)
+static pid_t spawn_to(const char *const argv[], int fd)
 {
-    char path[LAB_PATH];
-    put_path(path, lab, output);
     pid_t child = fork();
     cr_assert(child >= 0);
     if (child == 0) {
         (void)prctl(PR_SET_PDEATHSIG, SIGKILL); /* nothing outlives a test that failed */
-        int fd = open(path, O_WRONLY | O_CREAT | O_APPEND, 0644);
         (void)dup2(fd, STDOUT_FILENO);
         (void)dup2(fd, STDERR_FILENO);
         (void)execvp(argv[0], (char *const *)(uintptr_t)argv);
         _exit(127);
     }
+    return child;
+}
+
+static pid_t spawn(struct lab *lab, const char *const argv[], const char *output)
+{
+    char path[LAB_PATH];
+    put_path(path, lab, output);
+    int fd = open(path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0644);
+    cr_assert(fd >= 0, "%s: %s", path, strerror(errno));
+    pid_t child = spawn_to(argv, fd);
+    (void)close(fd);
     return child;
 }
 
@@ -253,16 +261,20 @@ bool lab_daemon_is_sanitized(void)
 #endif
 }
 
-static pid_t spawn_daemon(struct lab *lab)
+static const char *daemon_program(void)
 {
     const char *other = daemon_under_test();
-    const char *program = other == NULL ? MIKEYD_PROGRAM : other;
-    return spawn(lab, (const char *const[]){program, "--config", lab->config, NULL}, "log");
+    return other == NULL ? MIKEYD_PROGRAM : other;
 }
 
-void lab_start(struct lab *lab)
+static pid_t spawn_daemon(struct lab *lab)
 {
-    lab->daemon = spawn_daemon(lab);
+    return spawn(lab, (const char *const[]){daemon_program(), "--config", lab->config, NULL},
+                 "log");
+}
+
+static void wait_until_it_answers(struct lab *lab)
+{
     for (int i = 0; i < 1000; i++) {
         mikeyd_client *client = NULL;
         if (mikeyd_client_open(lab->address, &client) == MIKEYD_OK) {
@@ -274,8 +286,21 @@ void lab_start(struct lab *lab)
             break;
         pause_ms(10);
     }
-    char *log = lab_read_file(lab->log);
-    cr_assert(false, "the daemon does not answer: %s", log);
+    char *log = access(lab->log, F_OK) == 0 ? lab_read_file(lab->log) : NULL;
+    cr_assert(false, "the daemon does not answer: %s", log == NULL ? "" : log);
+}
+
+void lab_start(struct lab *lab)
+{
+    lab->daemon = spawn_daemon(lab);
+    wait_until_it_answers(lab);
+}
+
+void lab_start_speaking_to(struct lab *lab, int fd)
+{
+    lab->daemon =
+        spawn_to((const char *const[]){daemon_program(), "--config", lab->config, NULL}, fd);
+    wait_until_it_answers(lab);
 }
 
 int lab_start_refused(struct lab *lab)

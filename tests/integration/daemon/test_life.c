@@ -1,6 +1,7 @@
 /* Start, stop, reload, kill: what survives, what is refused. */
 #include <criterion/criterion.h>
 #include <dirent.h>
+#include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -96,6 +97,34 @@ Test(life, each_socket_has_its_own_mode)
     cr_assert_eq(info.st_mode & 0777, 0600, "%o", info.st_mode);
     cr_assert_eq(stat(lab.socket, &info), 0);
     cr_assert_eq(info.st_mode & 0777, 0666, "%o", info.st_mode);
+}
+
+/* A container whose log nobody collects. */
+Test(life, log_that_nobody_reads_stops_nothing)
+{
+    int ends[2], size;
+    cr_assert_eq(pipe2(ends, O_CLOEXEC), 0);
+    size = fcntl(ends[1], F_SETPIPE_SZ, 4096);
+    cr_assert(size > 0);
+    lab_start_speaking_to(&lab, ends[1]);
+    (void)close(ends[1]);
+    mikeyd_client *client = lab_client(&lab);
+    /* Each refused reload is a line. */
+    lab_write_policy(&lab, "bogus: 1\n");
+    for (int i = 0; i < 100; i++) {
+        cr_assert_eq(kill(lab.daemon, SIGHUP), 0);
+        (void)usleep(5000);
+    }
+    lab_write_policy(&lab, "");
+    lab_exchange(client);
+    char *report = NULL;
+    cr_assert_eq(mikeyd_client_status(client, false, &report), MIKEYD_OK);
+    cr_assert_not_null(strstr(report, "\"log_lines_lost\":"), "%s", report);
+    cr_assert_null(strstr(report, "\"log_lines_lost\":0"), "%s", report);
+    free(report);
+    mikeyd_client_close(client);
+    cr_assert_eq(lab_stop(&lab, SIGTERM), 0);
+    (void)close(ends[0]);
 }
 
 Test(life, unknown_field_is_refused_with_its_place)
