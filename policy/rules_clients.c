@@ -1,6 +1,20 @@
 /* Clients: how much each may do. */
 #include "policy/rules.h"
 
+#include "base/overflow_uid.h"
+
+static void check_overflow(struct rule_run *run)
+{
+    for (size_t i = 0; i < run->policy->client_count; i++) {
+        const struct policy_client_entry *entry = &run->policy->clients[i];
+        if (entry->client.has_uid && entry->client.uid == overflow_uid())
+            rule_tell(run, yaml_map_get(entry->at, "uid"),
+                      "client %s is uid %u, as which every user of another user namespace may "
+                      "appear: give the client a user of its own",
+                      entry->client.name, (unsigned)entry->client.uid);
+    }
+}
+
 static void check_root(struct rule_run *run)
 {
     for (size_t i = 0; i < run->policy->client_count; i++) {
@@ -84,6 +98,8 @@ static void check_idle(struct rule_run *run)
 }
 
 const struct policy_rule policy_rules_clients[] = {
+    {"CLIENT-OVERFLOW-UID", POLICY_ERROR, RULE_NEEDS_FILE,
+     "No client is the user that stands for all unknown ones", "clients.uid", check_overflow},
     {"CLIENT-ROOT", POLICY_WARNING, RULE_NEEDS_FILE, "No client is root", "clients.uid",
      check_root},
     {"CLIENT-SCOPE", POLICY_WARNING, RULE_NEEDS_FILE, "A client acts for few nodes, never for all",

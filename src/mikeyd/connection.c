@@ -9,6 +9,7 @@
 
 #include "base/clock.h"
 #include "base/log.h"
+#include "base/overflow_uid.h"
 #include "mikeyd/traffic.h"
 
 /* ---- life ---- */
@@ -17,6 +18,8 @@
  * status. Exchanges are decided by the exchange service in any case. */
 static bool is_stranger(const struct daemon *daemon, uid_t uid)
 {
+    if (uid == overflow_uid())
+        return true;
     return uid != 0 && uid != geteuid() && policy_client_by_uid(daemon->policy, uid) == NULL;
 }
 

@@ -5,8 +5,7 @@
 #include "mikeyd/daemon.h"
 
 /*
- * Listens on every configured path. The folder must belong to this user or root and be closed to
- * others' writing; a stale socket is removed only after nobody answered on it. INTERNAL naming the
+ * Listens on every configured path (unix_socket.h says what that asks for). INTERNAL naming the
  * path.
  */
 enum mikeyd_status listener_open_all(struct daemon *daemon, struct error *err);

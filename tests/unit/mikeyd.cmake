@@ -5,3 +5,6 @@ mikeyd_unit_test(test_release_gate
         ${PROJECT_SOURCE_DIR}/src/mikeyd/mailbox.c ${PROJECT_SOURCE_DIR}/src/mikeyd/job.c
     LIBS mikeyd_audit mikeyd_rpc mikeyd_base Threads::Threads)
 target_link_options(test_release_gate PRIVATE -Wl,--wrap=pthread_mutex_unlock)
+mikeyd_unit_test(test_unix_socket
+    SOURCES mikeyd/unix_socket.c ${PROJECT_SOURCE_DIR}/src/mikeyd/unix_socket.c
+    LIBS mikeyd_base)

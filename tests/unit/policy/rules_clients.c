@@ -1,6 +1,7 @@
 /* Clients that may do too much, or nothing. */
 #include <criterion/criterion.h>
 #include <stdio.h>
+#include <string.h>
 
 #include "tests/unit/policy/support.h"
 
@@ -18,6 +19,25 @@ Test(policy_rules_clients, root_is_told)
     cr_assert_eq(of_client("CLIENT-ROOT", "uid: 0, acts_as: [], may: []"), 1);
     cr_assert_eq(of_client("CLIENT-ROOT", "uid: 1, acts_as: [], may: []"), 0);
     cr_assert_eq(of_client("CLIENT-ROOT", "tls_san: x, acts_as: [], may: []"), 0);
+}
+
+/* Every user whom this user namespace does not know appears as this one. */
+Test(policy_rules_clients, user_that_stands_for_unknown_ones_is_refused)
+{
+    char client[96], text[1200], overflow[16] = "";
+    struct policy *policy = NULL;
+    struct error err = {.text = ""};
+    FILE *file = fopen("/proc/sys/kernel/overflowuid", "r");
+    cr_assert(file != NULL && fscanf(file, "%15[0-9]", overflow) == 1);
+    (void)fclose(file);
+    (void)snprintf(client, sizeof client, "uid: %s, acts_as: [], may: []", overflow);
+    cr_assert_eq(of_client("CLIENT-OVERFLOW-UID", client), 1);
+    cr_assert_eq(of_client("CLIENT-OVERFLOW-UID", "uid: 65533, acts_as: [], may: []"), 0);
+    cr_assert_eq(of_client("CLIENT-OVERFLOW-UID", "tls_san: x, acts_as: [], may: []"), 0);
+    const int len =
+        snprintf(text, sizeof text, HEAD KEYS THREE PAIRS "clients: [{name: c, %s}]\n", client);
+    cr_assert_eq(policy_load_text(text, (size_t)len, "p.yaml", &policy, &err), MIKEYD_POLICY);
+    cr_assert_not_null(strstr(err.text, "CLIENT-OVERFLOW-UID"), "%s", err.text);
 }
 
 Test(policy_rules_clients, too_many_nodes_are_told)
