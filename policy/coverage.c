@@ -139,7 +139,8 @@ static const struct policy_coverage rows[] = {
      "Received keys are not passed on; having a PSK means being authorised", POLICY_ENFORCED,
      "session keys go to the client that acts as the node and to nobody else; which client may act "
      "as which node is listed, and too wide a list is told",
-     "CLIENT-SCOPE CLIENT-ROOT CLIENT-OVERFLOW-UID CLIENT-BOTH-ENDS", "policy/decide.c policy/rules_clients.c",
+     "CLIENT-SCOPE CLIENT-ROOT CLIENT-OVERFLOW-UID CLIENT-BOTH-ENDS",
+     "policy/decide.c policy/rules_clients.c",
      "tests/unit/policy/decide.c tests/unit/policy/rules_clients.c"},
     {"RFC3830-5-4-CLOCK", "RFC 3830 5.4, 9.3", "guidance",
      "Clocks are synchronised and the window for replays is small", POLICY_ENFORCED,
