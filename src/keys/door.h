@@ -103,6 +103,10 @@ struct door_facts {
     uint64_t inventory;      /* changes whenever the inventory may have changed */
     uint8_t incarnation[16]; /* random, of this keyholder process */
     uint32_t key_count;
+    /* How it lives: a module that leaks is replaced, by a successor, before it hurts. */
+    uint64_t requests; /* answered so far, of every kind */
+    uint32_t rss_kb;   /* resident memory of the process; 0: not told */
+    bool recycle;      /* it has grown by more than it should: a successor is wanted */
 };
 
 struct door_answer {
