@@ -8,7 +8,7 @@
 
 #include <stdatomic.h>
 
-#include "exchange/pair_cache.h"
+#include "keyholder/pair_cache.h"
 #include "mikey/psk.h"
 #include "pkcs11/token.h"
 #include "policy/policy.h"

@@ -9,8 +9,8 @@
 
 #include "exchange/binding.h"
 #include "exchange/exchange.h"
-#include "exchange/strategy.h"
 #include "exchange/ticket.h"
+#include "keyholder/strategy.h"
 
 struct exchange_service {
     struct exchange_service_config config; /* defaults filled in */

@@ -4,7 +4,7 @@
 #include <criterion/criterion.h>
 
 #include "base/secret.h"
-#include "exchange/strategy.h"
+#include "keyholder/strategy.h"
 #include "lab.h"
 
 TestSuite(derived, .timeout = 60);

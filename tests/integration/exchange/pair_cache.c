@@ -1,7 +1,7 @@
 /* The cache of pair keys by itself. */
 #include <criterion/criterion.h>
 
-#include "exchange/pair_cache.h"
+#include "keyholder/pair_cache.h"
 #include "lab.h"
 
 TestSuite(pair_cache, .timeout = 60);

@@ -1,4 +1,4 @@
-#include "exchange/pair_cache.h"
+#include "keyholder/pair_cache.h"
 
 #include <pthread.h>
 #include <stdatomic.h>

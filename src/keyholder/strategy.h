@@ -10,11 +10,10 @@
  * For all of them psk->service is the worker's struct token_session and psk->blocks[] are struct
  * token_object.
  */
-#ifndef EXCHANGE_STRATEGY_H
-#define EXCHANGE_STRATEGY_H
+#ifndef KEYHOLDER_STRATEGY_H
+#define KEYHOLDER_STRATEGY_H
 
 #include "mikey/psk.h"
-#include "policy/policy.h"
 
 /* HMACs under the PSK in the token; under a key in clear by OpenSSL. */
 extern const struct mikey_hmac_ops exchange_hmac_token;

@@ -1,4 +1,4 @@
-#include "exchange/strategy.h"
+#include "keyholder/strategy.h"
 
 #include <string.h>
 

@@ -3,8 +3,8 @@
  * the token object that holds the pair key, least recently used out first. Shared by all workers.
  * An entry in use is never evicted; the object of an evicted one is destroyed in the token.
  */
-#ifndef EXCHANGE_PAIR_CACHE_H
-#define EXCHANGE_PAIR_CACHE_H
+#ifndef KEYHOLDER_PAIR_CACHE_H
+#define KEYHOLDER_PAIR_CACHE_H
 
 #include "base/suite.h"
 #include "pkcs11/token.h"
