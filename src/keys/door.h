@@ -5,7 +5,7 @@
  * at it.
  *
  *   request  version(1) op(1) flags(2) id(4) body
- *   answer   version(1) op(1) status(2) id(4) body, or text for people when status is not 0
+ *   answer   version(1) op(1) status(2) id(4) body, or length(1) and text when status is not 0
  *
  * What the front can ask is this list and no more. Message keys (RFC 3830 4.1.4) and values of
  * pre-shared keys have no message that could carry them; labels under which a pre-shared key is used
