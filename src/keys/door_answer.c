@@ -110,6 +110,9 @@ static void form_facts_numbers(struct door_form *form, struct door_facts *facts)
         *counts[i] = form_u64(form, *counts[i]);
     form_copy(form, facts->incarnation, sizeof facts->incarnation);
     facts->key_count = form_u32(form, facts->key_count, 0, UINT32_MAX);
+    facts->requests = form_u64(form, facts->requests);
+    facts->rss_kb = form_u32(form, facts->rss_kb, 0, UINT32_MAX);
+    facts->recycle = form_bool(form, facts->recycle);
 }
 
 static void form_facts(struct door_form *form, struct door_answer *answer)

@@ -111,13 +111,29 @@ static void facts(struct door_facts *out)
                                .manufacturer = "SoftHSM project",
                                .model = "SoftHSM v2",
                                .module = "/usr/lib/softhsm/libsofthsm2.so",
+                               .hkdf = true,
                                .prf_derive = true,
+                               .session_copies = true,
                                .up = true,
                                .sessions = 8,
-                               .uses = 12,
+                               .sessions_used = 3,
+                               .hmac_us = 17,
+                               .generation = 101,
+                               .calls = 102,
+                               .hmacs = 103,
+                               .derives = 104,
+                               .objects_created = 105,
+                               .uses = 106,
+                               .pair_hits = 107,
+                               .pair_misses = 108,
+                               .pair_evictions = 109,
+                               .pair_entries = 110,
                                .inventory = 5,
                                .incarnation = {1, 2, 3},
-                               .key_count = 4};
+                               .key_count = 4,
+                               .requests = 111,
+                               .rss_kb = 20000,
+                               .recycle = true};
 }
 
 static void keys_page(struct keys_entry *page, struct door_answer *out)

@@ -213,3 +213,26 @@ Test(door, a_failure_carries_its_text_and_no_body)
     cr_assert_str_eq(answer_read.text, "C_Sign: CKR_DEVICE_ERROR?[2J");
     cr_assert_null(answer_read.open.plain);
 }
+
+Test(door, every_fact_is_told)
+{
+    struct byte_writer out = write_answer(DOOR_FACTS);
+    cr_assert_eq(read_answer(out.len), MIKEYD_OK);
+    const struct door_facts *told = &answer_read.facts, *was = &answer.facts;
+#define SAME(field) memcmp(&told->field, &was->field, sizeof told->field) == 0
+    const bool same[] = {
+        SAME(label),        SAME(serial),          SAME(manufacturer),
+        SAME(model),        SAME(module),          SAME(hkdf),
+        SAME(prf_derive),   SAME(session_copies),  SAME(up),
+        SAME(sessions),     SAME(sessions_used),   SAME(hmac_us),
+        SAME(generation),   SAME(calls),           SAME(hmacs),
+        SAME(derives),      SAME(objects_created), SAME(uses),
+        SAME(pair_hits),    SAME(pair_misses),     SAME(pair_evictions),
+        SAME(pair_entries), SAME(inventory),       SAME(incarnation),
+        SAME(key_count),    SAME(requests),        SAME(rss_kb),
+        SAME(recycle),
+    };
+    for (size_t i = 0; i < sizeof same; i++)
+        cr_assert(same[i], "field %zu", i);
+#undef SAME
+}
