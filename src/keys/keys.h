@@ -40,13 +40,14 @@ void keys_group_free(struct keys_group *group);
 /*
  * A keyholder for that member is there: takes over its control socket. A member that already has
  * one gets the new one beside it and lets the old one finish (recycling). Does not block: the
- * group's own thread asks for facts and inventory, has the keys proven against the group's, and
- * closes the breaker.
+ * group's own threads ask for facts and inventory, have the keys proven against the group's, and
+ * close the breaker. Returns the keyholder's number, by which events and keys_group_lose() know it:
+ * never 0, never the same again.
  */
-void keys_group_join(struct keys_group *group, size_t member, int control);
-/* The keyholder of that member is dead, or about to be killed: its connections are cut and callers
- * that wait for it go on at once. */
-void keys_group_lose(struct keys_group *group, size_t member);
+uint64_t keys_group_join(struct keys_group *group, size_t member, int control);
+/* That keyholder (0: every one of the member) is dead, or about to be killed: its connections are
+ * cut and callers that wait for it go on at once. Nothing happens when it has been replaced. */
+void keys_group_lose(struct keys_group *group, size_t member, uint64_t keyholder);
 /* Blocks until `members` of them serve (or all that ever will): at start. TOKEN_DOWN with the
  * reason of the first that does not. */
 enum mikeyd_status keys_group_wait(struct keys_group *group, size_t members, unsigned timeout_ms,
@@ -62,6 +63,7 @@ enum keys_event_kind {
 struct keys_event {
     enum keys_event_kind kind;
     size_t member;
+    uint64_t keyholder; /* as keys_group_join() numbered it */
     char text[240];
 };
 bool keys_group_next_event(struct keys_group *group, struct keys_event *out);
@@ -124,7 +126,11 @@ void keys_port_close(struct keys_port *port);
 void keys_port_deadline(struct keys_port *port, int64_t deadline_ms);
 /* "sign" or "derive": how the last request was computed. NULL before the first. */
 const char *keys_port_prf(const struct keys_port *port);
-/* Answers that used a pre-shared key since the last call of this function, for the audit record. */
+/*
+ * How often pre-shared keys were used for this port since the last call of this function, for the
+ * audit record: never less than what keyholders count of it. A request whose answer was lost counts
+ * as a use, at each member that got it, because it may have been one.
+ */
 unsigned keys_port_take_uses(struct keys_port *port);
 
 /* The engine's calls (mikey/key.h): key.port is a struct keys_port, key.name a struct keys_name. */
