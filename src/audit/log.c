@@ -228,6 +228,8 @@ static enum mikeyd_status allocate(struct audit_log *log, const struct audit_opt
 static void release(struct audit_log *log)
 {
     audit_file_close(&log->file);
+    if (log->lock_fd >= 0)
+        (void)close(log->lock_fd);
     audit_hasher_free(log->hasher);
     free(log->queue.data);
     free(log->batch.data);
@@ -261,8 +263,11 @@ enum mikeyd_status audit_open(const struct audit_options *options, struct audit_
         return error_set(err, MIKEYD_INTERNAL, "audit log: out of memory");
     make_locks(log);
     log->file = AUDIT_FILE_CLOSED;
+    log->lock_fd = -1;
     log->time_second = -1;
     enum mikeyd_status status = allocate(log, options, err);
+    if (status == MIKEYD_OK)
+        status = audit_file_lock(log->path, &log->lock_fd, err);
     if (status == MIKEYD_OK)
         status = audit_recover_open(log, err);
     if (status == MIKEYD_OK) {

@@ -89,6 +89,7 @@ struct audit_log {
 
     /* the committer's own */
     pthread_t committer;
+    int lock_fd;
     struct audit_file file;
     struct audit_chain chain; /* of the last durable record */
     /* A record of the log itself that goes in front of the batch, as the number before its first:
@@ -100,6 +101,7 @@ struct audit_log {
     struct audit_hasher *hasher;
     char previous_name[NAME_MAX + 1]; /* the file that this one continues, when this one is empty */
     uint64_t durable_bytes;           /* of the file, kept while it is closed */
+    uint64_t cut_from;                /* somebody else made it shorter: its length before, or 0 */
     int64_t retry_at_ms, failing_since_ms, rotate_not_before_ms, flush_at_ms;
     unsigned failed_tries;
     struct error failure;

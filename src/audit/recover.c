@@ -153,19 +153,9 @@ static bool extra_is_ours(const struct audit_log *log, const char *text, size_t 
     return true;
 }
 
-/* The file found at the path is the one we wrote to, up to its last durable byte. */
-static enum mikeyd_status recognise(struct audit_log *log, struct error *err)
+/* What stands after the last durable byte is left of a write of ours that failed. */
+static enum mikeyd_status check_extra(struct audit_log *log, uint64_t size, struct error *err)
 {
-    uint64_t size = log->file.written;
-    struct audit_tail tail;
-    if (size < log->durable_bytes)
-        return error_set(err, MIKEYD_AUDIT_DOWN, "audit log: records are missing from its end");
-    enum mikeyd_status status =
-        audit_tail_read(log->file.fd, log->durable_bytes, log->hasher, &tail, err);
-    if (status != MIKEYD_OK)
-        return status;
-    if (tail.cut_bytes != 0 || !secret_equal(tail.chain.hash, log->chain.hash, AUDIT_HASH_LEN))
-        return error_set(err, MIKEYD_AUDIT_DOWN, "audit log: another file stands in its place");
     size_t extra = (size_t)(size - log->durable_bytes);
     if (extra > 2U * AUDIT_QUEUE_BYTES)
         return error_set(err, MIKEYD_AUDIT_DOWN, "audit log: somebody else wrote to it");
@@ -175,10 +165,66 @@ static enum mikeyd_status recognise(struct audit_log *log, struct error *err)
     ssize_t n = pread(log->file.fd, text, extra, (off_t)log->durable_bytes);
     bool ours = n == (ssize_t)extra && extra_is_ours(log, text, extra);
     free(text);
-    if (!ours)
-        return error_set(err, MIKEYD_AUDIT_DOWN, "audit log: somebody else wrote to it");
-    log->file.durable = log->durable_bytes;
+    return ours ? MIKEYD_OK
+                : error_set(err, MIKEYD_AUDIT_DOWN, "audit log: somebody else wrote to it");
+}
+
+/* Its last durable byte still ends the last durable record. */
+static bool is_whole(const struct audit_log *log, uint64_t size)
+{
+    struct audit_tail tail;
+    return size >= log->durable_bytes &&
+           audit_tail_read(log->file.fd, log->durable_bytes, log->hasher, &tail, NULL) ==
+               MIKEYD_OK &&
+           tail.cut_bytes == 0 &&
+           (log->durable_bytes == 0 ||
+            secret_equal(tail.chain.hash, log->chain.hash, AUDIT_HASH_LEN));
+}
+
+/*
+ * Somebody else made the file shorter (truncate, logrotate's copytruncate). `refused` bytes at its
+ * end are of a write of ours, whose callers were told that it failed: dropped. What is left of the
+ * older records stays, but for a line that was cut in the middle. The chain goes on from the last
+ * durable record all the same: where that stands in a copy, the two are one log; where it does not,
+ * the chain says what is missing.
+ */
+static enum mikeyd_status take_shortened(struct audit_log *log, uint64_t size, uint64_t refused,
+                                         struct error *err)
+{
+    struct audit_tail tail;
+    struct audit_chain ignored = {0};
+    const uint64_t left = size > refused ? size - refused : 0;
+    enum mikeyd_status status = audit_tail_read(log->file.fd, left, log->hasher, &tail, err);
+    if (status == MIKEYD_OK && tail.chain.sequence > log->chain.sequence)
+        status = error_set(err, MIKEYD_AUDIT_DOWN, "audit log: another file stands in its place");
+    if (status == MIKEYD_OK)
+        status = audit_file_cut(&log->file, tail.complete, err);
+    if (status != MIKEYD_OK)
+        return status;
+    log_error("audit log %s: somebody else cut it from %" PRIu64 " to %" PRIu64 " bytes", log->path,
+              log->durable_bytes, left);
+    log->cut_from = log->durable_bytes;
+    log->durable_bytes = tail.complete;
+    if (tail.complete == 0)
+        audit_tail_find_previous(log->path, log->hasher, log->previous_name, &ignored);
     return MIKEYD_OK;
+}
+
+/* Brings the open file to where the next record can be written. refused: bytes at its end that a
+ * failed write of ours can have left, as far as that is known. */
+static enum mikeyd_status settle(struct audit_log *log, uint64_t refused, struct error *err)
+{
+    struct stat info;
+    if (fstat(log->file.fd, &info) != 0)
+        return error_set(err, MIKEYD_AUDIT_DOWN, "audit log: fstat: %s", strerror(errno));
+    const uint64_t size = (uint64_t)info.st_size;
+    if (!is_whole(log, size))
+        return size < log->durable_bytes + refused
+                   ? take_shortened(log, size, refused, err)
+                   : error_set(err, MIKEYD_AUDIT_DOWN,
+                               "audit log: another file stands in its place");
+    enum mikeyd_status status = check_extra(log, size, err);
+    return status == MIKEYD_OK ? audit_file_cut(&log->file, log->durable_bytes, err) : status;
 }
 
 /* By its name again: deleted, renamed or on a file system that was mounted anew. */
@@ -188,7 +234,7 @@ static enum mikeyd_status open_again(struct audit_log *log, struct error *err)
     if (status != MIKEYD_OK)
         return status;
     if (log->file.written != 0) {
-        status = recognise(log, err);
+        status = settle(log, 0, err);
         if (status != MIKEYD_OK)
             audit_file_close(&log->file);
         return status;
@@ -201,35 +247,48 @@ static enum mikeyd_status open_again(struct audit_log *log, struct error *err)
     return MIKEYD_OK;
 }
 
+static void describe_failure(const struct audit_log *log, char *out, size_t cap)
+{
+    int at = snprintf(out, cap, "%s; not writable for %" PRId64 " s", log->failure.text,
+                      (clock_monotonic_ms() - log->failing_since_ms + 999) / 1000);
+    if (log->cut_from != 0 && at > 0 && (size_t)at < cap)
+        (void)snprintf(out + at, cap - (size_t)at,
+                       "; it was cut from %" PRIu64 " to %" PRIu64 " bytes", log->cut_from,
+                       log->file.durable);
+}
+
 static enum mikeyd_status write_recovered(struct audit_log *log, struct error *err)
 {
-    char detail[sizeof log->failure.text + 64];
+    char detail[sizeof log->failure.text + 128];
     pthread_mutex_lock(&log->lock);
     uint64_t sequence = log->last_sequence + 1;
     pthread_mutex_unlock(&log->lock);
-    (void)snprintf(detail, sizeof detail, "%s; not writable for %" PRId64 " s", log->failure.text,
-                   (clock_monotonic_ms() - log->failing_since_ms + 999) / 1000);
+    describe_failure(log, detail, sizeof detail);
     const struct audit_record record = {
         .event = AUDIT_RECOVERED, .count = sequence - 1 - log->chain.sequence, .detail = detail};
     const bool first = log->file.durable == 0 && log->previous_name[0] != '\0';
     const struct audit_internal internal = {.previous_file = first ? log->previous_name : NULL};
-    return write_own(log, &record, &internal, sequence, err);
+    enum mikeyd_status status = write_own(log, &record, &internal, sequence, err);
+    if (status == MIKEYD_OK)
+        log->cut_from = 0;
+    return status;
 }
 
 static enum mikeyd_status retry(struct audit_log *log, struct error *err)
 {
     enum mikeyd_status status = MIKEYD_OK;
-    if (log->file.fd >= 0 &&
-        (!audit_file_is_at(&log->file, log->path) || log->failed_tries % 4 == 3)) {
-        /* Whatever is left of the failed write is ours alone while we hold the lock. */
-        (void)audit_file_cut(&log->file, log->file.durable, NULL);
+    if (log->file.fd >= 0) {
         log->durable_bytes = log->file.durable;
-        audit_file_close(&log->file);
+        if (!audit_file_is_at(&log->file, log->path) || log->failed_tries % 4 == 3) {
+            /* Whatever is left of the failed write is ours alone while we hold the lock. */
+            (void)settle(log, log->file.written - log->file.durable, NULL);
+            audit_file_close(&log->file);
+        }
     }
     if (log->file.fd < 0)
         status = open_again(log, err);
-    if (status == MIKEYD_OK)
-        status = audit_file_cut(&log->file, log->file.durable, err);
+    else
+        status = settle(log, log->file.written - log->file.durable, err);
     if (status == MIKEYD_OK)
         status = write_recovered(log, err);
     return status;

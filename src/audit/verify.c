@@ -8,10 +8,10 @@
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "audit/file.h"
 #include "audit/tail.h"
 #include "audit/verify_files.h"
 #include "audit/verify_internal.h"
@@ -55,22 +55,14 @@ void audit_problem_add(struct audit_verifier *v, enum audit_problem_kind kind, b
     va_end(args);
 }
 
-static bool has_writer(int fd)
-{
-    if (flock(fd, LOCK_SH | LOCK_NB) == 0) {
-        (void)flock(fd, LOCK_UN);
-        return false;
-    }
-    return errno == EWOULDBLOCK;
-}
-
 /* A writer at work may be in the middle of the last line: looked at once more. */
-static enum audit_line_kind next_line(struct audit_line_reader *reader)
+static enum audit_line_kind next_line(const struct audit_verifier *v)
 {
+    struct audit_line_reader *reader = v->reader;
     off_t before = ftello(reader->stream);
     enum audit_line_kind kind = audit_line_next(reader);
-    if (kind != AUDIT_LINE_UNFINISHED || before < 0 || fileno(reader->stream) < 0 ||
-        !has_writer(fileno(reader->stream)))
+    if (kind != AUDIT_LINE_UNFINISHED || before < 0 || v->path == NULL ||
+        !audit_file_has_writer(v->path))
         return kind;
     (void)usleep(WRITER_WAIT_US);
     clearerr(reader->stream);
@@ -85,7 +77,7 @@ static void read_stream(struct audit_verifier *v, FILE *stream)
     v->reader->stream = stream;
     v->reader->number = 0;
     for (;;) {
-        enum audit_line_kind kind = next_line(v->reader);
+        enum audit_line_kind kind = next_line(v);
         if (kind == AUDIT_LINE_END)
             return;
         const uint64_t want = v->begun ? v->chain.sequence + 1 : 0;
@@ -154,7 +146,8 @@ static void check_covered_end(struct audit_verifier *v, bool written_now)
     else
         audit_problem_add(v, AUDIT_UNCOVERED, true, 0, last,
                           "not closed: the writer was killed, or the end was cut off after record "
-                          "%" PRIu64,
+                          "%" PRIu64 " (or it is still being written, by a user whose lock this "
+                          "one cannot see)",
                           last);
 }
 
@@ -220,11 +213,12 @@ static enum mikeyd_status read_file(struct audit_verifier *v, const char *path, 
     FILE *stream = fopen(path, "re");
     if (stream == NULL)
         return error_set(err, MIKEYD_INVALID_ARGUMENT, "%s: %s", path, strerror(errno));
+    v->path = path;
     const char *slash = strrchr(path, '/');
     v->file = slash == NULL ? path : slash + 1;
     read_stream(v, stream);
     bool failed = ferror(stream) != 0;
-    *written_now = has_writer(fileno(stream));
+    *written_now = audit_file_has_writer(path);
     (void)fclose(stream);
     if (failed)
         return error_set(err, MIKEYD_INVALID_ARGUMENT, "%s: cannot be read", path);

@@ -30,7 +30,8 @@ struct audit_verifier {
     EVP_PKEY *keys[AUDIT_KEYS_MAX];
     size_t key_count;
 
-    const char *file; /* base name of the one being read */
+    const char *path; /* of the file being read; NULL: a stream */
+    const char *file; /* its base name */
     struct audit_line_reader *reader;
     bool begun;
     struct audit_chain chain; /* of the record accepted last */

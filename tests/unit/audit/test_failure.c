@@ -153,17 +153,125 @@ Test(audit_failure, deleted_file_is_a_failure_and_a_new_one_is_begun)
     fixture_drop(&fixture);
 }
 
-Test(audit_failure, file_cut_under_the_writer_is_a_failure)
+/* Writes five records, lets `cut` do its work, writes on; the number of the refused record. */
+static uint64_t write_around(struct fixture *fixture, void (*cut)(const struct fixture *fixture))
+{
+    struct audit_log *log = fixture_open(fixture, NULL);
+    for (int i = 0; i < 5; i++)
+        cr_assert_eq(audit_wait(log, fixture_append(log), NULL), MIKEYD_OK);
+    cut(fixture);
+    uint64_t refused = fixture_append(log);
+    cr_assert_eq(audit_wait(log, refused, NULL), MIKEYD_AUDIT_DOWN);
+    wait_healthy(log);
+    cr_assert_eq(audit_outcome(log, refused), AUDIT_LOST);
+    cr_assert_eq(audit_wait(log, fixture_append(log), NULL), MIKEYD_OK);
+    audit_close(log);
+    size_t len;
+    char *text = fixture_read(fixture->path, &len), number[40];
+    cr_assert_eq(strlen(text), len, "no NUL bytes");
+    (void)snprintf(number, sizeof number, "{\"seq\":%" PRIu64 ",", refused);
+    cr_assert_null(strstr(text, number), "the refused record is dropped");
+    cr_assert_not_null(strstr(text, "it was cut from "));
+    free(text);
+    return refused;
+}
+
+static void truncate_to_nothing(const struct fixture *fixture)
+{
+    cr_assert_eq(truncate(fixture->path, 0), 0);
+}
+
+static void truncate_in_a_line(const struct fixture *fixture)
+{
+    size_t len;
+    char *text = fixture_read(fixture->path, NULL);
+    char *line = fixture_line(text, 3, &len);
+    cr_assert_eq(truncate(fixture->path, line - text + 100), 0);
+    free(text);
+}
+
+/* What logrotate does with `copytruncate`. */
+static void copy_and_truncate(const struct fixture *fixture)
+{
+    char copy[128];
+    size_t len;
+    char *text = fixture_read(fixture->path, &len);
+    (void)snprintf(copy, sizeof copy, "%s.1", fixture->path);
+    fixture_replace(copy, text, len);
+    free(text);
+    truncate_to_nothing(fixture);
+}
+
+Test(audit_failure, truncated_file_is_never_filled_with_zeros_and_misses_what_was_cut)
 {
     struct fixture fixture;
     fixture_make(&fixture);
+    (void)write_around(&fixture, truncate_to_nothing);
+    cr_assert_eq(verify(&fixture), MIKEYD_SYNTAX);
+    cr_assert_eq(verdict.failures, 1, "%s", verify_error.text);
+    cr_assert_eq(verdict.problems[0].kind, AUDIT_MISSING);
+    /* The next start goes on as ever. */
+    fixture_write(&fixture, 3);
+    cr_assert_eq(verify(&fixture), MIKEYD_SYNTAX);
+    cr_assert_eq(verdict.failures, 1, "%s", verify_error.text);
+    fixture_drop(&fixture);
+}
+
+Test(audit_failure, file_truncated_in_a_line_keeps_its_whole_records)
+{
+    struct fixture fixture;
+    fixture_make(&fixture);
+    (void)write_around(&fixture, truncate_in_a_line);
+    cr_assert_eq(verify(&fixture), MIKEYD_SYNTAX);
+    cr_assert_eq(verdict.problems[0].kind, AUDIT_DROPPED);
+    cr_assert_eq(verdict.problems[0].line, 4);
+    cr_assert_eq(verdict.failures, 1, "%s", verify_error.text);
+    fixture_drop(&fixture);
+}
+
+Test(audit_failure, file_copied_and_truncated_by_logrotate_is_one_log_with_its_copy)
+{
+    struct fixture fixture;
+    fixture_make(&fixture);
+    (void)write_around(&fixture, copy_and_truncate);
+    cr_assert_eq(verify(&fixture), MIKEYD_OK, "%s", verify_error.text);
+    cr_assert_eq(verdict.file_count, 2);
+    cr_assert_eq(verdict.first_sequence, 1);
+    cr_assert_eq(verdict.lost, 1);
+    fixture_drop(&fixture);
+}
+
+/* The real one, with names that stay (dateext). */
+Test(audit_failure, logrotate_with_copytruncate_and_with_rename_loses_nothing)
+{
+    struct fixture fixture;
+    char command[512];
+    fixture_make(&fixture);
     struct audit_log *log = fixture_open(&fixture, NULL);
     cr_assert_eq(audit_wait(log, fixture_append(log), NULL), MIKEYD_OK);
-    cr_assert_eq(audit_wait(log, fixture_append(log), NULL), MIKEYD_OK);
-    cr_assert_eq(truncate(fixture.path, 10), 0);
+    (void)snprintf(
+        command, sizeof command,
+        "cd %s && printf '%s {\n copytruncate\n rotate 9\n dateext\n dateformat -%%%%s\n}\n' "
+        ">rotate.conf "
+        "&& PATH=$PATH:/usr/sbin logrotate -f -s state rotate.conf && test ! -s audit.jsonl",
+        fixture.folder, fixture.path);
+    cr_assert_eq(system(command), 0);
     cr_assert_eq(audit_wait(log, fixture_append(log), NULL), MIKEYD_AUDIT_DOWN);
-    cr_assert_not(audit_healthy(log));
+    wait_healthy(log);
+    cr_assert_eq(audit_wait(log, fixture_append(log), NULL), MIKEYD_OK);
+    sleep_ms(1100); /* names go by the second */
+    (void)snprintf(
+        command, sizeof command,
+        "cd %s && printf '%s {\n create\n rotate 9\n dateext\n dateformat -%%%%s\n}\n' "
+        ">rotate.conf "
+        "&& PATH=$PATH:/usr/sbin logrotate -f -s state rotate.conf && test ! -s audit.jsonl",
+        fixture.folder, fixture.path);
+    cr_assert_eq(system(command), 0);
+    cr_assert_eq(audit_reopen(log, NULL), MIKEYD_OK);
+    cr_assert_eq(audit_wait(log, fixture_append(log), NULL), MIKEYD_OK);
     audit_close(log);
+    cr_assert_eq(verify(&fixture), MIKEYD_OK, "%s", verify_error.text);
+    cr_assert_eq(verdict.file_count, 3);
     fixture_drop(&fixture);
 }
 

@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -93,6 +94,24 @@ Test(audit_log, two_writers_never_share_a_file)
     cr_assert_eq(audit_open(&options, &second, &err), MIKEYD_AUDIT_DOWN);
     cr_assert_not_null(strstr(err.text, "another process"));
     audit_close(first);
+    fixture_drop(&fixture);
+}
+
+/* A backup, an auditor's editor: whoever may read the log can lock it. */
+Test(audit_log, lock_of_a_reader_keeps_no_writer_out)
+{
+    struct fixture fixture;
+    fixture_make(&fixture);
+    fixture_write(&fixture, 1);
+    int reader = open(fixture.path, O_RDONLY);
+    cr_assert_eq(flock(reader, LOCK_SH), 0);
+    fixture_write(&fixture, 1);
+    (void)close(reader);
+    struct stat info;
+    char lock[128];
+    (void)snprintf(lock, sizeof lock, "%s.lock", fixture.path);
+    cr_assert_eq(stat(lock, &info), 0);
+    cr_assert_eq(info.st_mode & 0777, 0600, "nobody else can open what the writer locks");
     fixture_drop(&fixture);
 }
 

@@ -49,7 +49,7 @@ static unsigned list_rotated(const struct fixture *fixture, char newest[128])
     DIR *listing = opendir(fixture->folder);
     newest[0] = '\0';
     for (struct dirent *entry; (entry = readdir(listing)) != NULL;) {
-        if (strncmp(entry->d_name, "audit.jsonl.", 12) != 0)
+        if (strncmp(entry->d_name, "audit.jsonl.2", 13) != 0)
             continue;
         count++;
         if (strlen(entry->d_name) >= strlen(newest) && strcmp(entry->d_name, newest) > 0)
