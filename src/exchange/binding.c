@@ -183,34 +183,10 @@ static enum mikeyd_status bind_keys(struct binding *b, struct error *err)
     return MIKEYD_OK;
 }
 
-/* ---- clock skew across reloads */
-
-static void bind_skew(struct binding *b, const struct binding *older)
-{
-    if (older == NULL)
-        return;
-    int64_t old_ms = (int64_t)policy_max_skew_s(older->policy) * 1000;
-    int64_t new_ms = (int64_t)policy_max_skew_s(b->policy) * 1000;
-    uint64_t now = clock_ntp_now();
-    if (older->narrowed) {
-        b->narrowed = true;
-        b->narrow_until = older->narrow_until;
-        b->narrow_ms = older->narrow_ms;
-    }
-    if (new_ms <= old_ms)
-        return;
-    /* What was accepted before now has T of at most now + the old skew. */
-    b->narrow_until = now + ((uint64_t)(old_ms / 1000 + 1) << 32);
-    if (!b->narrowed || old_ms < b->narrow_ms)
-        b->narrow_ms = old_ms;
-    b->narrowed = true;
-}
-
 /* ---- life */
 
 enum mikeyd_status binding_make(struct token *token, struct policy *policy, uint64_t serial,
-                                const struct binding *older, struct binding **out,
-                                struct error *err)
+                                struct binding **out, struct error *err)
 {
     struct binding *b = calloc(1, sizeof *b);
     if (b == NULL)
@@ -220,7 +196,6 @@ enum mikeyd_status binding_make(struct token *token, struct policy *policy, uint
     b->policy = policy_ref(policy);
     b->token = token;
     token_get_facts(token, &b->facts);
-    bind_skew(b, older);
     enum mikeyd_status status = MIKEYD_OK;
     if (policy_default_prf(policy) == POLICY_PRF_DERIVE && !b->facts.prf_derive) {
         status = error_set(err, MIKEYD_POLICY,

@@ -53,23 +53,14 @@ struct binding {
     size_t pair_count;
     uint32_t *pair_slots; /* open addressing by name and generation: index + 1 of pairs, 0: free */
     size_t pair_mask;
-    /*
-     * After a reload that widened the clock skew: messages with T up to `narrow_until` may have
-     * been forgotten by the replay store already, so they pass only within the old skew.
-     */
-    bool narrowed;
-    uint64_t narrow_until; /* NTP */
-    int64_t narrow_ms;
 };
 
 /*
  * Takes a reference on policy. TOKEN_DOWN naming the missing object and the command that makes it,
  * POLICY when an object is weaker than the policy demands or the token cannot do `prf: derive`.
- * older: the binding to be replaced, or NULL.
  */
 enum mikeyd_status binding_make(struct token *token, struct policy *policy, uint64_t serial,
-                                const struct binding *older, struct binding **out,
-                                struct error *err);
+                                struct binding **out, struct error *err);
 struct binding *binding_ref(struct binding *binding);
 void binding_unref(struct binding *binding);
 

@@ -11,12 +11,19 @@
 
 /* ---- the ticket */
 
+/* Ours, and of no other ticket. */
+static struct store_time ticket_time(const struct exchange_worker *w)
+{
+    return (struct store_time){STORE_SERIES_TICKETS, w->bundle.t.value};
+}
+
 static enum mikeyd_status name_ticket(const struct exchange_worker *w,
                                       uint8_t digest[1][STORE_DIGEST], struct error *err)
 {
+    const struct store_time time = ticket_time(w);
     const void *data[] = {w->request->ticket};
     store_digest(STORE_TICKET, data, &w->request->ticket_len, 1, digest[0]);
-    enum mikeyd_status status = store_lookup(w->service->config.store, digest[0], err);
+    enum mikeyd_status status = store_lookup(w->service->config.store, &time, digest[0], err);
     if (status == MIKEYD_REPLAY)
         return error_set(err, MIKEYD_REPLAY, "the ticket has been used");
     return status;
@@ -156,8 +163,9 @@ enum mikeyd_status exchange_confirm(struct exchange_worker *w, struct exchange_r
     if (status == MIKEYD_OK)
         status = verify(w, generation, err);
     /* Used up only by a reply that verified: a forged one cannot spoil the ticket. */
+    const struct store_time time = ticket_time(w);
     if (status == MIKEYD_OK)
-        status = store_insert(w->service->config.store, digest, 1, expires + 1, err);
+        status = store_insert(w->service->config.store, &time, digest, 1, expires + 1, err);
     if (status != MIKEYD_OK)
         return status;
     w->bundle.role = BUNDLE_INITIATOR;

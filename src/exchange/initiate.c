@@ -36,7 +36,8 @@ static enum mikeyd_status choose_csb_id(struct exchange_worker *w, struct error 
         const size_t len[] = {sizeof head, b->initiator.len, b->responder.len, sizeof id};
         uint8_t digest[1][STORE_DIGEST];
         store_digest(STORE_CSB, data, len, 4, digest[0]);
-        enum mikeyd_status status = store_insert(w->service->config.store, digest, 1, until, err);
+        enum mikeyd_status status =
+            store_insert(w->service->config.store, NULL, digest, 1, until, err);
         if (status != MIKEYD_REPLAY)
             return status;
     }

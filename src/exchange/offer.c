@@ -76,12 +76,14 @@ enum mikeyd_status offer_make_key(struct exchange_worker *w, unsigned key_bits, 
 }
 
 /* RFC 3830 5.2: unique for every message of this sender; under AES-CM a repeated T in a bundle
- * would repeat the key stream. */
-static enum mikeyd_status stamp(struct exchange_worker *w, struct error *err)
+ * would repeat the key stream. And later than the one before in its bundle: what the responder asks
+ * of an update. */
+static enum mikeyd_status stamp(struct exchange_worker *w, bool update, struct error *err)
 {
     struct mikey_timestamp *t = &w->bundle.t;
+    const uint64_t last = t->value;
     enum mikeyd_status status =
-        store_unique_timestamp(w->service->config.store, w->decision.clock_skew_ms, &t->value, err);
+        store_unique_timestamp(w->service->config.store, update ? &last : NULL, &t->value, err);
     if (status != MIKEYD_OK)
         return status;
     t->type = MIKEY_TS_NTP_UTC;
@@ -130,7 +132,7 @@ enum mikeyd_status offer_send(struct exchange_worker *w, bool update,
                               const struct bound_generation *generation, enum audit_event event,
                               struct exchange_result *result, struct error *err)
 {
-    enum mikeyd_status status = stamp(w, err);
+    enum mikeyd_status status = stamp(w, update, err);
     if (status == MIKEYD_OK)
         status = seal(w, update, generation, err);
     if (status != MIKEYD_OK)

@@ -45,7 +45,8 @@ static enum mikeyd_status remember(struct exchange_worker *w,
         if (status != MIKEYD_OK)
             return status;
     }
-    return store_insert(w->service->config.store, digests, 2,
+    struct store_time time;
+    return store_insert(w->service->config.store, respond_time(w, &time), digests, 2,
                         w->now + (int64_t)atomic_load(&w->service->window_s), err);
 }
 

@@ -20,6 +20,10 @@ struct respond_opened {
     size_t count;
 };
 
+/* By what the message is refused once its replay entry is gone: its T. NULL for a COUNTER, which
+ * has no window and is held against its sender's highest one. */
+const struct store_time *respond_time(const struct exchange_worker *w, struct store_time *out);
+
 /*
  * Reads what an authenticated message asks for: takes the key and the streams' suites into the
  * bundle, holds them against the policy.

@@ -73,10 +73,7 @@ static enum mikeyd_status check_clock(const struct exchange_worker *w, struct er
                          "counter_timestamps: allowed`");
     if (t->type == MIKEY_TS_COUNTER)
         return MIKEYD_OK;
-    int64_t allowed = w->decision.clock_skew_ms;
-    const struct binding *b = w->binding;
-    if (b->narrowed && (int64_t)(t->value - b->narrow_until) <= 0 && b->narrow_ms < allowed)
-        allowed = b->narrow_ms;
+    const int64_t allowed = w->decision.clock_skew_ms;
     int64_t ahead = clock_ntp_difference_ms(t->value, clock_ntp_now());
     if (ahead > allowed || ahead < -allowed) {
         return error_set(err, MIKEYD_CLOCK_SKEW,
@@ -108,6 +105,14 @@ static void name_message(const struct exchange_worker *w, uint8_t digests[2][STO
     const void *data[] = {numbers, m->id[0].data, key};
     const size_t len[] = {sizeof numbers, m->id[0].len, strlen(key)};
     store_digest(STORE_TIMESTAMP, data, len, 3, digests[1]);
+}
+
+const struct store_time *respond_time(const struct exchange_worker *w, struct store_time *out)
+{
+    if (w->message.t.type == MIKEY_TS_COUNTER)
+        return NULL;
+    *out = (struct store_time){STORE_SERIES_MESSAGES, w->message.t.value};
+    return out;
 }
 
 static enum mikeyd_status check_algorithms(const struct exchange_worker *w, struct error *err)
@@ -272,8 +277,9 @@ enum mikeyd_status respond_check(struct exchange_worker *w, uint8_t digests[2][S
     if (status != MIKEYD_OK)
         return status;
     name_message(w, digests);
+    struct store_time time;
     for (size_t i = 0; i < 2 && status == MIKEYD_OK; i++)
-        status = store_lookup(w->service->config.store, digests[i], err);
+        status = store_lookup(w->service->config.store, respond_time(w, &time), digests[i], err);
     if (status == MIKEYD_OK)
         status = check_algorithms(w, err);
     if (status == MIKEYD_OK)

@@ -55,8 +55,8 @@ enum mikeyd_status exchange_service_open(const struct exchange_service_config *c
     enum mikeyd_status status = pair_cache_make(config->token, service->config.pair_cache,
                                                 WORKERS_MAX, &service->pairs, err);
     if (status == MIKEYD_OK)
-        status = binding_make(config->token, policy, service->next_serial++, NULL,
-                              &service->binding, err);
+        status =
+            binding_make(config->token, policy, service->next_serial++, &service->binding, err);
     if (status == MIKEYD_OK)
         status = open_ticket_keys(service, err);
     if (status != MIKEYD_OK) {
@@ -96,8 +96,8 @@ enum mikeyd_status exchange_service_set_policy(struct exchange_service *service,
                                                struct policy *policy, struct error *err)
 {
     struct binding *fresh;
-    enum mikeyd_status status = binding_make(service->config.token, policy, service->next_serial,
-                                             service->binding, &fresh, err);
+    enum mikeyd_status status =
+        binding_make(service->config.token, policy, service->next_serial, &fresh, err);
     if (status != MIKEYD_OK)
         return status;
     service->next_serial++;

@@ -17,8 +17,8 @@ struct exchange_service {
     pthread_rwlock_t lock;                 /* of `binding` */
     struct binding *binding;
     uint64_t next_serial;
-    /* Replay entries are kept so long: the widest window of any policy since the service opened.
-     * The store counts on every entry having been kept for the one it was opened with. */
+    /* Replay entries are kept so long: the widest window of any policy since the service opened,
+     * because requests end under the policy that they began with. */
     atomic_uint window_s;
     struct pair_cache *pairs;
     struct ticket_keys *ticket_keys;

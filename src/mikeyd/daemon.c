@@ -163,7 +163,7 @@ static enum mikeyd_status open_parts(struct daemon *daemon, struct error *err)
     if (status == MIKEYD_OK)
         status = open_audit(daemon, err);
     if (status == MIKEYD_OK) {
-        status = store_open(config->replay_lmdb, exchange_store_window_s(daemon->policy),
+        status = store_open(config->replay_lmdb, exchange_store_window_s(daemon->policy), NULL,
                             &daemon->store, err);
     }
     if (status == MIKEYD_OK)

@@ -1,7 +1,7 @@
 /*
  * Replay store (RFC 3830 5.4): what was authenticated once is never accepted again while its
- * timestamp could still pass; one-time use of tickets; unique CSB IDs; the sender's timestamp
- * high-water mark. LMDB on one host. Thread-safe.
+ * timestamp could still pass; one-time use of tickets; unique CSB IDs; the sender's timestamps.
+ * LMDB on one host. Thread-safe.
  */
 #ifndef STORE_STORE_H
 #define STORE_STORE_H
@@ -28,43 +28,76 @@ enum store_domain {
 void store_digest(enum store_domain domain, const void *data[], const size_t len[], size_t parts,
                   uint8_t out[STORE_DIGEST]);
 
+/*
+ * The time by which an entry is refused when the entry itself may be gone, whatever the clock says
+ * and whatever the skew is then: T of a message received, T of the message that a ticket waits a
+ * reply to. NTP-UTC, 64 bits.
+ *
+ * Before an entry is inserted its time is in a set on the disk, flushed, a minute ahead at a time;
+ * as an entry is discarded its time goes into a second one, in the same transaction. What the
+ * second has is refused, and when the database is lost it is as large as the first.
+ */
+enum store_series { STORE_SERIES_MESSAGES, STORE_SERIES_TICKETS, STORE_SERIES_COUNT };
+struct store_time {
+    enum store_series series;
+    uint64_t t;
+};
+
 struct store_stats {
     uint64_t entries;
     uint64_t inserted, refused, expired;
-    int64_t closed_until; /* Unix seconds: nothing is accepted before (track was lost); 0: open */
+    int64_t closed_until;   /* Unix seconds: nothing is accepted before (track was lost); 0: open */
+    const char *closed_why; /* while closed */
 };
+
+/*
+ * Which state of which database: 16 hexadecimal digits, "/", a number that rises with each change.
+ * Whoever keeps the latest one elsewhere can tell at the next start that the store is older than it
+ * was, or another one.
+ */
+#define STORE_MARK 40
 
 /*
  * Opens or creates the database in directory path (mode 0700, one process at a time: STORE_DOWN
  * when it is in use).
  *
  * window_s: how long a message can matter after its receipt, and so the least time for which
- * entries are kept (twice the clock skew, and whatever else outlives a loss). When the database is
- * damaged or gone, or was not closed before the machine itself restarted, replay track is lost: the
- * old files are moved aside and look-ups and inserts return STORE_DOWN until window_s has passed
- * (RFC 3830 5.4), by the wall clock and by the monotonic one; closed_until in the statistics tells
- * when. Opened with a larger window than before, the store is closed in the same way for at most
- * half of the difference, and only while an entry that was discarded under the smaller one could be
- * missed. A directory that is empty is a first start and opens at once: who empties it answers for
- * having waited for window_s.
+ * entries are kept (twice the clock skew, and whatever else outlives a loss).
+ * witness: the latest mark that the audit log holds, "" when it holds none, NULL when nobody asked.
+ *
+ * When the database is damaged or gone, is older than the witness or another one, or was not closed
+ * before the machine itself restarted, replay track is lost: the old files are moved aside and
+ * look-ups and inserts return STORE_DOWN until window_s has passed (RFC 3830 5.4), by the wall
+ * clock and by the monotonic one, and until the wall clock has left what it had reached before;
+ * closed_until in the statistics tells when. A directory that is empty is a first start and opens
+ * at once, unless there is a witness.
  */
-enum mikeyd_status store_open(const char *path, unsigned window_s, struct replay_store **out,
-                              struct error *err);
+enum mikeyd_status store_open(const char *path, unsigned window_s, const char *witness,
+                              struct replay_store **out, struct error *err);
 /* Flushes and marks the store as closed in order. No other call may be running. NULL is allowed. */
 void store_close(struct replay_store *store);
 
-/* REPLAY when present, OK when not, STORE_DOWN when it cannot tell (also while closed_until lies
- * ahead, and while the wall clock stands before a time whose entries were discarded already). */
-enum mikeyd_status store_lookup(struct replay_store *store, const uint8_t digest[STORE_DIGEST],
-                                struct error *err);
+/* The mark of now: not older than any call that has returned. */
+void store_get_mark(struct replay_store *store, char out[STORE_MARK]);
+/* Which store this is, through all losses: 32 hexadecimal digits, made with the directory. */
+const char *store_identity(const struct replay_store *store);
+
 /*
- * Inserts count digests in one transaction, all or none. REPLAY when one is already there. When it
- * returns OK the entries survive kill -9 of this process; store_sync() writes them to the disk.
- * Entries are discarded some time after expires_unix, in small numbers by later inserts; until then
- * they count as present.
+ * REPLAY when present, OK when not, STORE_DOWN when it cannot tell (also while closed_until lies
+ * ahead). CLOCK_SKEW for a message and TICKET_EXPIRED for a ticket whose entry may be gone already.
+ * time: NULL for an entry that may be missed once it expired.
  */
-enum mikeyd_status store_insert(struct replay_store *store, const uint8_t digests[][STORE_DIGEST],
-                                size_t count, int64_t expires_unix, struct error *err);
+enum mikeyd_status store_lookup(struct replay_store *store, const struct store_time *time,
+                                const uint8_t digest[STORE_DIGEST], struct error *err);
+/*
+ * Inserts count digests in one transaction, all or none. REPLAY when one is already there, and as
+ * store_lookup() when one may have been. When it returns OK the entries survive kill -9 of this
+ * process; store_sync() writes them to the disk. Entries are discarded some time after
+ * expires_unix, in small numbers by later inserts; until then they count as present.
+ */
+enum mikeyd_status store_insert(struct replay_store *store, const struct store_time *time,
+                                const uint8_t digests[][STORE_DIGEST], size_t count,
+                                int64_t expires_unix, struct error *err);
 /* Flushes everything inserted so far to disk. store_close() does; nothing else needs it, because
  * after a crash of the machine the store opens closed, flushed or not. */
 enum mikeyd_status store_sync(struct replay_store *store, struct error *err);
@@ -83,11 +116,12 @@ enum mikeyd_status store_advance_counter(struct replay_store *store,
                                          struct error *err);
 
 /*
- * A 64-bit NTP-UTC timestamp that no earlier call ever returned, across restarts and clock steps
- * backwards (RFC 3830 5.2: unique per sender). Normally now. CLOCK_SKEW when the mark lies more
- * than max_ahead_ms in the future, STORE_DOWN when the mark cannot be kept. Works while closed.
+ * A 64-bit NTP-UTC timestamp that no earlier call ever returned, across restarts, losses and steps
+ * of the clock (RFC 3830 5.2: unique per sender), at most a second ahead of the clock. With
+ * `after`, also later than that one: the last of the same bundle. CLOCK_SKEW when that lies ahead
+ * of the clock, STORE_DOWN when the timestamp cannot be kept. Works while closed.
  */
-enum mikeyd_status store_unique_timestamp(struct replay_store *store, int64_t max_ahead_ms,
+enum mikeyd_status store_unique_timestamp(struct replay_store *store, const uint64_t *after,
                                           uint64_t *out, struct error *err);
 
 void store_get_stats(struct replay_store *store, struct store_stats *out);

@@ -1,13 +1,12 @@
 #include "store/store_env.h"
 
 #include <errno.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 
-#include "base/bytes.h"
-
-#define STORE_FORMAT 1
+#define STORE_FORMAT 2
 /* The map doubles from LMDB's first 1 MiB; 16 GiB hold some 200 million entries. */
 #define STORE_MAP_MAX ((size_t)16 << 30)
 /* Beyond it: more than a batch of entries, each in leaves of its own, has to copy. */
@@ -35,29 +34,52 @@ bool store_env_is_damage(int code)
     }
 }
 
-int store_env_get_number(struct store_env *env, MDB_txn *txn, const char *name, uint64_t *out)
+/* LMDB's values are not const, but it does not write through what it is given. */
+#define META_NAME_MAX 16
+#define META_VALUE_MAX 256
+
+int store_env_get_meta(struct store_env *env, MDB_txn *txn, const char *name,
+                       struct byte_reader *out)
 {
-    /* LMDB's values are not const, but it does not write through keys. */
-    char text[16];
+    char text[META_NAME_MAX];
     MDB_val key = {strnlen(name, sizeof text), text}, value;
     memcpy(text, name, key.mv_size);
     int rc = mdb_get(txn, env->meta, &key, &value);
+    if (rc == 0)
+        *out = reader_of(value.mv_data, value.mv_size);
+    return rc;
+}
+
+int store_env_put_meta(struct store_env *env, MDB_txn *txn, const char *name, const void *data,
+                       size_t len)
+{
+    char text[META_NAME_MAX];
+    uint8_t bytes[META_VALUE_MAX];
+    struct byte_writer w = writer_of(bytes, sizeof bytes);
+    writer_bytes(&w, data, len);
+    if (w.failed)
+        return MDB_BAD_VALSIZE;
+    MDB_val key = {strnlen(name, sizeof text), text}, value = {len, bytes};
+    memcpy(text, name, key.mv_size);
+    return mdb_put(txn, env->meta, &key, &value, 0);
+}
+
+int store_env_get_number(struct store_env *env, MDB_txn *txn, const char *name, uint64_t *out)
+{
+    struct byte_reader r;
+    int rc = store_env_get_meta(env, txn, name, &r);
     if (rc != 0)
         return rc;
-    struct byte_reader r = reader_of(value.mv_data, value.mv_size);
     *out = reader_u64(&r);
     return reader_done(&r) ? 0 : MDB_CORRUPTED;
 }
 
 int store_env_put_number(struct store_env *env, MDB_txn *txn, const char *name, uint64_t number)
 {
-    char text[16];
     uint8_t bytes[8];
     struct byte_writer w = writer_of(bytes, sizeof bytes);
     writer_u64(&w, number);
-    MDB_val key = {strnlen(name, sizeof text), text}, value = {sizeof bytes, bytes};
-    memcpy(text, name, key.mv_size);
-    return mdb_put(txn, env->meta, &key, &value, 0);
+    return store_env_put_meta(env, txn, name, bytes, w.len);
 }
 
 /* A file cut short would end in SIGBUS on the first access behind its end. */
@@ -157,6 +179,11 @@ static int env_open_files(struct store_env *env)
         rc = env_open_tables(env);
     if (rc == 0)
         rc = env_open_readers(env);
+    MDB_envinfo info;
+    if (rc == 0)
+        rc = mdb_env_info(env->env, &info);
+    if (rc == 0)
+        atomic_store(&env->commits, info.me_last_txnid);
     if (rc != 0)
         env_close_files(env);
     return rc;
@@ -295,12 +322,16 @@ static int env_write_once(struct store_env *env, store_env_work *work, void *arg
     int rc = mdb_txn_begin(env->env, NULL, 0, &txn);
     if (rc != 0)
         return rc;
+    const uint64_t number = mdb_txn_id(txn);
     rc = work(env, txn, arg);
     if (rc != 0) {
         mdb_txn_abort(txn);
         return rc;
     }
-    return mdb_txn_commit(txn);
+    rc = mdb_txn_commit(txn);
+    if (rc == 0)
+        atomic_store(&env->commits, number);
+    return rc;
 }
 
 int store_env_write(struct store_env *env, store_env_work *work, void *arg)

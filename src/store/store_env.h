@@ -3,9 +3,10 @@
  * write transactions that grow the map or reopen the environment when LMDB asks for it.
  *
  *   entries   digest (16)                     -> nothing
- *   expiry    expires (8, big endian) digest  -> nothing      the order in which entries go
+ *   expiry    expires (8, big endian) digest  -> series, time (1, 8) or nothing
+ *                                                             the order in which entries go
  *   counters  digest (16)                     -> 8 bytes      highest COUNTER of a sender, for good
- *   meta      name                            -> 8 bytes
+ *   meta      name                            -> bytes
  *
  * Commits are not flushed (MDB_NOSYNC): they live in the kernel's page cache, where the death of
  * this process cannot reach them. Codes are LMDB's: 0, MDB_* or errno.
@@ -18,6 +19,8 @@
 #include <stdint.h>
 
 #include <lmdb.h>
+
+#include "base/bytes.h"
 
 /* More threads than this wait for one another for the length of a look-up. */
 #define STORE_READERS 16
@@ -33,6 +36,7 @@ struct store_env {
     MDB_txn *idle[STORE_READERS];
     unsigned idle_count;
     bool quiescing;
+    _Atomic uint64_t commits; /* the number of the latest commit: rises for good */
 };
 
 /* Opens or creates the files in directory path. env is usable only when the result is 0. */
@@ -59,7 +63,12 @@ int store_env_write(struct store_env *env, store_env_work *work, void *arg);
  * changes, which nothing else can. */
 int store_env_write_beyond(struct store_env *env, store_env_work *work, void *arg);
 
-/* Numbers in the meta table. Reading: MDB_NOTFOUND when absent. */
+/* The meta table. Reading: MDB_NOTFOUND when absent; a view that lasts as long as the transaction.
+ */
+int store_env_get_meta(struct store_env *env, MDB_txn *txn, const char *name,
+                       struct byte_reader *out);
+int store_env_put_meta(struct store_env *env, MDB_txn *txn, const char *name, const void *data,
+                       size_t len);
 int store_env_get_number(struct store_env *env, MDB_txn *txn, const char *name, uint64_t *out);
 int store_env_put_number(struct store_env *env, MDB_txn *txn, const char *name, uint64_t value);
 

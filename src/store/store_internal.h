@@ -9,6 +9,7 @@
 #include "store/store_clock.h"
 #include "store/store_env.h"
 #include "store/store_state.h"
+#include "store/store_times.h"
 
 /* Timestamps already given out, or set aside in the database to be (store_stamp.c). */
 struct store_stamp {
@@ -16,35 +17,32 @@ struct store_stamp {
     bool known;
     uint64_t last;     /* the latest given out */
     uint64_t reserved; /* the mark in the database: everything up to it counts as given out */
+    unsigned lane;     /* the state file's */
 };
 
 struct replay_store {
     int dir, lock;
     unsigned window_s;
-    /* What the state file says: narrower than window_s until no entry kept for the narrower window
-     * of an earlier run matters any more (store_open.c). */
-    _Atomic unsigned kept_s;
-    char boot_id[STORE_BOOT_ID];
+    bool lost; /* as it was opened */
     bool counters_lost;
+    uint64_t incarnation; /* of the database: random */
     struct store_env env;
     struct store_stamp stamp;
 
-    pthread_mutex_t gate;             /* serialises opening after the closed time */
+    pthread_mutex_t state_lock; /* serialises writing the state file */
+    struct store_state state;   /* written under both locks: what the file says */
+    pthread_mutex_t times_lock; /* held for no more than a look */
+    struct store_times forgotten[STORE_SERIES_COUNT];
+
     _Atomic int64_t closed_until;     /* Unix seconds, 0 when open */
-    int64_t closed_until_boottime_ms; /* written before closed_until, as the two below */
+    int64_t closed_until_boottime_ms; /* written before closed_until, as the one below */
     const char *closed_why;
-    bool track_lost; /* that is why it is closed: a restart cannot tell how much time was left */
-    _Atomic int64_t discarded_until; /* Unix seconds: entries expired by then may be gone */
-    struct store_clock clock;        /* under env.writer */
-    unsigned inserts_until_discard;  /* under env.writer */
+    struct store_clock clock;       /* under env.writer */
+    unsigned inserts_until_discard; /* under env.writer */
     _Atomic uint64_t inserted, refused, expired;
 };
 
-/* To be called when entries were discarded: none that is missing was kept for less than window_s.
- */
-void store_raise_window(struct replay_store *store);
-
-/* OK, or why nothing can be judged now: track was lost, or a clock stands wrong. */
+/* OK, or why nothing can be judged now: track was lost. */
 enum mikeyd_status store_check_gate(struct replay_store *store, struct error *err);
 
 /* store_env_write(), and once more after discarding when the map is full and may not grow. */
@@ -53,6 +51,27 @@ int store_write(struct replay_store *store, store_env_work *work, void *arg);
 /* STORE_DOWN with LMDB's words for code. */
 enum mikeyd_status store_fail(struct replay_store *store, int code, struct error *err);
 
+/* ---- store_reach.c */
+
+/* Writes the state and, once it is on the disk, takes it as the store's. Under state_lock. */
+enum mikeyd_status store_change_state(struct replay_store *store, const struct store_state *next,
+                                      struct error *err);
+/* Makes sure, before time is accepted, that the disk knows that it may have been. */
+enum mikeyd_status store_reach(struct replay_store *store, const struct store_time *time,
+                               struct error *err);
+/* May the entry of that time be gone? */
+bool store_is_forgotten(struct replay_store *store, const struct store_time *time);
+enum mikeyd_status store_refuse_forgotten(const struct store_time *time, struct error *err);
+/* Reads which times are forgotten; after a loss: all that were ever reached. */
+enum mikeyd_status store_load_forgotten(struct replay_store *store, bool lost, struct error *err);
+/* Within a transaction that discards: from its commit on these are forgotten. */
+int store_put_forgotten(struct replay_store *store, MDB_txn *txn,
+                        const struct store_times forgotten[STORE_SERIES_COUNT]);
+void store_copy_forgotten(struct replay_store *store, struct store_times out[STORE_SERIES_COUNT]);
+/* When a store that lost track may open at the earliest, Unix seconds. */
+int64_t store_reopens_at(const struct replay_store *store);
+
+/* ---- store_stamp.c */
 enum mikeyd_status store_stamp_open(struct replay_store *store, struct error *err);
 /* Gives back what was set aside beyond the last timestamp. */
 void store_stamp_close(struct replay_store *store);

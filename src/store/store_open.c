@@ -1,19 +1,32 @@
+/* Opening a replay store: can what is found there be trusted? And closing it. */
 #include "store/store_internal.h"
 
+#include <inttypes.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
+#include <openssl/rand.h>
+
 #include "base/clock.h"
 #include "base/log.h"
 
-/* Why replay track is lost, or NULL when the database can be trusted. */
-static const char *store_why_lost(const struct store_state *state, bool has_database,
-                                  const char *boot_id)
+#define INCARNATION_NAME "incarnation"
+
+/* ---- is replay track lost? */
+
+/* Why, by what stands beside the database; NULL when nothing speaks against it. */
+static const char *open_why_lost(const struct store_state *state, bool has_database,
+                                 const char *boot_id, const char *witness)
 {
     bool same_boot = strcmp(state->boot_id, boot_id) == 0;
+    if (!has_database && state->left != STORE_LEFT_ABSENT)
+        return "the database is gone";
     if (!has_database)
-        return state->left == STORE_LEFT_ABSENT ? NULL : "the database is gone";
+        return witness == NULL || *witness == '\0'
+                   ? NULL
+                   : "the audit log has seen a replay store, which is gone";
     switch (state->left) {
     case STORE_LEFT_CLEAN:
         return NULL;
@@ -27,86 +40,62 @@ static const char *store_why_lost(const struct store_state *state, bool has_data
     return "how the store was left is not known";
 }
 
-static void store_close_gate(struct replay_store *store, int64_t until, unsigned seconds,
-                             const char *why)
-{
-    store->closed_until_boottime_ms = store_clock_boottime_ms() + (int64_t)seconds * 1000;
-    store->closed_why = why;
-    atomic_store(&store->closed_until, until);
-}
-
-static void store_close_for_a_window(struct replay_store *store)
-{
-    store->track_lost = true;
-    store_close_gate(store, clock_unix_now() + store->window_s, store->window_s,
-                     "replay track was lost");
-}
-
 /*
- * ---- a wider window than before
- *
- * Entries were kept for the window W of then, in which a message could pass for twice the clock
- * skew at most. With a wider skew, W' for W, it passes longer: by half of the difference, since its
- * T was still held against the old skew. So nothing is accepted before the last entry that has been
- * discarded would have mattered no more. The entries that are left are safe: nothing is discarded
- * in the first window W' of a run (store_clock.h). Until then the state file goes on saying W, for
- * an opening in between.
+ * Why, by the latest mark that the audit log holds. The database commits before a record with its
+ * mark is written, so a crash in between leaves the store the younger of the two, never the older.
  */
-
-static void store_miss_discarded(struct replay_store *store)
+static const char *open_why_older(const struct replay_store *store, const char *witness)
 {
-    const unsigned kept_s = atomic_load(&store->kept_s);
-    const unsigned longer_s = (store->window_s - kept_s + 1) / 2;
-    const int64_t until = atomic_load(&store->discarded_until) + longer_s;
-    const int64_t left_s = until - clock_unix_now();
-    if (longer_s == 0 || atomic_load(&store->closed_until) != 0 || left_s <= 0)
-        return;
-    log_notice("replay store %s: its window grew from %u s to %u s: nothing is accepted for at "
-               "most %u s",
-               store->env.path, kept_s, store->window_s, longer_s);
-    /* More is left only while the clock stands before what was discarded: refused for that anyway.
-     */
-    store_close_gate(store, until, left_s < longer_s ? (unsigned)left_s : longer_s,
-                     "the clock skew was widened and older replay entries are gone");
+    uint64_t incarnation = 0, commits = 0;
+    char end;
+    if (witness == NULL)
+        return NULL;
+    if (*witness == '\0')
+        return "the audit log has never seen this replay store";
+    if (sscanf(witness, "%16" SCNx64 "/%20" SCNu64 "%c", &incarnation, &commits, &end) != 2)
+        return "the audit log's mark of the replay store is damaged";
+    if (incarnation != store->incarnation)
+        return "the audit log has seen another replay store since";
+    return commits > atomic_load(&store->env.commits)
+               ? "the replay store is older than the audit log: it was restored from a copy"
+               : NULL;
 }
 
-void store_raise_window(struct replay_store *store)
+static void open_close_gate(struct replay_store *store, const char *why)
 {
-    if (atomic_load(&store->kept_s) == store->window_s)
-        return;
-    struct error err = {0};
-    (void)pthread_mutex_lock(&store->gate);
-    if (atomic_load(&store->kept_s) != store->window_s) {
-        if (store_state_write(store->dir, STORE_LEFT_OPEN, store->window_s, store->boot_id, &err) ==
-            MIKEYD_OK)
-            atomic_store(&store->kept_s, store->window_s);
-        else
-            log_warning("%s", err.text); /* the narrower one is the careful one */
-    }
-    (void)pthread_mutex_unlock(&store->gate);
+    store->closed_until_boottime_ms = store_clock_boottime_ms() + (int64_t)store->window_s * 1000;
+    store->closed_why = why;
+    store->state.left = STORE_LEFT_CLOSED;
+    atomic_store(&store->closed_until, store_reopens_at(store));
+}
+
+static enum mikeyd_status open_lose_track(struct replay_store *store, const char *path,
+                                          const char *why, struct error *err)
+{
+    char until[CLOCK_TEXT];
+    open_close_gate(store, why);
+    clock_format_utc(atomic_load(&store->closed_until) * 1000, until);
+    log_warning("replay store %s: %s: nothing is accepted before %s", path, why, until);
+    /* Whatever timestamps were given out, they were of an earlier lane. */
+    if (store->state.lane < STORE_LANES)
+        store->state.lane++;
+    store->lost = true;
+    /* Before the database goes: a crash in between must not leave the counters merely absent. And
+     * the state after it, or one that was lost would look like one that only waits. */
+    enum mikeyd_status status = store_state_lose_counters(store->dir, err);
+    if (status == MIKEYD_OK)
+        status = store_state_move_aside(store->dir, err);
+    return status != MIKEYD_OK ? status : store_state_write(store->dir, &store->state, err);
 }
 
 /* ---- opening */
 
-static enum mikeyd_status store_lose_track(struct replay_store *store, const char *path,
-                                           const char *why, struct error *err)
-{
-    log_warning("replay store %s: %s: nothing is accepted for %u s", path, why, store->window_s);
-    store_close_for_a_window(store);
-    atomic_store(&store->kept_s, store->window_s); /* of the entries to come */
-    /* Before the database goes: a crash in between must not leave the counters merely absent. */
-    enum mikeyd_status status = store_state_lose_counters(store->dir, err);
-    if (status != MIKEYD_OK)
-        return status;
-    return store_state_move_aside(store->dir, err);
-}
-
-static enum mikeyd_status store_open_env(struct replay_store *store, const char *path,
-                                         struct error *err)
+/* Opens the database; a damaged one is lost track. */
+static enum mikeyd_status open_env(struct replay_store *store, const char *path, struct error *err)
 {
     int rc = store_env_open(&store->env, path);
     if (rc != 0 && store_env_is_damage(rc)) {
-        enum mikeyd_status status = store_lose_track(store, path, mdb_strerror(rc), err);
+        enum mikeyd_status status = open_lose_track(store, path, mdb_strerror(rc), err);
         if (status != MIKEYD_OK)
             return status;
         rc = store_env_open(&store->env, path);
@@ -116,77 +105,132 @@ static enum mikeyd_status store_open_env(struct replay_store *store, const char 
     return MIKEYD_OK;
 }
 
-/* What the database itself remembers. */
-static enum mikeyd_status store_load(struct replay_store *store, struct error *err)
+static int open_incarnation_work(struct store_env *env, MDB_txn *txn, void *arg)
+{
+    return store_env_put_number(env, txn, INCARNATION_NAME, *(const uint64_t *)arg);
+}
+
+/* Reads which database this is; a new one gets its number. */
+static enum mikeyd_status open_incarnation(struct replay_store *store, struct error *err)
 {
     MDB_txn *txn;
-    uint64_t discarded = 0;
     int rc = store_env_read(&store->env, &txn);
     if (rc != 0)
         return store_fail(store, rc, err);
-    rc = store_env_get_number(&store->env, txn, "discarded", &discarded);
+    rc = store_env_get_number(&store->env, txn, INCARNATION_NAME, &store->incarnation);
     store_env_read_end(&store->env, txn);
-    if (rc != 0 && rc != MDB_NOTFOUND)
-        return store_fail(store, rc, err);
-    atomic_store(&store->discarded_until, (int64_t)discarded);
-    store_miss_discarded(store);
-    store_clock_start(&store->clock, clock_unix_ms(), store_clock_boottime_ms());
-    return store_stamp_open(store, err);
+    if (rc == MDB_NOTFOUND) {
+        if (RAND_bytes((unsigned char *)&store->incarnation, sizeof store->incarnation) != 1)
+            return error_set(err, MIKEYD_INTERNAL, "replay store: no random bytes");
+        rc = store_write(store, open_incarnation_work, &store->incarnation);
+    }
+    return rc == 0 ? MIKEYD_OK : store_fail(store, rc, err);
 }
 
-static enum mikeyd_status store_open_files(struct replay_store *store, const char *path,
-                                           struct error *err)
+/* A database that is older than the audit log is opened only to be put aside. */
+static enum mikeyd_status open_database(struct replay_store *store, const char *path, bool is_new,
+                                        const char *witness, struct error *err)
 {
-    struct store_state state;
-    store_state_read(store->dir, &state);
-    const char *why = store_why_lost(&state, store_state_has_database(store->dir), store->boot_id);
-    enum mikeyd_status status = MIKEYD_OK;
-    bool narrower = state.left != STORE_LEFT_ABSENT && state.window_s < store->window_s;
-    atomic_store(&store->kept_s, narrower ? state.window_s : store->window_s);
-    if (why != NULL)
-        status = store_lose_track(store, path, why, err);
-    else if (state.left == STORE_LEFT_CLOSED)
-        /* The closed time had not passed: it begins again, since nobody knows how much was left. */
-        store_close_for_a_window(store);
-    if (status == MIKEYD_OK)
-        status = store_open_env(store, path, err);
+    enum mikeyd_status status = open_env(store, path, err);
     if (status != MIKEYD_OK)
         return status;
-    store->counters_lost = store_state_counters_lost(store->dir);
-    /* On disk before the first insert can be, or a crash would look like a store left clean. */
-    enum store_left left =
-        atomic_load(&store->closed_until) == 0 ? STORE_LEFT_OPEN : STORE_LEFT_CLOSED;
-    status = store_state_write(store->dir, left, store->kept_s, store->boot_id, err);
-    if (status == MIKEYD_OK)
-        status = store_load(store, err);
+    status = open_incarnation(store, err);
+    const bool found = status == MIKEYD_OK && !is_new && !store->lost;
+    const char *why = found ? open_why_older(store, witness) : NULL;
+    if (why != NULL) {
+        store_env_close(&store->env);
+        status = open_lose_track(store, path, why, err);
+        if (status == MIKEYD_OK)
+            status = open_env(store, path, err);
+        if (status != MIKEYD_OK)
+            return status;
+        status = open_incarnation(store, err);
+    }
     if (status != MIKEYD_OK)
         store_env_close(&store->env);
     return status;
 }
 
-enum mikeyd_status store_open(const char *path, unsigned window_s, struct replay_store **out,
-                              struct error *err)
+/* What the database itself remembers. */
+static enum mikeyd_status open_load(struct replay_store *store, struct error *err)
+{
+    const bool lost = atomic_load(&store->closed_until) != 0;
+    enum mikeyd_status status = store_load_forgotten(store, lost, err);
+    store_clock_start(&store->clock, clock_unix_ms(), store_clock_boottime_ms());
+    if (status == MIKEYD_OK)
+        status = store_stamp_open(store, err);
+    /* On disk before the first insert can be, or a crash would look like a store left clean. */
+    store->state.left = lost ? STORE_LEFT_CLOSED : STORE_LEFT_OPEN;
+    if (status == MIKEYD_OK)
+        status = store_state_write(store->dir, &store->state, err);
+    return status;
+}
+
+static enum mikeyd_status open_files(struct replay_store *store, const char *path,
+                                     const char *witness, struct error *err)
+{
+    struct store_state *state = &store->state;
+    char boot_id[STORE_BOOT_ID];
+    enum mikeyd_status status = store_state_boot_id(boot_id, err);
+    if (status != MIKEYD_OK)
+        return status;
+    store_state_read(store->dir, state);
+    const bool has_database = store_state_has_database(store->dir);
+    const char *why = open_why_lost(state, has_database, boot_id, witness);
+    memcpy(state->boot_id, boot_id, sizeof boot_id);
+    if (state->identity[0] == '\0')
+        status = store_state_identify(state->identity, err);
+    if (status == MIKEYD_OK && why != NULL)
+        status = open_lose_track(store, path, why, err);
+    else if (status == MIKEYD_OK && state->left == STORE_LEFT_CLOSED)
+        /* The closed time had not passed: it begins again, since nobody knows how much was left. */
+        open_close_gate(store, "the last start did not wait for its end");
+    if (status == MIKEYD_OK)
+        status = open_database(store, path, !has_database, witness, err);
+    if (status != MIKEYD_OK)
+        return status;
+    store->counters_lost = store_state_counters_lost(store->dir);
+    status = open_load(store, err);
+    if (status != MIKEYD_OK)
+        store_env_close(&store->env);
+    return status;
+}
+
+static void open_init_locks(struct replay_store *store)
+{
+    (void)pthread_mutex_init(&store->state_lock, NULL);
+    (void)pthread_mutex_init(&store->times_lock, NULL);
+    (void)pthread_mutex_init(&store->stamp.lock, NULL);
+}
+
+static void open_free(struct replay_store *store)
+{
+    (void)pthread_mutex_destroy(&store->state_lock);
+    (void)pthread_mutex_destroy(&store->times_lock);
+    (void)pthread_mutex_destroy(&store->stamp.lock);
+    if (store->dir >= 0)
+        (void)close(store->dir);
+    if (store->lock >= 0)
+        (void)close(store->lock);
+    free(store);
+}
+
+enum mikeyd_status store_open(const char *path, unsigned window_s, const char *witness,
+                              struct replay_store **out, struct error *err)
 {
     *out = NULL;
     struct replay_store *store = calloc(1, sizeof *store);
     if (store == NULL)
         return error_set(err, MIKEYD_INTERNAL, "replay store: out of memory");
     store->window_s = window_s;
-    enum mikeyd_status status = store_state_boot_id(store->boot_id, err);
+    open_init_locks(store);
+    enum mikeyd_status status = store_state_lock(path, &store->dir, &store->lock, err);
     if (status == MIKEYD_OK)
-        status = store_state_lock(path, &store->dir, &store->lock, err);
+        status = open_files(store, path, witness, err);
     if (status != MIKEYD_OK) {
-        free(store);
+        open_free(store);
         return status;
     }
-    status = store_open_files(store, path, err);
-    if (status != MIKEYD_OK) {
-        (void)close(store->dir);
-        (void)close(store->lock);
-        free(store);
-        return status;
-    }
-    (void)pthread_mutex_init(&store->gate, NULL);
     *out = store;
     return MIKEYD_OK;
 }
@@ -196,21 +240,16 @@ void store_close(struct replay_store *store)
     if (store == NULL)
         return;
     struct error err = {0};
-    /* A store closed for a wider window is left clean: the next opening finds that out itself. */
-    enum store_left left = atomic_load(&store->closed_until) != 0 && store->track_lost
-                               ? STORE_LEFT_CLOSED
-                               : STORE_LEFT_CLEAN;
+    const bool closed = atomic_load(&store->closed_until) != 0;
     store_stamp_close(store);
     /* The word "clean" only over a database that is on the disk. */
     bool flushed = store_sync(store, &err) == MIKEYD_OK;
     store_env_close(&store->env);
-    if (flushed)
-        flushed =
-            store_state_write(store->dir, left, store->kept_s, store->boot_id, &err) == MIKEYD_OK;
+    if (flushed) {
+        store->state.left = closed ? STORE_LEFT_CLOSED : STORE_LEFT_CLEAN;
+        flushed = store_state_write(store->dir, &store->state, &err) == MIKEYD_OK;
+    }
     if (!flushed)
         log_warning("%s", err.text);
-    (void)pthread_mutex_destroy(&store->gate);
-    (void)close(store->dir);
-    (void)close(store->lock);
-    free(store);
+    open_free(store);
 }

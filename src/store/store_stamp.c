@@ -1,8 +1,18 @@
+/*
+ * The sender's timestamps. Unique for good, though the clock may be set back: the lowest bits of T,
+ * less than a microsecond, are the number of a lane. Within a lane T only rises. When the clock
+ * stands before what its lane has reached, another lane begins at the clock's time, so that a clock
+ * that was wrong once, for a minute or for a year, blocks nothing.
+ */
+#include <inttypes.h>
+
 #include "base/clock.h"
+#include "base/log.h"
 #include "store/store_internal.h"
 
+#define STAMP_TICK ((uint64_t)STORE_LANES)
 /* Set aside one second at a time: one write a second at most, and a restart is at most that early.
- */
+ * No timestamp is further ahead of the clock than that. */
 #define STAMP_AHEAD (1ULL << 32)
 #define STAMP_NAME "timestamp"
 
@@ -10,6 +20,12 @@
 static bool stamp_is_after(uint64_t a, uint64_t b)
 {
     return (int64_t)(a - b) > 0;
+}
+
+/* The first timestamp of the lane that is not before t. */
+static uint64_t stamp_in_lane(uint64_t t, unsigned lane)
+{
+    return t + ((lane - t) & (STAMP_TICK - 1));
 }
 
 static int stamp_write(struct store_env *env, MDB_txn *txn, void *arg)
@@ -31,7 +47,7 @@ enum mikeyd_status store_stamp_open(struct replay_store *store, struct error *er
         return store_fail(store, rc, err);
     stamp->known = rc == 0;
     stamp->last = stamp->reserved;
-    (void)pthread_mutex_init(&stamp->lock, NULL);
+    stamp->lane = store->state.lane;
     return MIKEYD_OK;
 }
 
@@ -41,41 +57,96 @@ void store_stamp_close(struct replay_store *store)
     /* When this fails the mark stays where it is: too far ahead, which is safe. */
     if (stamp->known && stamp->last != stamp->reserved)
         (void)store_write(store, stamp_write, &stamp->last);
-    (void)pthread_mutex_destroy(&stamp->lock);
 }
 
-static enum mikeyd_status stamp_next(struct replay_store *store, int64_t max_ahead_ms,
+/* On the disk before it is used: what is in the database alone would be lost with it. */
+static enum mikeyd_status stamp_change_lane(struct replay_store *store, uint64_t now,
+                                            struct error *err)
+{
+    struct store_stamp *stamp = &store->stamp;
+    const int64_t behind_ms = clock_ntp_difference_ms(stamp->last, now);
+    if (stamp->lane + 1 >= STORE_LANES)
+        return error_set(err, MIKEYD_CLOCK_SKEW,
+                         "the clock was set back %u times and stands %" PRId64
+                         " ms before the last timestamp that was sent",
+                         STORE_LANES, behind_ms);
+    (void)pthread_mutex_lock(&store->state_lock);
+    struct store_state next = store->state;
+    next.lane = stamp->lane + 1;
+    enum mikeyd_status status = store_change_state(store, &next, err);
+    (void)pthread_mutex_unlock(&store->state_lock);
+    if (status != MIKEYD_OK)
+        return status;
+    log_warning("the clock stands %" PRId64 " ms before the last timestamp that was sent: it was "
+                "set back; timestamps follow it",
+                behind_ms);
+    stamp->lane = next.lane;
+    stamp->known = false;
+    return MIKEYD_OK;
+}
+
+/* Not before now, later than all of its lane and than `after`. */
+static uint64_t stamp_candidate(const struct store_stamp *stamp, uint64_t now,
+                                const uint64_t *after)
+{
+    uint64_t least = now;
+    if (stamp->known && !stamp_is_after(least, stamp->last))
+        least = stamp->last + 1;
+    if (after != NULL && !stamp_is_after(least, *after))
+        least = *after + 1;
+    return stamp_in_lane(least, stamp->lane);
+}
+
+static enum mikeyd_status stamp_reserve(struct replay_store *store, uint64_t next,
+                                        struct error *err)
+{
+    uint64_t mark = next + STAMP_AHEAD;
+    int rc = store_write(store, stamp_write, &mark);
+    if (rc != 0)
+        return store_fail(store, rc, err);
+    store->stamp.reserved = mark;
+    return MIKEYD_OK;
+}
+
+static enum mikeyd_status stamp_next(struct replay_store *store, const uint64_t *after,
                                      uint64_t *out, struct error *err)
 {
     struct store_stamp *stamp = &store->stamp;
-    uint64_t now = clock_ntp_now();
-    uint64_t next = now;
-    if (stamp->known && !stamp_is_after(now, stamp->last))
-        next = stamp->last + 1;
-    int64_t ahead_ms = clock_ntp_difference_ms(next, now);
-    if (ahead_ms > max_ahead_ms)
+    const uint64_t now = clock_ntp_now(), ahead = now + STAMP_AHEAD;
+    enum mikeyd_status status = MIKEYD_OK;
+    if (stamp->lane >= STORE_LANES)
+        return error_set(
+            err, MIKEYD_STORE_DOWN,
+            "replay store %s: timestamps are used up, replay track was lost too often: "
+            "start with an empty folder",
+            store->env.path);
+    if (after != NULL && !stamp_is_after(ahead, *after))
         return error_set(err, MIKEYD_CLOCK_SKEW,
-                         "the clock stands %lld ms before the last timestamp that was sent",
-                         (long long)ahead_ms);
-    if (!stamp->known || stamp_is_after(next, stamp->reserved)) {
-        uint64_t mark = next + STAMP_AHEAD;
-        int rc = store_write(store, stamp_write, &mark);
-        if (rc != 0)
-            return store_fail(store, rc, err);
-        stamp->reserved = mark;
-    }
+                         "the clock stands %" PRId64
+                         " ms before the bundle's last message: it was set back; start a new "
+                         "bundle, or set the clock right",
+                         clock_ntp_difference_ms(*after, now));
+    if (stamp->known && stamp_is_after(stamp->last, ahead))
+        status = stamp_change_lane(store, now, err);
+    if (status != MIKEYD_OK)
+        return status;
+    const uint64_t next = stamp_candidate(stamp, now, after);
+    if (!stamp->known || stamp_is_after(next, stamp->reserved))
+        status = stamp_reserve(store, next, err);
+    if (status != MIKEYD_OK)
+        return status;
     stamp->known = true;
     stamp->last = next;
     *out = next;
     return MIKEYD_OK;
 }
 
-enum mikeyd_status store_unique_timestamp(struct replay_store *store, int64_t max_ahead_ms,
+enum mikeyd_status store_unique_timestamp(struct replay_store *store, const uint64_t *after,
                                           uint64_t *out, struct error *err)
 {
     *out = 0;
     (void)pthread_mutex_lock(&store->stamp.lock);
-    enum mikeyd_status status = stamp_next(store, max_ahead_ms, out, err);
+    enum mikeyd_status status = stamp_next(store, after, out, err);
     (void)pthread_mutex_unlock(&store->stamp.lock);
     return status;
 }

@@ -8,10 +8,15 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <openssl/rand.h>
+
+#include "base/text.h"
+
 #define STATE_FILE "state"
 #define STATE_TEMPORARY "state.new"
-#define STATE_HEAD "mikeyd replay store 2"
-#define STATE_TEXT_MAX 160
+#define STATE_HEAD "mikeyd replay store 3"
+#define STATE_TIMES_TEXT (2 * STORE_TIMES_BYTES + 1)
+#define STATE_TEXT_MAX (256 + STORE_SERIES_COUNT * STATE_TIMES_TEXT)
 
 static const char *const left_names[] = {
     [STORE_LEFT_ABSENT] = "",   [STORE_LEFT_UNKNOWN] = "",      [STORE_LEFT_CLEAN] = "clean",
@@ -86,25 +91,71 @@ enum mikeyd_status store_state_lock(const char *path, int *dir, int *lock, struc
     return MIKEYD_OK;
 }
 
+enum mikeyd_status store_state_identify(char out[STORE_IDENTITY], struct error *err)
+{
+    uint8_t random[(STORE_IDENTITY - 1) / 2];
+    if (RAND_bytes(random, sizeof random) != 1)
+        return error_set(err, MIKEYD_INTERNAL, "replay store: no random bytes");
+    hex_encode(random, sizeof random, out);
+    return MIKEYD_OK;
+}
+
+/* A set of times in hexadecimal; "-" when it is empty. */
+static void state_format_times(const struct store_times *times, char out[STATE_TIMES_TEXT])
+{
+    uint8_t bytes[STORE_TIMES_BYTES];
+    struct byte_writer w = writer_of(bytes, sizeof bytes);
+    store_times_write(times, &w);
+    if (w.len == 0)
+        (void)snprintf(out, STATE_TIMES_TEXT, "-");
+    else
+        hex_encode(bytes, w.len, out);
+}
+
+static bool state_parse_times(const char *text, struct store_times *out)
+{
+    uint8_t bytes[STORE_TIMES_BYTES];
+    size_t len = 0;
+    *out = (struct store_times){.count = 0};
+    if (strcmp(text, "-") == 0)
+        return true;
+    if (hex_decode(text, strlen(text), bytes, sizeof bytes, &len, NULL) != MIKEYD_OK)
+        return false;
+    struct byte_reader r = reader_of(bytes, len);
+    return store_times_read(&r, out);
+}
+
+/* Leaves *out as it was when the text is not ours. */
+static void state_parse(const char *text, struct store_state *out)
+{
+    struct store_state state = {.left = STORE_LEFT_UNKNOWN};
+    char word[8], times[STORE_SERIES_COUNT][STATE_TIMES_TEXT], end;
+    if (sscanf(text,
+               STATE_HEAD "\n%7s\nboot %39s\nstore %32[0-9a-f]\nlane %4u\n"
+                          "messages %512[0-9a-f-]\ntickets %512[0-9a-f-]%c",
+               word, state.boot_id, state.identity, &state.lane, times[STORE_SERIES_MESSAGES],
+               times[STORE_SERIES_TICKETS], &end) != 7 ||
+        end != '\n')
+        return;
+    for (int i = 0; i < STORE_SERIES_COUNT; i++) {
+        if (!state_parse_times(times[i], &state.reached[i]))
+            return;
+    }
+    for (int left = STORE_LEFT_CLEAN; left <= STORE_LEFT_CLOSED; left++) {
+        if (strcmp(word, left_names[left]) == 0)
+            state.left = (enum store_left)left;
+    }
+    *out = state;
+}
+
 void store_state_read(int dir, struct store_state *out)
 {
     *out = (struct store_state){.left = STORE_LEFT_UNKNOWN};
     char text[STATE_TEXT_MAX];
-    char word[8], boot_id[STORE_BOOT_ID], end;
-    if (faccessat(dir, STATE_FILE, F_OK, AT_SYMLINK_NOFOLLOW) != 0 && errno == ENOENT) {
+    if (faccessat(dir, STATE_FILE, F_OK, AT_SYMLINK_NOFOLLOW) != 0 && errno == ENOENT)
         out->left = STORE_LEFT_ABSENT;
-        return;
-    }
-    if (!state_read_text(dir, STATE_FILE, text, sizeof text) ||
-        sscanf(text, STATE_HEAD "\n%7s\nwindow %9u\nboot %39s%c", word, &out->window_s, boot_id,
-               &end) != 4 ||
-        end != '\n')
-        return;
-    for (int left = STORE_LEFT_CLEAN; left <= STORE_LEFT_CLOSED; left++) {
-        if (strcmp(word, left_names[left]) == 0)
-            out->left = (enum store_left)left;
-    }
-    memcpy(out->boot_id, boot_id, sizeof boot_id);
+    else if (state_read_text(dir, STATE_FILE, text, sizeof text))
+        state_parse(text, out);
 }
 
 static bool state_write_file(int dir, const char *text, size_t len)
@@ -124,12 +175,15 @@ static bool state_write_file(int dir, const char *text, size_t len)
     return written;
 }
 
-enum mikeyd_status store_state_write(int dir, enum store_left left, unsigned window_s,
-                                     const char *boot_id, struct error *err)
+enum mikeyd_status store_state_write(int dir, const struct store_state *state, struct error *err)
 {
-    char text[STATE_TEXT_MAX];
-    int len = snprintf(text, sizeof text, STATE_HEAD "\n%s\nwindow %u\nboot %s\n", left_names[left],
-                       window_s, boot_id);
+    char text[STATE_TEXT_MAX], times[STORE_SERIES_COUNT][STATE_TIMES_TEXT];
+    for (int i = 0; i < STORE_SERIES_COUNT; i++)
+        state_format_times(&state->reached[i], times[i]);
+    int len = snprintf(text, sizeof text,
+                       STATE_HEAD "\n%s\nboot %s\nstore %s\nlane %u\nmessages %s\ntickets %s\n",
+                       left_names[state->left], state->boot_id, state->identity, state->lane,
+                       times[STORE_SERIES_MESSAGES], times[STORE_SERIES_TICKETS]);
     if (!state_write_file(dir, text, (size_t)len) ||
         renameat(dir, STATE_TEMPORARY, dir, STATE_FILE) != 0 || fsync(dir) != 0)
         return error_set(err, MIKEYD_STORE_DOWN, "replay store: writing its state: %s",

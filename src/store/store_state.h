@@ -9,6 +9,8 @@
 #include <stdbool.h>
 
 #include "base/error.h"
+#include "store/store.h"
+#include "store/store_times.h"
 
 enum store_left {
     STORE_LEFT_ABSENT,  /* no such file */
@@ -19,11 +21,16 @@ enum store_left {
 };
 
 #define STORE_BOOT_ID 40
+#define STORE_LANES 4096u /* ... below this, or none is left */
+#define STORE_IDENTITY 33 /* 32 hexadecimal digits and the terminator */
 
 struct store_state {
     enum store_left left;
-    unsigned window_s; /* every entry in the database is kept at least so long */
     char boot_id[STORE_BOOT_ID];
+    char identity[STORE_IDENTITY]; /* of the store, for good: its databases may be lost */
+    unsigned lane;                 /* of the timestamps given out (store_stamp.c) ... */
+    /* By enum store_series: every time of it that may have been accepted so far. */
+    struct store_times reached[STORE_SERIES_COUNT];
 };
 
 /* The kernel's id of this boot (proc(5), /proc/sys/kernel/random/boot_id). */
@@ -38,8 +45,9 @@ enum mikeyd_status store_state_lock(const char *path, int *dir, int *lock, struc
 
 void store_state_read(int dir, struct store_state *out);
 /* Atomic and flushed. */
-enum mikeyd_status store_state_write(int dir, enum store_left left, unsigned window_s,
-                                     const char *boot_id, struct error *err);
+enum mikeyd_status store_state_write(int dir, const struct store_state *state, struct error *err);
+/* A new identity. */
+enum mikeyd_status store_state_identify(char out[STORE_IDENTITY], struct error *err);
 
 bool store_state_has_database(int dir);
 

@@ -9,3 +9,7 @@ foreach(area call counter derived hostile interop pair prf reload threads ticket
 endforeach()
 # Of the token it needs only that there is one.
 mikeyd_integration_test(test_exchange_pair_cache SOURCES exchange/pair_cache.c LIBS exchange_lab)
+# The tests move the clocks. Of the token it needs only that there is one.
+mikeyd_integration_test(test_exchange_clock SOURCES exchange/clock.c LIBS exchange_lab)
+target_link_options(test_exchange_clock PRIVATE
+    -Wl,--wrap=clock_unix_ms,--wrap=clock_unix_now,--wrap=clock_ntp_now,--wrap=store_clock_boottime_ms)

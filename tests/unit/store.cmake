@@ -1,5 +1,6 @@
 mikeyd_unit_test(test_store
-    SOURCES store/fixture.c store/entries.c store/track.c store/stamp.c store/counter.c
+    SOURCES store/fixture.c store/entries.c store/track.c store/stamp.c store/counter.c store/times.c store/reach.c
+        store/age.c
     LIBS mikeyd_store)
 target_include_directories(test_store PRIVATE ${CMAKE_CURRENT_SOURCE_DIR})
 # The tests move the clocks that the store looks at.

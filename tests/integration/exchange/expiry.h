@@ -30,7 +30,7 @@ static inline int64_t lab_latest_expiry(struct lab *lab)
     mdb_cursor_close(cursor);
     store_env_read_end(&env, txn);
     store_env_close(&env);
-    cr_assert_eq(store_open(path, 120, &lab->store, &err), MIKEYD_OK, "%s", err.text);
+    cr_assert_eq(store_open(path, 120, NULL, &lab->store, &err), MIKEYD_OK, "%s", err.text);
     return expires;
 }
 

@@ -34,12 +34,12 @@ Test(store_entries, several_digests_go_in_all_or_none)
     for (uint64_t i = 0; i < 3; i++)
         digest_of(i, digests[i]);
     cr_expect_eq(insert_number(store, 2, 60, NULL), MIKEYD_OK);
-    cr_expect_eq(store_insert(store, (const uint8_t(*)[STORE_DIGEST])digests, 3,
+    cr_expect_eq(store_insert(store, NULL, (const uint8_t(*)[STORE_DIGEST])digests, 3,
                               clock_unix_now() + 60, NULL),
                  MIKEYD_REPLAY);
     cr_expect_eq(lookup_number(store, 0, NULL), MIKEYD_OK);
     cr_expect_eq(lookup_number(store, 1, NULL), MIKEYD_OK);
-    cr_expect_eq(store_insert(store, (const uint8_t(*)[STORE_DIGEST])digests, 2,
+    cr_expect_eq(store_insert(store, NULL, (const uint8_t(*)[STORE_DIGEST])digests, 2,
                               clock_unix_now() + 60, NULL),
                  MIKEYD_OK);
     cr_expect_eq(lookup_number(store, 0, NULL), MIKEYD_REPLAY);
@@ -53,7 +53,7 @@ Test(store_entries, one_digest_twice_in_a_call_is_a_replay)
     uint8_t digests[2][STORE_DIGEST];
     digest_of(1, digests[0]);
     digest_of(1, digests[1]);
-    cr_expect_eq(store_insert(store, (const uint8_t(*)[STORE_DIGEST])digests, 2,
+    cr_expect_eq(store_insert(store, NULL, (const uint8_t(*)[STORE_DIGEST])digests, 2,
                               clock_unix_now() + 60, NULL),
                  MIKEYD_REPLAY);
     cr_expect_eq(lookup_number(store, 1, NULL), MIKEYD_OK);
@@ -168,7 +168,7 @@ Test(store_entries, fast_load_does_not_grow_the_store, .timeout = 60)
             uint8_t digests[2][STORE_DIGEST];
             digest_of((second * 300 + i) * 2, digests[0]);
             digest_of((second * 300 + i) * 2 + 1, digests[1]);
-            cr_assert_eq(store_insert(store, (const uint8_t(*)[STORE_DIGEST])digests, 2,
+            cr_assert_eq(store_insert(store, NULL, (const uint8_t(*)[STORE_DIGEST])digests, 2,
                                       clock_unix_now() + 10, NULL),
                          MIKEYD_OK);
         }
@@ -193,7 +193,7 @@ Test(store_entries, full_store_takes_entries_again_once_older_ones_expired, .tim
     time_passes(200);
     digest_of(UINT64_MAX, sender);
     cr_expect_eq(store_advance_counter(store, sender, 1, NULL), MIKEYD_OK);
-    cr_expect_eq(store_unique_timestamp(store, 1000, &stamp, NULL), MIKEYD_OK);
+    cr_expect_eq(store_unique_timestamp(store, NULL, &stamp, NULL), MIKEYD_OK);
     for (uint64_t i = 0; i < number / 2; i++)
         cr_assert_eq(insert_number(store, number + i, 50, NULL), MIKEYD_OK, "after %lu",
                      (unsigned long)i);

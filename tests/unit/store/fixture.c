@@ -67,9 +67,15 @@ void store_fixture_stop(void)
 
 struct replay_store *open_store(void)
 {
+    return open_store_with(WINDOW, NULL);
+}
+
+struct replay_store *open_store_with(unsigned window_s, const char *witness)
+{
     struct replay_store *store = NULL;
     struct error err = {0};
-    cr_assert_eq(store_open(store_path, WINDOW, &store, &err), MIKEYD_OK, "%s", err.text);
+    cr_assert_eq(store_open(store_path, window_s, witness, &store, &err), MIKEYD_OK, "%s",
+                 err.text);
     return store;
 }
 
@@ -85,15 +91,48 @@ enum mikeyd_status insert_number(struct replay_store *store, uint64_t number, in
 {
     uint8_t digests[1][STORE_DIGEST];
     digest_of(number, digests[0]);
-    return store_insert(store, (const uint8_t(*)[STORE_DIGEST])digests, 1,
+    return store_insert(store, NULL, (const uint8_t(*)[STORE_DIGEST])digests, 1,
                         clock_unix_now() + life_s, err);
+}
+
+struct store_time time_from_now(enum store_series series, int64_t seconds)
+{
+    return (struct store_time){series, clock_ntp_now() + ((uint64_t)seconds << 32)};
+}
+
+enum mikeyd_status insert_of(struct replay_store *store, const struct store_time *time,
+                             int64_t life_s, struct error *err)
+{
+    uint8_t digests[1][STORE_DIGEST];
+    digest_of(time->t, digests[0]);
+    return store_insert(store, time, (const uint8_t(*)[STORE_DIGEST])digests, 1,
+                        clock_unix_now() + life_s, err);
+}
+
+enum mikeyd_status lookup_of(struct replay_store *store, const struct store_time *time,
+                             struct error *err)
+{
+    uint8_t digest[STORE_DIGEST];
+    digest_of(time->t, digest);
+    return store_lookup(store, time, digest, err);
+}
+
+void make_store_discard(struct replay_store *store)
+{
+    static uint64_t filler = 1000000;
+    struct store_stats before, after;
+    store_get_stats(store, &before);
+    for (int i = 0; i < 200; i++)
+        cr_assert_eq(insert_number(store, filler++, 10000, NULL), MIKEYD_OK);
+    store_get_stats(store, &after);
+    cr_assert_gt(after.expired, before.expired, "nothing was discarded");
 }
 
 enum mikeyd_status lookup_number(struct replay_store *store, uint64_t number, struct error *err)
 {
     uint8_t digest[STORE_DIGEST];
     digest_of(number, digest);
-    return store_lookup(store, digest, err);
+    return store_lookup(store, NULL, digest, err);
 }
 
 int64_t closed_until(struct replay_store *store)
@@ -116,6 +155,11 @@ void edit_store_file(const char *name, const char *old, const char *new)
     cr_assert_eq(fseek(file, at - text, SEEK_SET), 0);
     cr_assert_eq(fwrite(new, 1, strlen(new), file), strlen(new));
     (void)fclose(file);
+}
+
+void leave_as_if_killed(void)
+{
+    edit_store_file("state", "clean", "open\n");
 }
 
 void pretend_another_boot(void)

@@ -27,20 +27,10 @@ static void leave_with_an_entry(void)
     store_close(store);
 }
 
-/* As if the process had been killed: the state file says "open". */
-static void leave_as_if_killed(void)
+static void leave_killed_with_an_entry(void)
 {
     leave_with_an_entry();
-    FILE *state;
-    char path[128], boot_id[64] = "";
-    (void)snprintf(path, sizeof path, "%s/state", store_path);
-    state = fopen("/proc/sys/kernel/random/boot_id", "r");
-    cr_assert(state != NULL && fgets(boot_id, sizeof boot_id, state) != NULL);
-    (void)fclose(state);
-    state = fopen(path, "w");
-    cr_assert_not_null(state);
-    (void)fprintf(state, "mikeyd replay store 2\nopen\nwindow %d\nboot %s", WINDOW, boot_id);
-    (void)fclose(state);
+    leave_as_if_killed();
 }
 
 static void expect_closed_for_a_window(void)
@@ -76,7 +66,7 @@ Test(store_track, first_start_opens_at_once)
 
 Test(store_track, death_of_the_process_loses_nothing)
 {
-    leave_as_if_killed();
+    leave_killed_with_an_entry();
     struct replay_store *store = open_store();
     cr_expect_eq(closed_until(store), 0);
     cr_expect_eq(lookup_number(store, 1, NULL), MIKEYD_REPLAY);
@@ -85,7 +75,7 @@ Test(store_track, death_of_the_process_loses_nothing)
 
 Test(store_track, death_of_the_machine_closes_the_store_for_a_window)
 {
-    leave_as_if_killed();
+    leave_killed_with_an_entry();
     pretend_another_boot();
     expect_closed_for_a_window();
     cr_expect(store_has("data.mdb.lost"));
@@ -153,7 +143,7 @@ Test(store_track, state_file_that_makes_no_sense_closes_the_store_for_a_window)
 
 Test(store_track, restart_while_closed_begins_the_window_again)
 {
-    leave_as_if_killed();
+    leave_killed_with_an_entry();
     pretend_another_boot();
     struct replay_store *store = open_store();
     cr_expect_neq(closed_until(store), 0);
@@ -164,7 +154,7 @@ Test(store_track, restart_while_closed_begins_the_window_again)
 
 Test(store_track, clock_set_forward_does_not_end_the_closed_time)
 {
-    leave_as_if_killed();
+    leave_killed_with_an_entry();
     pretend_another_boot();
     struct replay_store *store = open_store();
     wall_offset_ms += 3600 * 1000;
@@ -189,155 +179,11 @@ Test(store_track, clock_that_jumps_ahead_and_back_discards_nothing)
     store_close(store);
 }
 
-static void discard_up_to_now(struct replay_store *store)
-{
-    for (uint64_t i = 0; i < 70; i++)
-        cr_assert_eq(insert_number(store, i, 10, NULL), MIKEYD_OK);
-    time_passes(WINDOW * 2);
-    for (uint64_t i = 0; i < 70; i++)
-        cr_assert_eq(insert_number(store, 1000 + i, 10, NULL), MIKEYD_OK);
-    struct store_stats stats;
-    store_get_stats(store, &stats);
-    cr_assert_eq(stats.expired, 70);
-}
-
-Test(store_track, clock_set_back_before_what_was_discarded_closes_the_store)
-{
-    struct replay_store *store = open_store();
-    discard_up_to_now(store);
-    wall_offset_ms -= 60 * 1000;
-    struct error err = {0};
-    cr_expect_eq(lookup_number(store, 0, &err), MIKEYD_STORE_DOWN);
-    cr_expect_not_null(strstr(err.text, "set back"), "%s", err.text);
-    cr_expect_eq(insert_number(store, 0, 10, NULL), MIKEYD_STORE_DOWN);
-    store_close(store);
-    store = open_store();
-    cr_expect_eq(lookup_number(store, 0, NULL), MIKEYD_STORE_DOWN, "a restart forgot it");
-    wall_offset_ms += 60 * 1000;
-    cr_expect_eq(lookup_number(store, 0, NULL), MIKEYD_OK);
-    store_close(store);
-}
-
-/* ---- another window than last time */
-
-static struct replay_store *open_store_with(unsigned window_s)
-{
-    struct replay_store *store = NULL;
-    struct error err = {0};
-    cr_assert_eq(store_open(store_path, window_s, &store, &err), MIKEYD_OK, "%s", err.text);
-    return store;
-}
-
-/* discard_up_to_now() leaves the mark STORE_GRACE_S behind the present. */
-#define CLOSED_S (WINDOW - STORE_GRACE_S) /* of three windows instead of one */
-
-Test(store_track, wider_window_waits_for_what_was_discarded_under_the_narrower_one)
-{
-    struct replay_store *store = open_store();
-    discard_up_to_now(store);
-    store_close(store);
-    for (int opening = 0; opening < 2; opening++) {
-        store = open_store_with(3 * WINDOW);
-        int64_t until = closed_until(store), now = clock_unix_now();
-        cr_expect(until >= now + CLOSED_S - 2 && until <= now + CLOSED_S, "opening %d: %lld s",
-                  opening, (long long)(until - now));
-        struct error err = {0};
-        cr_expect_eq(lookup_number(store, 0, &err), MIKEYD_STORE_DOWN);
-        cr_expect_not_null(strstr(err.text, "widened"), "%s", err.text);
-        cr_expect_eq(insert_number(store, 0, 10, NULL), MIKEYD_STORE_DOWN);
-        if (opening == 0)
-            store_close(store);
-    }
-    time_passes(CLOSED_S - 3);
-    cr_expect_eq(lookup_number(store, 0, NULL), MIKEYD_STORE_DOWN);
-    time_passes(4);
-    cr_expect_eq(lookup_number(store, 0, NULL), MIKEYD_OK);
-    cr_expect_eq(lookup_number(store, 1000, NULL), MIKEYD_REPLAY, "entries that are there stay");
-    store_close(store);
-}
-
-Test(store_track, wider_window_keeps_the_entries_at_hand_for_its_own_length)
-{
-    struct replay_store *store = open_store();
-    cr_assert_eq(insert_number(store, 1, WINDOW, NULL), MIKEYD_OK);
-    store_close(store);
-    store = open_store_with(3 * WINDOW);
-    cr_expect_eq(closed_until(store), 0, "nothing was ever discarded");
-    time_passes(2 * WINDOW);
-    for (uint64_t i = 0; i < 200; i++)
-        cr_assert_eq(insert_number(store, 1000 + i, 3 * WINDOW, NULL), MIKEYD_OK);
-    cr_expect_eq(lookup_number(store, 1, NULL), MIKEYD_REPLAY);
-    store_close(store);
-}
-
-Test(store_track, wider_window_waits_after_a_kill_too)
-{
-    struct replay_store *store = open_store();
-    discard_up_to_now(store);
-    store_close(store);
-    edit_store_file("state", "clean", "open\n");
-    store = open_store_with(3 * WINDOW);
-    cr_expect_neq(closed_until(store), 0);
-    store_close(store);
-}
-
-Test(store_track, wider_window_is_the_usual_one_once_it_has_passed)
-{
-    struct replay_store *store = open_store();
-    cr_assert_eq(insert_number(store, 1, 10, NULL), MIKEYD_OK);
-    store_close(store);
-    store = open_store_with(3 * WINDOW);
-    time_passes(4 * WINDOW);
-    for (uint64_t i = 0; i < 200; i++)
-        cr_assert_eq(insert_number(store, 1000 + i, 3 * WINDOW, NULL), MIKEYD_OK);
-    struct store_stats stats;
-    store_get_stats(store, &stats);
-    cr_assert_eq(stats.expired, 1);
-    store_close(store);
-    store = open_store_with(3 * WINDOW);
-    cr_expect_eq(closed_until(store), 0);
-    store_close(store);
-}
-
-Test(store_track, narrower_window_changes_nothing_and_is_remembered)
-{
-    struct replay_store *store = open_store_with(3 * WINDOW);
-    store_close(store);
-    store = open_store();
-    discard_up_to_now(store);
-    cr_expect_eq(closed_until(store), 0);
-    store_close(store);
-    store = open_store_with(3 * WINDOW);
-    cr_expect_neq(closed_until(store), 0);
-    store_close(store);
-}
-
-Test(store_track, death_of_the_machine_outweighs_a_wider_window)
-{
-    leave_as_if_killed();
-    pretend_another_boot();
-    struct replay_store *store = open_store_with(3 * WINDOW);
-    cr_expect_geq(closed_until(store), clock_unix_now() + 3 * WINDOW - 2);
-    store_close(store);
-    store = open_store_with(3 * WINDOW);
-    cr_expect_geq(closed_until(store), clock_unix_now() + 3 * WINDOW - 2, "begins again");
-    store_close(store);
-}
-
-Test(store_track, small_correction_of_the_clock_changes_nothing)
-{
-    struct replay_store *store = open_store();
-    discard_up_to_now(store);
-    wall_offset_ms -= 3 * 1000;
-    cr_expect_eq(lookup_number(store, 0, NULL), MIKEYD_OK);
-    store_close(store);
-}
-
 Test(store_track, one_process_at_a_time)
 {
     struct replay_store *store = open_store(), *second = (struct replay_store *)&store;
     struct error err = {0};
-    cr_expect_eq(store_open(store_path, WINDOW, &second, &err), MIKEYD_STORE_DOWN);
+    cr_expect_eq(store_open(store_path, WINDOW, NULL, &second, &err), MIKEYD_STORE_DOWN);
     cr_expect_null(second);
     cr_expect_not_null(strstr(err.text, "in use"));
     cr_expect_eq(insert_number(store, 1, 60, NULL), MIKEYD_OK);
@@ -362,7 +208,7 @@ Test(store_track, directory_is_made_but_not_its_parent)
     char path[128];
     struct replay_store *store = NULL;
     (void)snprintf(path, sizeof path, "%s/none/replay", store_path);
-    cr_expect_eq(store_open(path, WINDOW, &store, NULL), MIKEYD_STORE_DOWN);
+    cr_expect_eq(store_open(path, WINDOW, NULL, &store, NULL), MIKEYD_STORE_DOWN);
     cr_expect_null(store);
     cr_assert_eq(rmdir(store_path), 0);
     store = open_store();

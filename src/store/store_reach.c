@@ -1,0 +1,178 @@
+/*
+ * The two sets of times of a store (store.h): those that may have been accepted, in the state file,
+ * and those whose entries may be gone, in the database.
+ */
+#include "base/clock.h"
+#include "store/store_internal.h"
+
+/* So far ahead of the time at hand does the state file go, and before it, for peers whose clocks
+ * are late: one flush in half of it. After a crash it is what the store stays closed for beyond
+ * need, and within the window anyway. */
+#define REACH_AHEAD (60ULL << 32)
+
+static const char *const forgotten_names[STORE_SERIES_COUNT] = {
+    [STORE_SERIES_MESSAGES] = "forgot-messages",
+    [STORE_SERIES_TICKETS] = "forgot-tickets",
+};
+
+enum mikeyd_status store_change_state(struct replay_store *store, const struct store_state *next,
+                                      struct error *err)
+{
+    enum mikeyd_status status = store_state_write(store->dir, next, err);
+    if (status != MIKEYD_OK)
+        return status;
+    (void)pthread_mutex_lock(&store->times_lock);
+    store->state = *next;
+    (void)pthread_mutex_unlock(&store->times_lock);
+    return MIKEYD_OK;
+}
+
+/* ---- times that may have been accepted */
+
+/* How much of the set lies ahead of the time; false when the set has not even that. */
+static bool reach_left(struct replay_store *store, const struct store_time *time, uint64_t *left)
+{
+    (void)pthread_mutex_lock(&store->times_lock);
+    const struct store_range *range =
+        store_times_find(&store->state.reached[time->series], time->t);
+    if (range != NULL)
+        *left = range->last - time->t;
+    (void)pthread_mutex_unlock(&store->times_lock);
+    return range != NULL;
+}
+
+/* Under state_lock. */
+static enum mikeyd_status reach_extend(struct replay_store *store, const struct store_time *time,
+                                       struct error *err)
+{
+    uint64_t left;
+    if (reach_left(store, time, &left) && left >= REACH_AHEAD / 2)
+        return MIKEYD_OK; /* another thread was faster */
+    struct store_state next = store->state;
+    store_times_add(&next.reached[time->series], time->t - REACH_AHEAD, time->t + REACH_AHEAD);
+    return store_change_state(store, &next, err);
+}
+
+enum mikeyd_status store_reach(struct replay_store *store, const struct store_time *time,
+                               struct error *err)
+{
+    uint64_t left;
+    const bool reached = reach_left(store, time, &left);
+    if (reached && left >= REACH_AHEAD / 2)
+        return MIKEYD_OK;
+    /* Well before the end one thread writes and the others go on. */
+    if (reached && pthread_mutex_trylock(&store->state_lock) != 0)
+        return MIKEYD_OK;
+    if (!reached)
+        (void)pthread_mutex_lock(&store->state_lock);
+    enum mikeyd_status status = reach_extend(store, time, reached ? NULL : err);
+    (void)pthread_mutex_unlock(&store->state_lock);
+    return reached ? MIKEYD_OK : status;
+}
+
+/* ---- times whose entries may be gone */
+
+bool store_is_forgotten(struct replay_store *store, const struct store_time *time)
+{
+    if (time == NULL)
+        return false;
+    (void)pthread_mutex_lock(&store->times_lock);
+    const bool forgotten = store_times_have(&store->forgotten[time->series], time->t);
+    (void)pthread_mutex_unlock(&store->times_lock);
+    return forgotten;
+}
+
+enum mikeyd_status store_refuse_forgotten(const struct store_time *time, struct error *err)
+{
+    if (time->series == STORE_SERIES_TICKETS)
+        return error_set(err, MIKEYD_TICKET_EXPIRED,
+                         "the ticket is of a time whose replay entries are gone: it may have been "
+                         "used");
+    return error_set(err, MIKEYD_CLOCK_SKEW,
+                     "the message's T is of a time whose replay entries are gone: it may have been "
+                     "accepted before");
+}
+
+void store_copy_forgotten(struct replay_store *store, struct store_times out[STORE_SERIES_COUNT])
+{
+    (void)pthread_mutex_lock(&store->times_lock);
+    for (int i = 0; i < STORE_SERIES_COUNT; i++)
+        out[i] = store->forgotten[i];
+    (void)pthread_mutex_unlock(&store->times_lock);
+}
+
+int store_put_forgotten(struct replay_store *store, MDB_txn *txn,
+                        const struct store_times forgotten[STORE_SERIES_COUNT])
+{
+    /* Before the commit: from then on a look-up may miss the entries. */
+    (void)pthread_mutex_lock(&store->times_lock);
+    for (int i = 0; i < STORE_SERIES_COUNT; i++)
+        store->forgotten[i] = forgotten[i];
+    (void)pthread_mutex_unlock(&store->times_lock);
+    int rc = 0;
+    for (int i = 0; i < STORE_SERIES_COUNT && rc == 0; i++) {
+        uint8_t bytes[STORE_TIMES_BYTES];
+        struct byte_writer w = writer_of(bytes, sizeof bytes);
+        store_times_write(&forgotten[i], &w);
+        rc = store_env_put_meta(&store->env, txn, forgotten_names[i], bytes, w.len);
+    }
+    return rc;
+}
+
+static int reach_read_forgotten(struct replay_store *store, MDB_txn *txn, int series)
+{
+    struct byte_reader r;
+    int rc = store_env_get_meta(&store->env, txn, forgotten_names[series], &r);
+    if (rc != 0)
+        return rc == MDB_NOTFOUND ? 0 : rc;
+    return store_times_read(&r, &store->forgotten[series]) ? 0 : MDB_CORRUPTED;
+}
+
+static int reach_lose_work(struct store_env *env, MDB_txn *txn, void *arg)
+{
+    struct replay_store *store = arg;
+    struct store_times forgotten[STORE_SERIES_COUNT];
+    (void)env;
+    store_copy_forgotten(store, forgotten);
+    for (int i = 0; i < STORE_SERIES_COUNT; i++)
+        store_times_add_all(&forgotten[i], &store->state.reached[i]);
+    return store_put_forgotten(store, txn, forgotten);
+}
+
+enum mikeyd_status store_load_forgotten(struct replay_store *store, bool lost, struct error *err)
+{
+    MDB_txn *txn;
+    int rc = store_env_read(&store->env, &txn);
+    if (rc != 0)
+        return store_fail(store, rc, err);
+    for (int i = 0; i < STORE_SERIES_COUNT && rc == 0; i++)
+        rc = reach_read_forgotten(store, txn, i);
+    store_env_read_end(&store->env, txn);
+    if (rc == 0 && lost)
+        rc = store_write(store, reach_lose_work, store);
+    return rc == 0 ? MIKEYD_OK : store_fail(store, rc, err);
+}
+
+/* ---- after a loss */
+
+/*
+ * RFC 3830 5.4: the window from now on. And when the clock came back before, or little after, what
+ * it had reached: until what was accepted then can pass no more. A message passes for half of the
+ * window either way, so a range that is further off is no matter of now.
+ */
+int64_t store_reopens_at(const struct replay_store *store)
+{
+    const uint64_t now = clock_ntp_now();
+    const int64_t half_s = store->window_s / 2;
+    int64_t wait_s = store->window_s;
+    for (int i = 0; i < STORE_SERIES_COUNT; i++) {
+        for (size_t j = 0; j < store->state.reached[i].count; j++) {
+            const struct store_range *range = &store->state.reached[i].range[j];
+            const int64_t first_s = clock_ntp_difference_ms(range->first, now) / 1000;
+            const int64_t last_s = clock_ntp_difference_ms(range->last, now) / 1000;
+            if (first_s <= half_s && last_s + half_s + 1 > wait_s)
+                wait_s = last_s + half_s + 1;
+        }
+    }
+    return clock_unix_now() + wait_s;
+}
