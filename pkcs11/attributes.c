@@ -16,20 +16,25 @@ static bool told(const CK_ATTRIBUTE *attribute)
     return attribute->ulValueLen != (CK_ULONG)-1 && attribute->ulValueLen != 0;
 }
 
+/* An answer of another size than the attribute has is none. */
+static bool told_as(const CK_ATTRIBUTE *attribute, size_t len)
+{
+    return attribute->ulValueLen == len;
+}
+
 /*
  * A flag the token does not tell: what protects the key counts as off, what lets it out as on; a
  * usage the token has no flag for does not exist.
  */
 static bool flag(const CK_ATTRIBUTE *attribute, CK_BBOOL value, bool unless_told)
 {
-    return told(attribute) ? value != CK_FALSE : unless_told;
+    return told_as(attribute, sizeof value) ? value != CK_FALSE : unless_told;
 }
 
 static void date_text(const CK_ATTRIBUTE *attribute, const CK_DATE *date, char out[11])
 {
     out[0] = '\0';
-    if (!told(attribute) || attribute->ulValueLen != sizeof *date || date->year[0] < '0' ||
-        date->year[0] > '9')
+    if (!told_as(attribute, sizeof *date) || date->year[0] < '0' || date->year[0] > '9')
         return;
     struct byte_writer w = writer_of(out, 11);
     writer_bytes(&w, date->year, sizeof date->year);
@@ -72,13 +77,79 @@ enum {
     AT_COUNT
 };
 
+/* About the object, the session or the token: no attribute is to blame. */
+static bool nothing_can_be_asked(CK_RV rv)
+{
+    switch (rv) {
+    case CKR_OBJECT_HANDLE_INVALID:
+    case CKR_SESSION_HANDLE_INVALID:
+    case CKR_SESSION_CLOSED:
+    case CKR_USER_NOT_LOGGED_IN:
+    case CKR_DEVICE_ERROR:
+    case CKR_DEVICE_MEMORY:
+    case CKR_DEVICE_REMOVED:
+    case CKR_TOKEN_NOT_PRESENT:
+    case CKR_CRYPTOKI_NOT_INITIALIZED:
+    case CKR_HOST_MEMORY:
+        return true;
+    default:
+        return false;
+    }
+}
+
+/*
+ * Some tokens answer for one attribute with a code of their own, and with that for all that were
+ * asked together. Asked one by one, that attribute is not told, and the others are.
+ */
+static CK_RV ask_one_by_one(const struct token *token, CK_SESSION_HANDLE session,
+                            CK_OBJECT_HANDLE object, CK_ATTRIBUTE at[AT_COUNT], CK_RV refused)
+{
+    CK_RV all = refused;
+    for (size_t i = 0; i < AT_COUNT; i++) {
+        CK_RV rv = token->f->C_GetAttributeValue(session, object, &at[i], 1);
+        if (nothing_can_be_asked(rv))
+            return rv;
+        if (!answered(rv))
+            at[i].ulValueLen = (CK_ULONG)-1;
+        else if (!answered(all) || rv == CKR_BUFFER_TOO_SMALL)
+            all = rv;
+    }
+    return all;
+}
+
+static CK_RV ask_all(const struct token *token, CK_SESSION_HANDLE session, CK_OBJECT_HANDLE object,
+                     CK_ATTRIBUTE at[AT_COUNT])
+{
+    CK_ULONG room[AT_COUNT];
+    for (size_t i = 0; i < AT_COUNT; i++)
+        room[i] = at[i].ulValueLen;
+    CK_RV rv = token->f->C_GetAttributeValue(session, object, at, AT_COUNT);
+    if (answered(rv) || nothing_can_be_asked(rv))
+        return rv;
+    /* The lengths that the refused call left behind mean nothing. */
+    for (size_t i = 0; i < AT_COUNT; i++)
+        at[i].ulValueLen = room[i];
+    return ask_one_by_one(token, session, object, at, rv);
+}
+
+/* The length of text or bytes; 0 for one that cannot be. */
+static size_t told_len(const CK_ATTRIBUTE *attribute, size_t cap)
+{
+    return told(attribute) && attribute->ulValueLen <= cap ? attribute->ulValueLen : 0;
+}
+
 static void attributes_take(const CK_ATTRIBUTE *at, const struct raw_attributes *raw,
                             struct token_attributes *out)
 {
-    out->label_len = told(&at[AT_LABEL]) ? at[AT_LABEL].ulValueLen : 0;
+    out->label_len = told_len(&at[AT_LABEL], TOKEN_LABEL_MAX);
     out->label[out->label_len] = '\0';
-    out->id_len = told(&at[AT_ID]) ? at[AT_ID].ulValueLen : 0;
-    if (!told(&at[AT_VALUE_LEN]))
+    out->id_len = told_len(&at[AT_ID], sizeof out->id);
+    if (!told_as(&at[AT_CLASS], sizeof out->object_class))
+        out->object_class = (CK_OBJECT_CLASS)-1;
+    if (!told_as(&at[AT_KEY_TYPE], sizeof out->key_type))
+        out->key_type = (CK_KEY_TYPE)-1;
+    /* 0 is no length: some tokens say so of every key. */
+    if (!told_as(&at[AT_VALUE_LEN], sizeof out->value_len))
         out->value_len = 0;
     out->sensitive = flag(&at[AT_SENSITIVE], raw->sensitive, false);
     out->extractable = flag(&at[AT_EXTRACTABLE], raw->extractable, true);
@@ -96,8 +167,8 @@ static void attributes_take(const CK_ATTRIBUTE *at, const struct raw_attributes 
     date_text(&at[AT_START], &raw->start, out->start_date);
     date_text(&at[AT_END], &raw->end, out->end_date);
     out->has_allowed = at[AT_ALLOWED].ulValueLen != (CK_ULONG)-1;
-    out->allowed_count =
-        out->has_allowed ? at[AT_ALLOWED].ulValueLen / sizeof(CK_MECHANISM_TYPE) : 0;
+    out->allowed_overflow = out->has_allowed && at[AT_ALLOWED].ulValueLen > sizeof out->allowed;
+    out->allowed_count = told_len(&at[AT_ALLOWED], sizeof out->allowed) / sizeof(CK_MECHANISM_TYPE);
 }
 
 /*
@@ -151,7 +222,7 @@ CK_RV token_attributes_read(const struct token *token, CK_SESSION_HANDLE session
         [AT_END] = {CKA_END_DATE, &raw.end, sizeof raw.end},
         [AT_ALLOWED] = {CKA_ALLOWED_MECHANISMS, out->allowed, sizeof out->allowed},
     };
-    CK_RV rv = token->f->C_GetAttributeValue(session, object, at, AT_COUNT);
+    CK_RV rv = ask_all(token, session, object, at);
     if (!answered(rv))
         return rv;
     attributes_take(at, &raw, out);
@@ -289,7 +360,7 @@ const char *token_finding_text(uint32_t one_bit)
     case TOKEN_FINDING_READABLE:
         return "CKA_VALUE can be read";
     case TOKEN_FINDING_NOT_PRIVATE:
-        return "CKA_PRIVATE is false: visible without login";
+        return "CKA_PRIVATE is false: made without a PIN, visible without one, and never used";
     case TOKEN_FINDING_MODIFIABLE:
         return "CKA_MODIFIABLE is true";
     case TOKEN_FINDING_USAGE:

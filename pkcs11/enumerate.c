@@ -64,16 +64,28 @@ static bool concerns_us(const struct token_attributes *a)
     return a->object_class != CKO_PUBLIC_KEY && a->object_class != CKO_CERTIFICATE;
 }
 
+/* Reported under its label, and never counted as a key; kind and generation mean nothing. */
+static void found_take_stray(const struct token_attributes *a, uint32_t finding,
+                             struct found_object *out)
+{
+    out->findings = finding;
+    size_t len = a->label_len < TOKEN_NAME_MAX ? a->label_len : TOKEN_NAME_MAX - 1;
+    out->label = (struct token_label){.kind = TOKEN_KIND_COUNT};
+    memcpy(out->label.name, a->label, len);
+}
+
 static void found_take(struct token *token, CK_OBJECT_HANDLE handle,
                        const struct token_attributes *a, struct found_object *out)
 {
     *out = (struct found_object){.handle = handle, .value_len = a->value_len};
     if (!token_label_parse(a->label, a->label_len, &out->label)) {
-        /* Reported under its label; kind and generation mean nothing. */
-        out->findings = TOKEN_FINDING_LABEL;
-        size_t len = a->label_len < TOKEN_NAME_MAX ? a->label_len : TOKEN_NAME_MAX - 1;
-        out->label = (struct token_label){.kind = TOKEN_KIND_COUNT};
-        memcpy(out->label.name, a->label, len);
+        found_take_stray(a, TOKEN_FINDING_LABEL, out);
+        return;
+    }
+    /* Anybody who reaches the token makes one without a PIN: it must neither pass for a key nor
+     * take one away by having its label or CKA_ID. */
+    if (!a->private_object) {
+        found_take_stray(a, TOKEN_FINDING_NOT_PRIVATE, out);
         return;
     }
     memcpy(out->id, a->id, sizeof out->id);

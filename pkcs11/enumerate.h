@@ -6,7 +6,7 @@
 #include "pkcs11/internal.h"
 
 struct found_object {
-    struct token_label label; /* kind TOKEN_KIND_COUNT: not a label of ours, name holds it whole */
+    struct token_label label; /* kind TOKEN_KIND_COUNT: no key of ours, name holds the label */
     uint8_t id[16];
     CK_OBJECT_HANDLE handle;
     CK_ULONG value_len;

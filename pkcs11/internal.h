@@ -309,8 +309,7 @@ enum mikeyd_status token_label_format(const struct token_label *label, char *out
 /* A key and what callers need not see. `key` stands first: token_key_at() hands out its address. */
 struct token_key_entry {
     struct token_key key;
-    bool hot;     /* warmed: its copies are made again after every recovery */
-    bool missing; /* vanished in a recovery, not by a rescan */
+    bool hot; /* warmed: its copies are made again after every recovery */
 };
 
 /*
@@ -318,9 +317,12 @@ struct token_key_entry {
  * appended, vanished ones left with present = false and no handles. Under exclusion, by the keeper.
  */
 enum mikeyd_status token_keys_load(struct token *token, struct error *err);
+/* Both count keys, not what only carries a label that begins like theirs. */
 size_t token_keys_present(const struct token *token);
 /* Those present, and those that vanished otherwise than by a rescan. */
 size_t token_keys_expected(const struct token *token);
+/* Says in the log which keys are refused, and why. */
+void token_keys_report_unfit(const struct token *token);
 void token_keys_free(struct token *token);
 /*
  * Outside any bracket: when keys vanished in a recovery, looks whether they are back, as rarely as

@@ -30,8 +30,9 @@ static void key_take_block(struct token *token, const struct found_object *objec
 static bool wrong_block_length(const struct found_object *object, bool last)
 {
     const struct token_label *label = &object->label;
-    if ((label->kind != TOKEN_PSK && label->kind != TOKEN_PAIR) || label->bits != 0 ||
-        object->value_len == 0)
+    if (label->kind == TOKEN_PAIR)
+        return object->value_len != 0 && object->value_len != BLOCK_BYTES;
+    if (label->kind != TOKEN_PSK || label->bits != 0 || object->value_len == 0)
         return false;
     return object->value_len > BLOCK_BYTES || (!last && object->value_len < BLOCK_BYTES);
 }
@@ -63,7 +64,10 @@ static uint32_t block_findings(const struct found_object *object, size_t count)
     return findings;
 }
 
-/* True length: what the label says of a padded key, else the length of its objects. */
+/*
+ * True length; 0: unknown. What the label says of a padded key, else the length of its objects: but
+ * those of an epskx or pair have 32 bytes however short the EPSK was that they come from.
+ */
 static unsigned key_bits(const struct found_object *object, size_t count)
 {
     unsigned bits = 0;
@@ -72,7 +76,8 @@ static unsigned key_bits(const struct found_object *object, size_t count)
             return object[i].label.bits;
         bits += (unsigned)object[i].value_len * 8;
     }
-    return bits;
+    const enum token_kind kind = object[0].label.kind;
+    return kind == TOKEN_EPSKX || kind == TOKEN_PAIR ? 0 : bits;
 }
 
 static void key_build(struct token *token, const struct found_object *object, size_t count,
@@ -81,7 +86,7 @@ static void key_build(struct token *token, const struct found_object *object, si
     out->kind = object[0].label.kind;
     memcpy(out->name, object[0].label.name, sizeof out->name);
     out->generation = object[0].label.generation;
-    out->findings = block_findings(object, count);
+    out->findings = out->kind == TOKEN_KIND_COUNT ? 0 : block_findings(object, count);
     out->block_count = count < TOKEN_BLOCKS_MAX ? count : TOKEN_BLOCKS_MAX;
     for (size_t i = 0; i < count; i++)
         out->findings |= object[i].findings;
@@ -89,11 +94,13 @@ static void key_build(struct token *token, const struct found_object *object, si
     for (size_t i = 0; i < out->block_count; i++)
         key_take_block(token, &object[i], usable, &out->block[i]);
     out->bits = key_bits(object, count);
-    if (out->bits < 128 && out->kind != TOKEN_AUDIT && out->kind != TOKEN_KIND_COUNT)
+    if (out->bits != 0 && out->bits < 128 && out->kind != TOKEN_AUDIT &&
+        out->kind != TOKEN_KIND_COUNT)
         out->findings |= TOKEN_FINDING_SHORT;
     memcpy(out->start_date, object[0].start_date, sizeof out->start_date);
     memcpy(out->end_date, object[0].end_date, sizeof out->end_date);
     out->present = true;
+    out->missing = false;
 }
 
 /* ---- the list */
@@ -145,7 +152,7 @@ static struct token_key_entry *entry_append(struct token *token)
 
 static void entry_forget(struct token *token, struct token_key_entry *entry)
 {
-    entry->missing = entry->missing || entry->key.present;
+    entry->key.missing = entry->key.missing || entry->key.present;
     entry->key.present = false;
     for (size_t i = 0; i < entry->key.block_count; i++) {
         entry->key.block[i].original = CK_INVALID_HANDLE;
@@ -159,7 +166,7 @@ static size_t missing_keys(const struct token *token)
 {
     size_t missing = 0;
     for (size_t i = 0; i < token->key_count; i++)
-        missing += token->key[i]->missing ? 1 : 0;
+        missing += token->key[i]->key.missing ? 1 : 0;
     return missing;
 }
 
@@ -183,7 +190,6 @@ static enum mikeyd_status keys_merge(struct token *token, const struct found_lis
         if (entry == NULL)
             return error_set(err, MIKEYD_INTERNAL, "out of memory");
         key_build(token, &list->object[i], count, &entry->key);
-        entry->missing = false;
         i += count;
     }
     atomic_store(&token->keys_missing, missing_keys(token) != 0);
@@ -203,19 +209,13 @@ enum mikeyd_status token_keys_load(struct token *token, struct error *err)
     return status;
 }
 
-size_t token_keys_present(const struct token *token)
-{
-    size_t present = 0;
-    for (size_t i = 0; i < token->key_count; i++)
-        present += token->key[i]->key.present ? 1 : 0;
-    return present;
-}
-
 size_t token_keys_expected(const struct token *token)
 {
     size_t expected = 0;
-    for (size_t i = 0; i < token->key_count; i++)
-        expected += token->key[i]->key.present || token->key[i]->missing ? 1 : 0;
+    for (size_t i = 0; i < token->key_count; i++) {
+        const struct token_key *key = &token->key[i]->key;
+        expected += (key->present || key->missing) && key->kind != TOKEN_KIND_COUNT ? 1 : 0;
+    }
     return expected;
 }
 
@@ -238,6 +238,18 @@ static pthread_rwlock_t *lock_of(const struct token *token)
         struct token *out;
     } same = {.in = token};
     return &same.out->key_lock;
+}
+
+size_t token_keys_present(const struct token *token)
+{
+    size_t present = 0;
+    (void)pthread_rwlock_rdlock(lock_of(token));
+    for (size_t i = 0; i < token->key_count; i++) {
+        const struct token_key *key = &token->key[i]->key;
+        present += key->present && key->kind != TOKEN_KIND_COUNT ? 1 : 0;
+    }
+    (void)pthread_rwlock_unlock(lock_of(token));
+    return present;
 }
 
 size_t token_key_count(const struct token *token)
@@ -267,7 +279,8 @@ bool token_key_snapshot(const struct token *token, size_t index, struct token_ke
                                   .block_count = key->block_count,
                                   .bits = key->bits,
                                   .findings = key->findings,
-                                  .present = key->present};
+                                  .present = key->present,
+                                  .missing = key->missing};
         memcpy(out->name, key->name, sizeof out->name);
         memcpy(out->start_date, key->start_date, sizeof out->start_date);
         memcpy(out->end_date, key->end_date, sizeof out->end_date);
@@ -277,17 +290,23 @@ bool token_key_snapshot(const struct token *token, size_t index, struct token_ke
 }
 
 /* Names every fatal finding, as far as they fit. */
-static enum mikeyd_status refuse_key(const struct token *token, const struct token_key *key,
-                                     struct error *err)
+static void name_reasons(const struct token_key *key, char out[160])
 {
-    char reasons[160] = "";
+    out[0] = '\0';
     for (uint32_t bit = 1; bit != 0; bit <<= 1) {
         if ((key->findings & TOKEN_FINDING_FATAL & bit) == 0)
             continue;
-        const size_t used = strlen(reasons);
-        (void)snprintf(reasons + used, sizeof reasons - used, "%s%s", used == 0 ? "" : "; ",
+        const size_t used = strlen(out);
+        (void)snprintf(out + used, 160 - used, "%s%s", used == 0 ? "" : "; ",
                        token_finding_text(bit));
     }
+}
+
+static enum mikeyd_status refuse_key(const struct token *token, const struct token_key *key,
+                                     struct error *err)
+{
+    char reasons[160];
+    name_reasons(key, reasons);
     return error_set(err, MIKEYD_POLICY, "token %s: key mikeyd/%s/%s/%u is refused: %s",
                      token->label, token_kind_name(key->kind), key->name, key->generation, reasons);
 }
@@ -313,6 +332,28 @@ enum mikeyd_status token_key_find(const struct token *token, enum token_kind kin
     return MIKEYD_OK;
 }
 
+#define REPORT_MAX 8
+
+void token_keys_report_unfit(const struct token *token)
+{
+    size_t unfit = 0;
+    for (size_t i = 0; i < token->key_count; i++) {
+        const struct token_key *key = &token->key[i]->key;
+        char reasons[160];
+        if (!key->present || (key->findings & TOKEN_FINDING_FATAL) == 0 || unfit++ >= REPORT_MAX)
+            continue;
+        name_reasons(key, reasons);
+        if (key->kind == TOKEN_KIND_COUNT)
+            log_warning("token %s: object %s is not used: %s", token->label, key->name, reasons);
+        else
+            log_warning("token %s: key mikeyd/%s/%s/%u is not used: %s", token->label,
+                        token_kind_name(key->kind), key->name, key->generation, reasons);
+    }
+    if (unfit > REPORT_MAX)
+        log_warning("token %s: %zu more objects are not used (mikeyd --check lists them)",
+                    token->label, unfit - REPORT_MAX);
+}
+
 /* Under exclusion. */
 static enum mikeyd_status look_anew(struct token *token, struct error *err)
 {
@@ -332,7 +373,9 @@ enum mikeyd_status token_rescan(struct token *token, struct error *err)
     status = look_anew(token, err);
     /* The operator asked: what is gone is meant to be gone. */
     for (size_t i = 0; status == MIKEYD_OK && i < token->key_count; i++)
-        token->key[i]->missing = false;
+        token->key[i]->key.missing = false;
+    if (status == MIKEYD_OK && !token->provisioning)
+        token_keys_report_unfit(token);
     atomic_store(&token->keys_missing, missing_keys(token) != 0);
     token_exclusive_end(token);
     return status;

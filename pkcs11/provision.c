@@ -3,7 +3,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "base/bytes.h"
 #include "pkcs11/provision_internal.h"
 
 static CK_RV make_by_generate(struct token_session *session, CK_ATTRIBUTE *list, CK_ULONG count,
@@ -85,45 +84,130 @@ static enum mikeyd_status transport_check(struct token_session *session, CK_OBJE
                      session->token->label, object->label);
 }
 
-enum mikeyd_status provision_generate(struct token_session *session,
-                                      const struct provision_spec *spec, struct error *err)
+/* ---- all blocks of a key, or none ---- */
+
+typedef enum mikeyd_status block_maker(struct token_session *session,
+                                       const struct provision_plan *plan, size_t block,
+                                       void *context, CK_OBJECT_HANDLE *handle, unsigned *omitted,
+                                       struct error *err);
+
+struct making {
+    block_maker *make;
+    void *context;
+    CK_OBJECT_HANDLE handle[TOKEN_BLOCKS_MAX];
+    unsigned omitted;
+};
+
+static enum mikeyd_status make_blocks(struct token_session *session,
+                                      const struct provision_plan *plan, struct making *making,
+                                      struct error *err)
+{
+    enum mikeyd_status status = MIKEYD_OK;
+    size_t made = 0;
+    making->omitted = 0;
+    while (status == MIKEYD_OK && made < plan->blocks) {
+        status = making->make(session, plan, made, making->context, &making->handle[made],
+                              &making->omitted, err);
+        if (status == MIKEYD_OK)
+            made++;
+    }
+    if (status != MIKEYD_OK)
+        provision_plan_undo(session, plan, made, err);
+    return status;
+}
+
+static enum mikeyd_status make_key(struct token_session *session, const struct provision_spec *spec,
+                                   struct provision_plan *plan, struct making *making,
+                                   struct error *err)
+{
+    enum mikeyd_status status = make_blocks(session, plan, making, err);
+    if (status != MIKEYD_OK || (making->omitted & PROVISION_OMITTED_LENGTH) == 0 ||
+        plan->bits_stated)
+        return status;
+    /* Then the label has to say the length, or nobody will ever know it again. */
+    provision_plan_undo(session, plan, plan->blocks, err);
+    status = provision_plan_state_bits(plan, spec, err);
+    return status == MIKEYD_OK ? make_blocks(session, plan, making, err) : status;
+}
+
+/* ---- generated ---- */
+
+static enum mikeyd_status generate_block(struct token_session *session,
+                                         const struct provision_plan *plan, size_t block,
+                                         void *context, CK_OBJECT_HANDLE *handle, unsigned *omitted,
+                                         struct error *err)
+{
+    (void)context;
+    static const struct provision_maker generate = {
+        .operation = "C_GenerateKey", .make = make_by_generate, .states_len = true};
+    const struct provision_object *object = &plan->object[block];
+    if (plan->stored[block] != plan->len[block])
+        return generate_padded(session, object, plan->len[block], handle, omitted, err);
+    return provision_object_make(session, object, &generate, handle, omitted, err);
+}
+
+static enum mikeyd_status generate_check(const struct provision_spec *spec, struct error *err)
 {
     if (spec->for_transport && spec->kind != TOKEN_PSK && spec->kind != TOKEN_EPSK &&
         spec->kind != TOKEN_EPSKX)
         return error_set(err, MIKEYD_INVALID_ARGUMENT, "a key of kind %s never travels",
                          token_kind_name(spec->kind));
+    /* Its 256 random bits are as good as the extracted form of any EPSK. */
+    if (spec->kind == TOKEN_EPSKX && spec->bits != 8 * PROVISION_BLOCK_LEN)
+        return error_set(err, MIKEYD_INVALID_ARGUMENT, "%u bits: a generated epskx has %u",
+                         spec->bits, 8 * PROVISION_BLOCK_LEN);
+    return MIKEYD_OK;
+}
+
+enum mikeyd_status provision_generate(struct token_session *session,
+                                      const struct provision_spec *spec, struct error *err)
+{
     struct provision_plan plan;
-    enum mikeyd_status status = provision_plan_make(session, spec, spec->bits, &plan, err);
+    struct making making = {.make = generate_block};
+    enum mikeyd_status status = generate_check(spec, err);
+    if (status == MIKEYD_OK)
+        status = provision_plan_make(session, spec, spec->bits, &plan, err);
+    if (status == MIKEYD_OK)
+        status = make_key(session, spec, &plan, &making, err);
     if (status != MIKEYD_OK)
         return status;
-
-    const struct provision_maker generate = {
-        .operation = "C_GenerateKey", .make = make_by_generate, .states_len = true};
-    unsigned omitted = 0;
-    size_t made = 0;
-    while (status == MIKEYD_OK && made < plan.blocks) {
-        const struct provision_object *object = &plan.object[made];
-        CK_OBJECT_HANDLE handle = 0;
-        if (plan.stored[made] == plan.len[made])
-            status = provision_object_make(session, object, &generate, &handle, &omitted, err);
-        else
-            status = generate_padded(session, object, plan.len[made], &handle, &omitted, err);
-        if (status != MIKEYD_OK)
-            break;
-        made++;
-        if (spec->for_transport)
-            status = transport_check(session, handle, object, err);
-    }
+    for (size_t i = 0; status == MIKEYD_OK && spec->for_transport && i < plan.blocks; i++)
+        status = transport_check(session, making.handle[i], &plan.object[i], err);
     if (status != MIKEYD_OK)
-        provision_plan_undo(session, &plan, made, err);
+        provision_plan_undo(session, &plan, plan.blocks, err);
     else
-        provision_plan_report(spec, &plan, omitted);
+        provision_plan_report(spec, &plan, making.omitted);
     return status;
 }
 
-enum mikeyd_status provision_import(struct token_session *session,
-                                    const struct provision_spec *spec, const uint8_t *key,
-                                    size_t len, struct error *err)
+/* ---- imported ---- */
+
+static enum mikeyd_status import_block(struct token_session *session,
+                                       const struct provision_plan *plan, size_t block,
+                                       void *context, CK_OBJECT_HANDLE *handle, unsigned *omitted,
+                                       struct error *err)
+{
+    struct secret SECRET_CLEANUP value = {0};
+    const uint8_t *key = context;
+    if (!secret_make(&value, plan->stored[block]))
+        return error_set(err, MIKEYD_INTERNAL, "secure heap exhausted");
+    memcpy(value.data, key + block * PROVISION_BLOCK_LEN, plan->len[block]);
+    return provision_object_create(session, &plan->object[block], value.data, handle, omitted, err);
+}
+
+/* Memory that nobody wrote a key to: zeros, or erased flash. */
+static bool is_blank(const uint8_t *key, size_t len)
+{
+    uint8_t any = 0, all = 0xff;
+    for (size_t i = 0; i < len; i++) {
+        any |= key[i];
+        all &= key[i];
+    }
+    return any == 0 || all == 0xff;
+}
+
+static enum mikeyd_status import_check(const struct provision_spec *spec, const uint8_t *key,
+                                       size_t len, struct error *err)
 {
     if (spec->for_transport)
         return error_set(err, MIKEYD_INVALID_ARGUMENT,
@@ -131,33 +215,34 @@ enum mikeyd_status provision_import(struct token_session *session,
     if (len > PROVISION_BITS_MAX / 8)
         return error_set(err, MIKEYD_INVALID_ARGUMENT, "%zu bytes: a key has at most %u", len,
                          PROVISION_BITS_MAX / 8);
-    struct provision_plan plan;
-    enum mikeyd_status status = provision_plan_make(session, spec, (unsigned)len * 8, &plan, err);
-    if (status != MIKEYD_OK)
-        return status;
+    if (provision_is_extracted(spec->kind) && len != PROVISION_BLOCK_LEN)
+        return error_set(err, MIKEYD_INVALID_ARGUMENT, "%zu bytes: a key of kind %s has %u", len,
+                         token_kind_name(spec->kind), PROVISION_BLOCK_LEN);
+    if (is_blank(key, len))
+        return error_set(err, MIKEYD_INVALID_ARGUMENT,
+                         "the key is nothing but zeros or ones: blank memory, not a key");
+    return MIKEYD_OK;
+}
 
-    unsigned omitted = 0;
-    size_t made = 0;
-    struct byte_reader reader = reader_of(key, len);
-    while (status == MIKEYD_OK && made < plan.blocks) {
-        struct secret SECRET_CLEANUP value = {0};
-        CK_OBJECT_HANDLE handle = 0;
-        if (!secret_make(&value, plan.stored[made])) {
-            status = error_set(err, MIKEYD_INTERNAL, "secure heap exhausted");
-            break;
-        }
-        reader_copy(&reader, value.data, plan.len[made]);
-        status = provision_object_create(session, &plan.object[made], value.data, &handle, &omitted,
-                                         err);
-        if (status == MIKEYD_OK)
-            made++;
-    }
-    if (status == MIKEYD_OK && !reader_done(&reader))
-        status = error_set(err, MIKEYD_INTERNAL, "key not stored to its last byte");
-    if (status != MIKEYD_OK)
-        provision_plan_undo(session, &plan, made, err);
-    else
-        provision_plan_report(spec, &plan, omitted);
+enum mikeyd_status provision_import(struct token_session *session,
+                                    const struct provision_spec *spec, const uint8_t *key,
+                                    size_t len, struct error *err)
+{
+    struct provision_plan plan;
+    union {
+        const uint8_t *in;
+        void *out;
+    } bytes = {.in = key}; /* import_block only reads */
+    struct making making = {.make = import_block, .context = bytes.out};
+    enum mikeyd_status status = import_check(spec, key, len, err);
+    if (status == MIKEYD_OK)
+        status = provision_plan_make(
+            session, spec, provision_is_extracted(spec->kind) ? spec->bits : (unsigned)len * 8,
+            &plan, err);
+    if (status == MIKEYD_OK)
+        status = make_key(session, spec, &plan, &making, err);
+    if (status == MIKEYD_OK)
+        provision_plan_report(spec, &plan, making.omitted);
     return status;
 }
 

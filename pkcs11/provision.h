@@ -24,6 +24,7 @@
 /* What the token cannot keep, and the objects do without: the policy has to stand in. */
 #define PROVISION_OMITTED_DATES (1u << 0)      /* not readable again on SoftHSM private objects */
 #define PROVISION_OMITTED_MECHANISMS (1u << 1) /* NSS softokn knows no ALLOWED_MECHANISMS */
+#define PROVISION_OMITTED_LENGTH (1u << 2)     /* VALUE_LEN is not told: the label has to say it */
 
 /* What was made, for the ceremony's record. */
 struct provision_result {
@@ -39,7 +40,10 @@ struct provision_spec {
     enum token_kind kind;
     const char *name;
     unsigned generation;
-    unsigned bits;                      /* true length; generate: 128 .. 2048 in steps of 8 */
+    /* True length: 128 .. 2048 in steps of 8. Of an epskx or pair, which have 32 bytes themselves,
+     * that of the EPSK they come from: no key is stronger than its source, and the label says it.
+     */
+    unsigned bits;
     const char *not_before, *not_after; /* "2027-06-01" or NULL: CKA_START_DATE, CKA_END_DATE */
     bool for_transport; /* generate: EXTRACTABLE with WRAP_WITH_TRUSTED, re-created non-extractable
                            at its destination. The daemon refuses it as it is. */
@@ -52,11 +56,12 @@ struct provision_spec {
 /*
  * Random in the token (C_GenerateKey; for blocks shorter than the token's HMAC minimum: zero-padded
  * import of C_GenerateRandom). A psk over 256 bits becomes one object a 32-byte block; epsk is one
- * object; epskx, pair and ticket have 256 bits.
+ * object; epskx and ticket have 256 bits.
  */
 enum mikeyd_status provision_generate(struct token_session *session,
                                       const struct provision_spec *spec, struct error *err);
-/* From bytes in clear: laboratory, and the ceremony's pair keys. spec->bits is taken from len. */
+/* From bytes in clear: laboratory, and the ceremony's pair keys. spec->bits is taken from len, but
+ * for an epskx. Zeros or ones throughout are refused: blank memory. */
 enum mikeyd_status provision_import(struct token_session *session,
                                     const struct provision_spec *spec, const uint8_t *key,
                                     size_t len, struct error *err);
@@ -135,7 +140,8 @@ enum mikeyd_status provision_trust_public_key(const struct token_config *config,
 /*
  * A pair key as a token object (kind pair): HKDF extract and expand in the token where it can (kind
  * epsk), else by one C_Sign with epskx whose 32-byte result goes straight back and is wiped.
- * source: kind epsk or epskx. The pair has the source's generation.
+ * source: kind epsk or epskx. The pair has the source's generation and true length. POLICY when
+ * that is unknown.
  */
 enum mikeyd_status provision_derive_pair(struct token_session *session,
                                          const struct token_key *source, const char *object_name,

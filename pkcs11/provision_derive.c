@@ -144,15 +144,20 @@ enum mikeyd_status provision_derive_pair_as(struct token_session *session,
         return error_set(err, MIKEYD_INVALID_ARGUMENT,
                          "pair keys come from an epsk or epskx, not from a %s",
                          token_kind_name(source->kind));
+    if (source->bits == 0)
+        return error_set(err, MIKEYD_POLICY,
+                         "mikeyd/%s/%s/%u has no ~BITS in its label: how long its EPSK is, nobody "
+                         "knows; unwrap or import it again",
+                         token_kind_name(source->kind), source->name, source->generation);
     if (info_len == 0 || info_len > INFO_MAX)
         return error_set(err, MIKEYD_INVALID_ARGUMENT, "info has 1 to %d bytes", INFO_MAX);
     struct provision_spec pair = *spec;
     pair.kind = TOKEN_PAIR;
     pair.generation = source->generation;
+    pair.bits = source->bits;
     pair.for_transport = false;
     struct provision_plan plan;
-    enum mikeyd_status status =
-        provision_plan_make(session, &pair, 8 * PROVISION_BLOCK_LEN, &plan, err);
+    enum mikeyd_status status = provision_plan_make(session, &pair, source->bits, &plan, err);
     if (status != MIKEYD_OK)
         return status;
     unsigned omitted = 0;

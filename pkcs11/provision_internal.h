@@ -96,7 +96,8 @@ bool provision_flag_is_set(struct token_session *session, CK_OBJECT_HANDLE handl
 
 /* How a key of a kind and length is laid out in objects. */
 struct provision_plan {
-    unsigned bits; /* true length */
+    unsigned bits;    /* true length */
+    bool bits_stated; /* in the labels */
     size_t blocks;
     size_t len[TOKEN_BLOCKS_MAX];    /* true bytes of each block */
     size_t stored[TOKEN_BLOCKS_MAX]; /* bytes of its object: more when zero-padded */
@@ -109,6 +110,8 @@ struct provision_plan {
 enum mikeyd_status provision_plan_make(struct token_session *session,
                                        const struct provision_spec *spec, unsigned bits,
                                        struct provision_plan *out, struct error *err);
+/* Kinds that have 32 bytes themselves and the strength of the EPSK they come from. */
+bool provision_is_extracted(enum token_kind kind);
 /* Puts the true length into the labels (~BITS), for tokens that will not tell it. */
 enum mikeyd_status provision_plan_state_bits(struct provision_plan *plan,
                                              const struct provision_spec *spec, struct error *err);

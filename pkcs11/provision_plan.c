@@ -4,6 +4,7 @@
 
 #include <openssl/rand.h>
 
+#include "base/clock.h"
 #include "pkcs11/provision_internal.h"
 
 static enum mikeyd_status date_check(const char *text, char out[11], struct error *err)
@@ -23,10 +24,15 @@ static enum mikeyd_status date_check(const char *text, char out[11], struct erro
     return MIKEYD_OK;
 }
 
+bool provision_is_extracted(enum token_kind kind)
+{
+    return kind == TOKEN_EPSKX || kind == TOKEN_PAIR;
+}
+
 static enum mikeyd_status bits_check(const struct provision_spec *spec, unsigned bits,
                                      struct error *err)
 {
-    const bool any_length = spec->kind == TOKEN_PSK || spec->kind == TOKEN_EPSK;
+    const bool any_length = spec->kind != TOKEN_TICKET;
     if (spec->kind == TOKEN_AUDIT || (unsigned)spec->kind >= TOKEN_KIND_COUNT)
         return error_set(err, MIKEYD_INVALID_ARGUMENT, "not a kind of secret key");
     if (bits % 8 != 0)
@@ -45,7 +51,7 @@ static enum mikeyd_status bits_check(const struct provision_spec *spec, unsigned
 static enum mikeyd_status layout(const struct token *token, enum token_kind kind, unsigned bits,
                                  struct provision_plan *out, struct error *err)
 {
-    const size_t total = bits / 8;
+    const size_t total = provision_is_extracted(kind) ? PROVISION_BLOCK_LEN : bits / 8;
     out->bits = bits;
     if (kind == TOKEN_EPSK) {
         /* Input of the extract step only, where a length has no minimum. */
@@ -133,6 +139,7 @@ static enum mikeyd_status labels_fill(struct provision_plan *plan,
                                       struct error *err)
 {
     enum mikeyd_status status = MIKEYD_OK;
+    plan->bits_stated = with_bits;
     for (size_t i = 0; status == MIKEYD_OK && i < plan->blocks; i++) {
         struct token_label label = {
             .kind = spec->kind,
@@ -155,6 +162,11 @@ static enum mikeyd_status objects_fill(const struct token *token, const struct p
         status = date_check(spec->not_after, not_after, err);
     if (status != MIKEYD_OK)
         return status;
+    char today[CLOCK_TEXT];
+    clock_format_utc(clock_unix_ms(), today);
+    if (not_after[0] != '\0' && strncmp(not_after, today, 10) < 0)
+        return error_set(err, MIKEYD_INVALID_ARGUMENT,
+                         "the key would have ended on %s, and today is %.10s", not_after, today);
     if (not_before[0] != '\0' && not_after[0] != '\0' && strcmp(not_before, not_after) >= 0)
         return error_set(err, MIKEYD_INVALID_ARGUMENT, "the key would end (%s) before it begins",
                          not_after);
@@ -175,8 +187,10 @@ static enum mikeyd_status objects_fill(const struct token *token, const struct p
         if (RAND_bytes(object->id, sizeof object->id) != 1)
             return error_set(err, MIKEYD_INTERNAL, "no random bytes for CKA_ID");
     }
-    /* With several blocks too: a key that lost its last one must not pass for a shorter key. */
-    return labels_fill(out, spec, out->padded || out->blocks > 1, err);
+    /* With several blocks too: a key that lost its last one must not pass for a shorter key. And
+     * where the object's own length says nothing of the strength. */
+    const bool with_bits = out->padded || out->blocks > 1 || provision_is_extracted(spec->kind);
+    return labels_fill(out, spec, with_bits, err);
 }
 
 enum mikeyd_status provision_plan_state_bits(struct provision_plan *plan,

@@ -41,7 +41,9 @@ void provision_template_make(struct provision_template *out, const struct provis
     add_flag(out, CKA_PRIVATE, true);
     add_flag(out, CKA_SENSITIVE, true);
     add_flag(out, CKA_EXTRACTABLE, o->extractable);
-    add_flag(out, CKA_WRAP_WITH_TRUSTED, o->wrap_with_trusted);
+    /* False is what it is anyway, and some tokens refuse to be told. */
+    if (o->wrap_with_trusted)
+        add_flag(out, CKA_WRAP_WITH_TRUSTED, true);
     add_flag(out, CKA_SIGN, o->sign);
     add_flag(out, CKA_DERIVE, o->derive);
     add_flag(out, CKA_VERIFY, false);
@@ -174,7 +176,9 @@ const char *provision_object_mismatch(struct token_session *session, CK_OBJECT_H
         memcmp(got.id, object->id, sizeof object->id) != 0 /* public */)
         return "CKA_ID";
     /* Zero: the token does not tell (SoftHSM after an unwrap). */
-    if (got.value_len != 0 && got.value_len != object->value_len)
+    if (got.value_len == 0)
+        *omitted |= PROVISION_OMITTED_LENGTH;
+    else if (got.value_len != object->value_len)
         return "CKA_VALUE_LEN";
     const char *bad = protection_mismatch(&got, object);
     if (bad == NULL)

@@ -283,12 +283,9 @@ static enum mikeyd_status unwrap_epsk_as_epskx(struct token_session *session,
     unsigned omitted = 0, ignored = 0;
     bool told = false;
     struct secret SECRET_CLEANUP epskx = {0};
-    if (spec->bits < PROVISION_BITS_MIN || spec->bits > PROVISION_BITS_MAX || spec->bits % 8 != 0)
-        return error_set(err, MIKEYD_INVALID_ARGUMENT, "%u bits: an epsk has %u to %u", spec->bits,
-                         PROVISION_BITS_MIN, PROVISION_BITS_MAX);
     if (!secret_make(&epskx, 32))
         return error_set(err, MIKEYD_INTERNAL, "secure heap exhausted");
-    enum mikeyd_status status = provision_plan_make(session, &stored, 256, &plan, err);
+    enum mikeyd_status status = provision_plan_make(session, &stored, spec->bits, &plan, err);
     if (status == MIKEYD_OK)
         status = temporary_object(&object, spec->bits / 8, false, err);
     if (status == MIKEYD_OK)
@@ -372,7 +369,7 @@ enum mikeyd_status provision_unwrap(struct token_session *session,
     status = unwrap_blocks(session, &plan, wrapping, blobs, &omitted, &told, err);
     if (status != MIKEYD_OK)
         return status;
-    if (!told && !plan.padded) {
+    if (!told && !plan.bits_stated) {
         /* Then the label has to say the length, or nobody will ever know it again. */
         provision_plan_undo(session, &plan, plan.blocks, err);
         status = provision_plan_state_bits(&plan, spec, err);

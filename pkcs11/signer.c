@@ -82,6 +82,16 @@ static enum mikeyd_status keys_load(struct token_signer *signer, struct error *e
     return status;
 }
 
+/* A private key that could leave the token proves nothing. One that is not listed is the ways' to
+ * find, or to miss. */
+static enum mikeyd_status refuse_unfit(const struct token *token, const char *name,
+                                       unsigned generation, struct error *err)
+{
+    const struct token_key *key = NULL;
+    enum mikeyd_status status = token_key_find(token, TOKEN_AUDIT, name, generation, &key, err);
+    return status == MIKEYD_POLICY ? status : MIKEYD_OK;
+}
+
 enum mikeyd_status token_signer_open(struct token *token, const char *name, unsigned generation,
                                      struct token_signer **out, struct error *err)
 {
@@ -93,6 +103,8 @@ enum mikeyd_status token_signer_open(struct token *token, const char *name, unsi
     signer->way = &signer_way_libp11;
     (void)snprintf(label.name, sizeof label.name, "%s", name);
     enum mikeyd_status status = token_label_format(&label, signer->label, err);
+    if (status == MIKEYD_OK)
+        status = refuse_unfit(token, name, generation, err);
     if (status == MIKEYD_OK)
         status = token_guest_begin(token, "audit key", err);
     if (status == MIKEYD_OK) {

@@ -17,8 +17,8 @@ struct token_signer;
 struct signer_way {
     /*
      * Finds private and public key by label, each exactly once, and sets private_key or
-     * private_handle, and public_key. *unseen: this way sees no private key of that label (the
-     * status is an error then); it may still be there for another way.
+     * private_handle, and public_key. *unseen: this way does not see the one private key of that
+     * label (the status is an error then); another way may.
      */
     enum mikeyd_status (*load)(struct token_signer *signer, bool *unseen, struct error *err);
     /* DER ECDSA. *len: capacity in, length out (of no meaning after an error). */

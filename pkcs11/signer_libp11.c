@@ -65,7 +65,8 @@ static enum mikeyd_status take_private(struct token_signer *signer, PKCS11_TOKEN
     if (PKCS11_enumerate_keys(p11_token, &keys, &count) != 0)
         return signer_fail(signer, "looking for private keys", err);
     PKCS11_KEY *key = key_by_label(keys, count, signer->label, &same);
-    *unseen = same == 0;
+    /* More than one: calls of our own tell those that were made without a PIN. */
+    *unseen = same != 1;
     if (same != 1)
         return signer_not_one(signer, "private", same, err);
     signer->private_key = PKCS11_get_private_key(key);

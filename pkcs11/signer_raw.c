@@ -49,11 +49,14 @@ static enum mikeyd_status find_one(struct token_signer *signer, CK_OBJECT_CLASS 
         {CKA_KEY_TYPE, &type, sizeof type},
         {CKA_TOKEN, &yes, sizeof yes},
         {CKA_LABEL, signer->label, (CK_ULONG)strlen(signer->label)},
+        {CKA_PRIVATE, &yes, sizeof yes},
     };
+    /* Anybody can make a private key that is not CKA_PRIVATE; public keys never are. */
+    const CK_ULONG wanted_count = object_class == CKO_PRIVATE_KEY ? 5 : 4;
     CK_OBJECT_HANDLE found[2];
     CK_ULONG count = 0;
     token_call_mark(session, "C_FindObjects");
-    CK_RV rv = f->C_FindObjectsInit(session->handle, wanted, sizeof wanted / sizeof wanted[0]);
+    CK_RV rv = f->C_FindObjectsInit(session->handle, wanted, wanted_count);
     if (rv == CKR_OK)
         rv = f->C_FindObjects(session->handle, found, 2, &count);
     if (rv == CKR_OK)

@@ -139,17 +139,6 @@ static enum mikeyd_status open_pool(struct token *token, struct error *err)
     return MIKEYD_OK;
 }
 
-static enum mikeyd_status refuse_fatal_keys(const struct token *token, struct error *err)
-{
-    for (size_t i = 0; i < token->key_count; i++) {
-        const struct token_key *key = &token->key[i]->key;
-        const struct token_key *unused = NULL;
-        if ((key->findings & TOKEN_FINDING_FATAL) != 0 && key->kind != TOKEN_KIND_COUNT)
-            return token_key_find(token, key->kind, key->name, key->generation, &unused, err);
-    }
-    return MIKEYD_OK;
-}
-
 /* Everything after the module is loaded; the recovery lock is held, so nobody else is at it. */
 static enum mikeyd_status token_start(struct token *token, struct error *err)
 {
@@ -159,7 +148,7 @@ static enum mikeyd_status token_start(struct token *token, struct error *err)
     if (status == MIKEYD_OK)
         status = token_known_answers(token, err);
     if (status == MIKEYD_OK && !token->provisioning)
-        status = refuse_fatal_keys(token, err);
+        token_keys_report_unfit(token);
     if (status == MIKEYD_OK)
         token_measure(token);
     if (status == MIKEYD_OK)
@@ -244,6 +233,7 @@ void token_get_facts(const struct token *token, struct token_facts *out)
         .derives = atomic_load(&token->derives),
         .objects_created = atomic_load(&token->objects_created),
         .hmac_us = token->hmac_us,
+        .keys = token_keys_present(token),
         .up = (atomic_load(&token->gate) & (TOKEN_GATE_DOWN | TOKEN_GATE_HUNG)) == 0};
     /* For people: what a token calls itself may hold newlines and escape sequences. */
     (void)visible_text(token->label, strlen(token->label), out->label, sizeof out->label);
@@ -283,7 +273,7 @@ static enum mikeyd_status check_keys(struct token_session *session, CK_RV *rv, s
     struct token *token = session->token;
     for (size_t i = 0; i < token->key_count; i++) {
         const struct token_key_entry *entry = token->key[i];
-        if (entry->missing)
+        if (entry->key.missing)
             return key_missing(token, &entry->key, err);
         if (!entry->key.present || entry->key.kind == TOKEN_KIND_COUNT)
             continue;

@@ -37,16 +37,18 @@ struct token_config {
     unsigned call_timeout_ms;
     bool read_write;   /* ceremony: sessions are R/W; the daemon's are not (session objects need no
                           R/W) */
-    bool provisioning; /* ceremony: do not refuse the token for findings on keys; report them
-                          (token_key.findings) */
+    bool provisioning; /* ceremony: keys with fatal findings keep their handles, to be looked at,
+                          wrapped or destroyed; no log lines about them */
 };
 
 /*
  * Loads the module (libp11 and its function list), finds the one token the URI names, reads the PIN
  * (one attempt, none on FINAL_TRY), opens the sessions, runs the known-answer tests (RFC 2202, RFC
  * 4231 on the token; MIKEY's PRF when the token has the SP 800-108 mechanism), enumerates and
- * checks the keys. TOKEN_DOWN or INVALID_ARGUMENT; the text names token, operation and CKR.
- * PIN_REFUSED when the PIN was wrong, is locked or has one attempt left: another try may lock it.
+ * checks the keys. A key with fatal findings is no reason to refuse the token: it is said in the
+ * log, has no handle, and token_key_find() refuses it. TOKEN_DOWN or INVALID_ARGUMENT; the text
+ * names token, operation and CKR. PIN_REFUSED when the PIN was wrong, is locked or has one attempt
+ * left: another try may lock it.
  */
 enum mikeyd_status token_open(const struct token_config *config, struct token **out,
                               struct error *err);
@@ -63,6 +65,7 @@ struct token_facts {
     uint64_t generation; /* of the module's initialisation; 1 at first */
     uint64_t calls;      /* PKCS#11 sign/derive/create/destroy operations so far */
     uint64_t hmacs, derives, objects_created;
+    size_t keys;      /* that are there, fit or not */
     unsigned hmac_us; /* measured at start: one HMAC-SHA-256 on a hot key */
     bool up;
 };
@@ -107,8 +110,9 @@ struct token_object {
 
 /*
  * A key by its label mikeyd/KIND/NAME/GENERATION[~BITS][#BLOCK]; blocks in order (#1, #2 ...).
- * ~BITS is the true length of a key that was zero-padded to the token's HMAC minimum:
- * mikeyd/psk/old/1~128. NAME: printable ASCII without space, "/", "~" and "#". Owned by the token.
+ * ~BITS is the true length of a key whose objects do not show it: zero-padded to the token's HMAC
+ * minimum (mikeyd/psk/old/1~128), or derived from an EPSK of that length (kinds epskx and pair).
+ * NAME: printable ASCII without space, "/", "~" and "#". Owned by the token.
  */
 struct token_key {
     enum token_kind kind;
@@ -116,17 +120,18 @@ struct token_key {
     unsigned generation;
     struct token_object block[TOKEN_BLOCKS_MAX];
     size_t block_count;
-    unsigned bits;                     /* true length of the key, before padding */
+    unsigned bits; /* true length, before padding and of the EPSK it comes from; 0: unknown */
     char start_date[11], end_date[11]; /* "2026-11-21" or empty */
     uint32_t findings;                 /* TOKEN_FINDING_* bits */
-    bool present;                      /* false once a rescan no longer found it */
+    bool present;                      /* false once it was no longer found */
+    bool missing;                      /* and that was in a recovery: no rescan has confirmed it */
 };
 
 /* Why a key is refused (fatal ones) or reported. token_finding_text() explains each bit. */
 #define TOKEN_FINDING_EXTRACTABLE (1u << 0)   /* fatal: CKA_EXTRACTABLE is true */
 #define TOKEN_FINDING_NOT_SENSITIVE (1u << 1) /* fatal */
 #define TOKEN_FINDING_READABLE (1u << 2)      /* fatal: CKA_VALUE comes back with length > 0 */
-#define TOKEN_FINDING_NOT_PRIVATE (1u << 3)   /* fatal */
+#define TOKEN_FINDING_NOT_PRIVATE (1u << 3)   /* fatal; kind is TOKEN_KIND_COUNT: never a key */
 #define TOKEN_FINDING_MODIFIABLE (1u << 4)    /* reported */
 #define TOKEN_FINDING_USAGE                                                                        \
     (1u << 5) /* fatal: WRAP, UNWRAP, ENCRYPT or DECRYPT on, or SIGN/DERIVE beyond the kind */

@@ -23,9 +23,10 @@ struct policy_finding {
 
 /* What the token holds, as far as rules care; filled from token_key_at() by the caller so that
  * policy needs no PKCS#11. */
+#define POLICY_KIND_NONE "unknown" /* kind of what is no key: name is its whole label */
 struct policy_token_key {
     const char *kind, *name;
-    unsigned generation, bits;
+    unsigned generation, bits; /* bits of a pair or epskx: of their epsk; 0: unknown */
     const char *end_date;
     const char *attribute_findings; /* "" or text */
     bool fatal;

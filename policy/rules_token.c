@@ -132,23 +132,39 @@ static void check_size(struct rule_run *run)
     for (size_t i = 0; i < run->token_key_count; i++) {
         const struct policy_token_key *object = &run->token_keys[i];
         const struct policy_key_entry *entry = owner(run, object);
-        /* A pair key has the length of the importer's hash: its epsk is what counts. */
-        if (entry == NULL || is_kind(object, "pair") ||
-            !is_generation_in_use(run, &entry->key, object->generation) ||
+        if (entry == NULL || !is_generation_in_use(run, &entry->key, object->generation) ||
             object->bits >= run->policy->min_psk_bits)
             continue;
-        rule_tell(run, entry->at, "object mikeyd/%s/%.64s/%u has %u bits, min_psk_bits is %u",
-                  object->kind, object->name, object->generation, object->bits,
-                  run->policy->min_psk_bits);
+        if (object->bits == 0)
+            rule_tell(run, entry->at,
+                      "how long the key of object mikeyd/%s/%.64s/%u is, neither the token nor its "
+                      "label (~BITS) tells: min_psk_bits is %u",
+                      object->kind, object->name, object->generation, run->policy->min_psk_bits);
+        else
+            rule_tell(run, entry->at, "object mikeyd/%s/%.64s/%u has %u bits, min_psk_bits is %u",
+                      object->kind, object->name, object->generation, object->bits,
+                      run->policy->min_psk_bits);
     }
 }
 
+/* Does the policy put the object to use? */
+static bool is_in_use(const struct rule_run *run, const struct policy_token_key *object)
+{
+    const struct policy_key_entry *entry = owner(run, object);
+    return entry != NULL && is_generation_in_use(run, &entry->key, object->generation);
+}
+
+/* What no policy names is not used, whatever its attributes: it stops nobody. */
 static void tell_attributes(struct rule_run *run, bool fatal)
 {
     for (size_t i = 0; i < run->token_key_count; i++) {
         const struct policy_token_key *object = &run->token_keys[i];
         const char *text = object->attribute_findings;
-        if (object->fatal == fatal && text != NULL && text[0] != '\0')
+        if (text == NULL || text[0] == '\0' || (object->fatal && is_in_use(run, object)) != fatal)
+            continue;
+        if (is_kind(object, POLICY_KIND_NONE))
+            rule_tell(run, NULL, "object %.95s: %.200s", object->name, text);
+        else
             rule_tell(run, NULL, "object mikeyd/%s/%.64s/%u: %.200s", object->kind, object->name,
                       object->generation, text);
     }
@@ -210,7 +226,7 @@ const struct policy_rule policy_rules_token[] = {
     {"RFC9257-6-1-TOKEN", POLICY_ERROR, RULE_NEEDS_TOKEN,
      "Keys in the token have min_psk_bits or more", "defaults.min_psk_bits keys", check_size},
     {"TOKEN-ATTRIBUTES-FATAL", POLICY_ERROR, RULE_NEEDS_TOKEN,
-     "No object's attributes would let its key out", "keys", check_attributes_fatal},
+     "No attributes of a key in use would let it out", "keys", check_attributes_fatal},
     {"TOKEN-ATTRIBUTES", POLICY_WARNING, RULE_NEEDS_TOKEN,
      "Objects' attributes are no wider than needed", "keys", check_attributes},
     {"TOKEN-DATES", POLICY_WARNING, RULE_NEEDS_TOKEN,

@@ -65,20 +65,33 @@ const struct token_key *binding_find_pair(const struct binding *binding, const c
     return NULL;
 }
 
-/* Is there any pair object made from that key? Their names are "<key>.<hash>". */
+/* Was the pair object made from that key? Their names are "<key>.<hash>". */
+static bool is_pair_of(const struct bound_pair *pair, const char *key_name, unsigned generation)
+{
+    const size_t len = strlen(key_name);
+    return pair->generation == generation && strncmp(pair->name, key_name, len) == 0 &&
+           pair->name[len] == '.' && strchr(pair->name + len + 1, '.') == NULL;
+}
+
 static bool has_pairs_of(const struct binding *b, const char *key_name, unsigned generation)
 {
-    size_t len = strlen(key_name);
     for (size_t i = 0; i < b->pair_count; i++) {
-        const struct bound_pair *pair = &b->pairs[i];
-        if (pair->generation == generation && strncmp(pair->name, key_name, len) == 0 &&
-            pair->name[len] == '.')
+        if (is_pair_of(&b->pairs[i], key_name, generation))
             return true;
     }
     return false;
 }
 
 /* ---- keys */
+
+static enum mikeyd_status length_unknown(const struct binding *b, const struct policy_key *key,
+                                         unsigned generation, struct error *err)
+{
+    return error_set(err, MIKEYD_POLICY,
+                     "token %s does not tell the length of key %s/%u, and its label does not "
+                     "either: unwrap it with `mikeyctl key unwrap`",
+                     b->facts.label, key->name, generation);
+}
 
 static enum mikeyd_status bind_psk(const struct binding *b, const struct policy_key *key,
                                    struct bound_generation *out, struct error *err)
@@ -94,6 +107,8 @@ static enum mikeyd_status bind_psk(const struct binding *b, const struct policy_
     if (status != MIKEYD_OK)
         return status;
     out->bits = out->psk->bits;
+    if (out->bits == 0)
+        return length_unknown(b, key, out->generation, err);
     out->block_count = out->psk->block_count;
     if (out->block_count == 0 || out->block_count > MIKEY_PSK_BLOCKS_MAX) {
         return error_set(err, MIKEYD_POLICY, "key %s/%u is longer than %d blocks of 32 bytes",
@@ -107,22 +122,71 @@ static enum mikeyd_status bind_psk(const struct binding *b, const struct policy_
     return MIKEYD_OK;
 }
 
+/* Its attributes would let it out: refused also where only its pair keys are used. */
+static enum mikeyd_status refuse_unfit(const struct binding *b, enum token_kind kind,
+                                       const char *name, unsigned generation, struct error *err)
+{
+    const struct token_key *key = NULL;
+    struct error found = {0};
+    if (token_key_find(b->token, kind, name, generation, &key, &found) != MIKEYD_POLICY)
+        return MIKEYD_OK;
+    return error_set(err, MIKEYD_POLICY, "%s", found.text);
+}
+
+/* Pair objects of a generation in use are named by the policy through their key. */
+static enum mikeyd_status refuse_unfit_pairs(const struct binding *b, const char *key_name,
+                                             unsigned generation, struct error *err)
+{
+    enum mikeyd_status status = MIKEYD_OK;
+    for (size_t i = 0; status == MIKEYD_OK && i < b->pair_count; i++) {
+        if (is_pair_of(&b->pairs[i], key_name, generation) &&
+            (b->pairs[i].key->findings & TOKEN_FINDING_FATAL) != 0)
+            status = refuse_unfit(b, TOKEN_PAIR, b->pairs[i].name, generation, err);
+    }
+    return status;
+}
+
+/* No pair key is stronger than the EPSK it comes from: its label has to say how long that was. */
+static enum mikeyd_status bound_by_pairs(const struct binding *b, const struct policy_key *key,
+                                         struct bound_generation *out, struct error *err)
+{
+    for (size_t i = 0; i < b->pair_count; i++) {
+        const struct bound_pair *pair = &b->pairs[i];
+        if (!is_pair_of(pair, key->name, out->generation))
+            continue;
+        if (pair->key->bits == 0)
+            return error_set(err, MIKEYD_POLICY,
+                             "mikeyd/pair/%s/%u has no ~BITS in its label: how long its EPSK is, "
+                             "nobody knows; destroy it, then `mikeyctl key derive --name %s`",
+                             pair->name, pair->generation, key->name);
+        if (out->bits == 0 || pair->key->bits < out->bits)
+            out->bits = pair->key->bits;
+    }
+    return MIKEYD_OK;
+}
+
 static enum mikeyd_status bind_epsk(const struct binding *b, const struct policy_key *key,
                                     struct bound_generation *out, struct error *err)
 {
     bool pairs = has_pairs_of(b, key->name, out->generation);
-    enum mikeyd_status status = MIKEYD_TOKEN_DOWN;
+    enum mikeyd_status status = refuse_unfit(b, TOKEN_EPSKX, key->name, out->generation, err);
+    if (status == MIKEYD_OK)
+        status = refuse_unfit(b, TOKEN_EPSK, key->name, out->generation, err);
+    if (status == MIKEYD_OK)
+        status = refuse_unfit_pairs(b, key->name, out->generation, err);
+    if (status != MIKEYD_OK)
+        return status;
+    status = MIKEYD_TOKEN_DOWN;
     if (b->facts.hkdf) {
-        struct error missing = {0};
-        status =
-            token_key_find(b->token, TOKEN_EPSK, key->name, out->generation, &out->epsk, &missing);
+        status = token_key_find(b->token, TOKEN_EPSK, key->name, out->generation, &out->epsk, NULL);
         if (status == MIKEYD_OK)
             out->bits = out->epsk->bits;
-        else if (status != MIKEYD_TOKEN_DOWN)
-            return error_set(err, status, "%s", missing.text);
     }
+    /* Some tokens forget CKA_VALUE_LEN of an object that other tools unwrapped: it may be any. */
+    if (status == MIKEYD_OK && out->bits == 0)
+        return length_unknown(b, key, out->generation, err);
     if (status == MIKEYD_OK || pairs)
-        return MIKEYD_OK;
+        return bound_by_pairs(b, key, out, err);
     return error_set(err, MIKEYD_TOKEN_DOWN,
                      "token %s has no pair key of %s/%u%s: make them with `mikeyctl key derive "
                      "--name %s`",
@@ -140,15 +204,7 @@ static enum mikeyd_status bind_generation(const struct binding *b, const struct 
         key->kind == POLICY_KEY_PSK ? bind_psk(b, key, out, err) : bind_epsk(b, key, out, err);
     if (status != MIKEYD_OK)
         return status;
-    /* Some tokens forget CKA_VALUE_LEN of an object that other tools unwrapped: it may be any. */
-    if (out->bits == 0 && (out->psk != NULL || out->epsk != NULL)) {
-        return error_set(err, MIKEYD_POLICY,
-                         "token %s does not tell the length of key %s/%u, and its label does not "
-                         "either: unwrap it with `mikeyctl key unwrap`",
-                         b->facts.label, key->name, generation);
-    }
-    /* A pair object's own length says nothing about its EPSK: that is the ceremony's to check. */
-    if (out->bits != 0 && out->bits < policy_min_psk_bits(b->policy)) {
+    if (out->bits < policy_min_psk_bits(b->policy)) {
         return error_set(err, MIKEYD_POLICY,
                          "key %s/%u has %u bits, the policy asks for %u (min_psk_bits)", key->name,
                          generation, out->bits, policy_min_psk_bits(b->policy));

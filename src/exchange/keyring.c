@@ -10,7 +10,7 @@
 unsigned keyring_bits(const struct bound_generation *generation)
 {
     /* Pair keys have 256 bits; a weaker EPSK bounds them. */
-    return generation->bits == 0 || generation->bits > 256 ? 256 : generation->bits;
+    return generation->bits > 256 ? 256 : generation->bits;
 }
 
 /*

@@ -13,7 +13,8 @@ static const char synopsis[] =
     "  generate --kind psk|epsk|epskx|ticket|audit --name N [--generation G] [--bits B]\n"
     "           [--not-before DATE] [--not-after DATE] [--for-transport] [--modifiable]\n"
     "  generate --kind wrapping --name LABEL --out PEM [--bits 3072|4096]\n"
-    "  import   --kind psk|epsk --name N [--generation G] --hex-file F --insecure-plaintext\n"
+    "  import   --kind psk|epsk|epskx --name N [--generation G] [--bits B] --hex-file F\n"
+    "           [--not-before DATE] [--not-after DATE] --insecure-plaintext\n"
     "  unwrap   --kind psk|epsk|epskx --name N [--generation G] --bits B --with LABEL --in "
     "FILE...\n"
     "           [--scheme aes-kwp|aes-kw|rsa-oaep-sha1|rsa-oaep-sha256] [--mechanism NUMBER]\n"
@@ -98,7 +99,8 @@ static const struct command {
      GIVEN_GENERATION | GIVEN_BITS | GIVEN_NOT_BEFORE | GIVEN_NOT_AFTER | GIVEN_FOR_TRANSPORT |
          GIVEN_MODIFIABLE | GIVEN_OUT},
     {"import", key_import, GIVEN_KIND | GIVEN_NAME | GIVEN_HEX_FILE,
-     GIVEN_GENERATION | GIVEN_NOT_BEFORE | GIVEN_NOT_AFTER | GIVEN_MODIFIABLE | GIVEN_INSECURE},
+     GIVEN_GENERATION | GIVEN_BITS | GIVEN_NOT_BEFORE | GIVEN_NOT_AFTER | GIVEN_MODIFIABLE |
+         GIVEN_INSECURE},
     {"unwrap", key_unwrap, GIVEN_KIND | GIVEN_NAME | GIVEN_BITS | GIVEN_WITH | GIVEN_IN,
      GIVEN_GENERATION | GIVEN_NOT_BEFORE | GIVEN_NOT_AFTER | GIVEN_MODIFIABLE | GIVEN_SCHEME |
          GIVEN_MECHANISM},

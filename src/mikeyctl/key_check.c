@@ -109,11 +109,13 @@ static json_t *key_json(const struct ceremony *ceremony, const struct token_key 
                      (key->findings & TOKEN_FINDING_FATAL) == 0);
 }
 
-/* The length of a secret key; the audit key is on a curve. */
+/* The length of a secret key, or of the EPSK behind it; the audit key is on a curve. */
 static const char *bits_text(const struct token_key *key, char text[12])
 {
     (void)snprintf(text, 12, "%u", key->bits);
-    return key->kind == TOKEN_AUDIT ? "P-256" : text;
+    if (key->kind == TOKEN_AUDIT)
+        return "P-256";
+    return key->bits == 0 ? "?" : text;
 }
 
 /* The table's rows for people, or objects added to `keys`. */

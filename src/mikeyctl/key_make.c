@@ -177,6 +177,20 @@ int key_generate(const struct key_options *options)
 
 /* ---- import: laboratory only ---- */
 
+/* The file shows how long a psk or epsk is; of an epskx only its maker knows the EPSK's length. */
+static enum mikeyd_status import_bits(const struct key_options *options, enum token_kind kind,
+                                      size_t len, unsigned *bits, struct error *err)
+{
+    *bits = kind == TOKEN_EPSKX ? options->bits : (unsigned)len * 8;
+    if (kind == TOKEN_EPSKX && options->bits == 0)
+        return error_set(err, MIKEYD_INVALID_ARGUMENT,
+                         "--kind epskx needs --bits: the length of the epsk it was extracted from");
+    if (kind != TOKEN_EPSKX && options->bits != 0 && options->bits != *bits)
+        return error_set(err, MIKEYD_INVALID_ARGUMENT, "--bits %u: the file holds %u",
+                         options->bits, *bits);
+    return MIKEYD_OK;
+}
+
 static enum mikeyd_status import_key(struct ceremony *ceremony, struct error *err)
 {
     const struct key_options *options = ceremony->options;
@@ -185,6 +199,7 @@ static enum mikeyd_status import_key(struct ceremony *ceremony, struct error *er
     struct provision_spec spec;
     struct provision_result result = {0};
     enum token_kind kind;
+    unsigned bits = 0;
     char not_before[11], not_after[11];
     enum mikeyd_status status = kind_of(options, &kind, err);
     if (status == MIKEYD_OK && kind != TOKEN_PSK && kind != TOKEN_EPSK && kind != TOKEN_EPSKX)
@@ -193,8 +208,9 @@ static enum mikeyd_status import_key(struct ceremony *ceremony, struct error *er
     if (status == MIKEYD_OK)
         status = key_file_read_hex(options->hex_file, &key, err);
     if (status == MIKEYD_OK)
-        status =
-            ceremony_spec(ceremony, kind, (unsigned)key.len * 8, &spec, not_before, not_after, err);
+        status = import_bits(options, kind, key.len, &bits, err);
+    if (status == MIKEYD_OK)
+        status = ceremony_spec(ceremony, kind, bits, &spec, not_before, not_after, err);
     if (status != MIKEYD_OK)
         return status;
     const struct secret *stored = &key;
@@ -207,7 +223,6 @@ static enum mikeyd_status import_key(struct ceremony *ceremony, struct error *er
         if (status != MIKEYD_OK)
             return status;
         spec.kind = TOKEN_EPSKX;
-        spec.bits = 256;
         stored = &extracted;
     }
     spec.result = &result;

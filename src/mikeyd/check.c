@@ -94,6 +94,21 @@ static void check_prf(const struct policy *policy, const struct token_facts *fac
     *refused = true;
 }
 
+/* Without one that is fit no ticket can be made, and the daemon does not start. */
+static void check_ticket_key(const struct token *token, const struct token_facts *facts,
+                             bool *refused)
+{
+    for (size_t i = 0; i < token_key_count(token); i++) {
+        const struct token_key *key = token_key_at(token, i);
+        if (key->kind == TOKEN_TICKET && (key->findings & TOKEN_FINDING_FATAL) == 0)
+            return;
+    }
+    (void)printf("error    %-16s token %s has no key of kind ticket that is fit: mikeyctl key "
+                 "generate --kind ticket --name tickets\n",
+                 "TOKEN-TICKET", facts->label);
+    *refused = true;
+}
+
 static enum mikeyd_status check_audit_key(const struct config *config, struct token *token,
                                           struct error *err)
 {
@@ -151,11 +166,12 @@ static enum mikeyd_status check_token(const struct config *config, const struct 
     struct token_facts facts;
     token_get_facts(token, &facts);
     (void)printf("token    %s (%s): %zu keys, MIKEY's PRF by %s\n", facts.label, facts.model,
-                 token_key_count(token), facts.prf_derive ? "derivation" : "HMAC calls");
+                 facts.keys, facts.prf_derive ? "derivation" : "HMAC calls");
     status = view_token(token, &view, err);
     if (status == MIKEYD_OK)
         status = check_policy(policy, &view, refused, err);
     check_prf(policy, &facts, refused);
+    check_ticket_key(token, &facts, refused);
     if (status == MIKEYD_OK)
         status = check_audit_key(config, token, err);
     free(view.keys);

@@ -107,7 +107,7 @@ static enum mikeyd_status open_token(struct daemon *daemon, struct error *err)
     token_get_facts(daemon->token, &facts);
     (void)snprintf(detail, sizeof detail, "token %s, serial %s, PRF by %s", facts.label,
                    facts.serial, facts.prf_derive ? "derivation" : "HMAC calls");
-    log_notice("%s, %zu keys", detail, token_key_count(daemon->token));
+    log_notice("%s, %zu keys", detail, facts.keys);
     daemon->token_was_up = true;
     status = record_now(daemon, AUDIT_LOGIN, detail, err);
     if (status == MIKEYD_OK && daemon->signer != NULL)

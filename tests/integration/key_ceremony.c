@@ -299,6 +299,43 @@ Test(ceremony_softhsm, key_file_that_is_no_hex_is_refused_without_quoting_it)
     cr_expect_null(strstr(output, "00112233"), "%s", output);
 }
 
+Test(ceremony_softhsm, key_of_zeros_is_refused)
+{
+    write_file("zero.hex", 0600, "%064d\n", 0);
+    EXPECT_EXIT(1, "import --kind psk --name legacy --hex-file zero.hex --insecure-plaintext");
+    EXPECT_SAID("zeros");
+    EXPECT_EXIT(0, "list --json");
+    EXPECT_SAID("{\"keys\":[]}");
+}
+
+Test(ceremony_softhsm, key_that_would_have_ended_is_refused)
+{
+    EXPECT_EXIT(1, "generate --kind psk --name legacy --not-after 2021-01-01");
+    EXPECT_SAID("ended on 2021-01-01");
+}
+
+/* The length of the EPSK, not of the 32 bytes that came of it. */
+Test(ceremony_softhsm, true_length_of_an_epsk_is_kept)
+{
+    write_file("short.hex", 0600, "00112233445566778899aabbccddeeff\n");
+    EXPECT_EXIT(3, "import --kind epsk --name core --hex-file short.hex --insecure-plaintext");
+    EXPECT_SAID("min_psk_bits");
+    EXPECT_EXIT(1, "import --kind epskx --name core --hex-file psk.hex --insecure-plaintext");
+    EXPECT_SAID("--bits");
+    EXPECT_EXIT(0, "import --kind epsk --name core --hex-file epsk.hex --insecure-plaintext");
+    EXPECT_SAID("mikeyd/epskx/core/1~256");
+    EXPECT_EXIT(0, "generate --kind psk --name legacy");
+    EXPECT_EXIT(0, "derive");
+    EXPECT_EXIT(0, "check");
+    EXPECT_EXIT(0, "destroy --kind epskx --name core --generation 1 --yes");
+    cr_assert(
+        token_fixture_key(&fixture, &(struct token_fixture_key){.label = "mikeyd/epskx/core/1~128",
+                                                                .value = (const uint8_t *)PSK_HEX,
+                                                                .len = 32}));
+    EXPECT_EXIT(3, "check");
+    EXPECT_SAID("mikeyd/epskx/core/1 has 128 bits");
+}
+
 Test(ceremony_softhsm, key_under_min_psk_bits_is_refused)
 {
     EXPECT_EXIT(3, "generate --kind psk --name legacy --bits 128");

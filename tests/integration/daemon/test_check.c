@@ -1,5 +1,6 @@
 /* mikeyd --check refuses whatever the daemon would refuse at its start. */
 #include <criterion/criterion.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -54,6 +55,99 @@ Test(check, audit_key_that_is_not_in_the_token)
 {
     replace(lab.config, "file: audit.jsonl", "file: audit.jsonl, sign: {key: nowhere}");
     check_agrees_with_the_start(4);
+}
+
+static const uint8_t value[32] = {4, 1, 7};
+
+static void add_object(struct token_fixture_key key)
+{
+    key.value = value;
+    key.len = sizeof value;
+    cr_assert(token_fixture_key(&lab.token, &key), "%s", key.label);
+    lab_token_provisioned(&lab.token);
+}
+
+static void reload(const char *audited)
+{
+    cr_assert_eq(kill(lab.daemon, SIGHUP), 0);
+    cr_assert(lab_file_gets(lab.audit, audited));
+}
+
+static void expect_calls(void)
+{
+    mikeyd_client *client = lab_client(&lab);
+    lab_exchange(client);
+    mikeyd_client_close(client);
+}
+
+/* One has the label of the key in use, as anybody can make it who reaches the token. */
+static void add_what_concerns_no_policy(void)
+{
+    add_object((struct token_fixture_key){.label = "mikeyd/psk/pbx/1", .not_private = true});
+    add_object((struct token_fixture_key){.label = "mikeyd/ticket/lab/1", .not_private = true});
+    add_object((struct token_fixture_key){.label = "mikeyd/psk/old/1", .extractable = true});
+}
+
+Test(check, objects_that_no_policy_names_stop_nothing)
+{
+    add_what_concerns_no_policy();
+    cr_expect_eq(check(), 0);
+    lab_start(&lab);
+    expect_calls();
+    cr_expect_gt(lab_count_in_file(lab.log, "mikeyd/psk/old/1 is not used"), 0);
+}
+
+Test(check, objects_that_no_policy_names_take_nothing_away_at_a_reload)
+{
+    lab_start(&lab);
+    expect_calls();
+    add_what_concerns_no_policy();
+    reload("\"event\":\"reload\"");
+    expect_calls();
+}
+
+Test(check, key_of_the_policy_that_could_leave)
+{
+    lab_key_must(&lab, (const char *const[]){"destroy", "--kind", "psk", "--name", "pbx",
+                                             "--generation", "1", "--yes", NULL});
+    add_object((struct token_fixture_key){.label = "mikeyd/psk/pbx/1", .extractable = true});
+    check_agrees_with_the_start(3);
+}
+
+Test(check, key_of_the_policy_that_could_leave_refuses_a_reload)
+{
+    lab_start(&lab);
+    lab_key_must(&lab, (const char *const[]){"destroy", "--kind", "psk", "--name", "pbx",
+                                             "--generation", "1", "--yes", NULL});
+    add_object((struct token_fixture_key){.label = "mikeyd/psk/pbx/1", .extractable = true});
+    reload("\"event\":\"reload_refused\"");
+    cr_expect_gt(lab_count_in_file(lab.log, "CKA_EXTRACTABLE"), 0);
+}
+
+Test(check, ticket_key_that_could_leave)
+{
+    lab_key_must(&lab, (const char *const[]){"destroy", "--kind", "ticket", "--name", "lab",
+                                             "--generation", "1", "--yes", NULL});
+    add_object((struct token_fixture_key){.label = "mikeyd/ticket/lab/1", .extractable = true});
+    cr_expect_neq(check(), 0);
+    cr_expect_neq(lab_start_refused(&lab), 0);
+}
+
+/* As a main key is after `key derive --delete-main`. */
+Test(check, key_that_was_destroyed_on_purpose_is_not_unusable)
+{
+    char path[LAB_PATH + 8];
+    lab_key_must(&lab, (const char *const[]){"generate", "--kind", "psk", "--name", "old", NULL});
+    lab_start(&lab);
+    lab_key_must(&lab, (const char *const[]){"destroy", "--kind", "psk", "--name", "old",
+                                             "--generation", "1", "--yes", NULL});
+    reload("\"event\":\"reload\"");
+    cr_assert_eq(lab_run(&lab, (const char *const[]){MIKEYCTL_PROGRAM, "--socket", lab.socket,
+                                                     "--json", "status", NULL}),
+                 0);
+    (void)snprintf(path, sizeof path, "%s/out", lab.dir);
+    cr_expect_eq(lab_count_in_file(path, "\"unusable\":0"), 1);
+    cr_expect_eq(lab_count_in_file(path, "\"old\""), 0);
 }
 
 /* The unit knows the exit status: or systemd would try until the token locks. */

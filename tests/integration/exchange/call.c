@@ -223,6 +223,33 @@ Test(call, a_psk_weaker_than_the_session_key_does_not_transport_it)
     lab_close(&lab);
 }
 
+/* Whatever the token: a pair key has 256 bits, and no more strength than its EPSK. */
+Test(call, an_epsk_weaker_than_the_session_key_does_not_transport_it)
+{
+    struct lab lab;
+    static struct lab_result got;
+    lab_open_token(&lab, LAB_ANY);
+    lab_import(&lab, TOKEN_EPSK, "weak", 1, lab_psk, 16);
+    if (!lab_token_derives(&lab.fixture))
+        lab_derive_pairs(&lab, "weak", 1, MIKEY_ALGORITHMS_256);
+    static const char key[] = "  - {name: weak, kind: epsk}";
+    struct error err = {0};
+    cr_expect_eq(lab_start_service(&lab, lab_policy_text("min_psk_bits: 256", key, "weak"), &err),
+                 MIKEYD_POLICY);
+    cr_expect_not_null(strstr(err.text, "128 bits"), "%s", err.text);
+    cr_assert_eq(lab_start_service(&lab,
+                                   lab_policy_text("min_psk_bits: 128, suites: "
+                                                   "[AES_CM_128_HMAC_SHA1_80, AEAD_AES_256_GCM]",
+                                                   key, "weak"),
+                                   &err),
+                 MIKEYD_OK, "%s", err.text);
+    lab_start_workers(&lab);
+    call(&lab, one, 1, &got);
+    const struct exchange_stream strong = {.ssrc = 1, .suite = "AEAD_AES_256_GCM"};
+    lab_refused(lab_initiate(&lab, &strong, 1, true, &got), got, MIKEYD_POLICY);
+    lab_close(&lab);
+}
+
 Test(call, sdp_ids_are_required_of_an_sdp_offer)
 {
     struct lab lab;

@@ -69,6 +69,7 @@ static void import_key(struct ceremony *ceremony, enum token_kind kind, const ch
         cr_assert(secret_make(&epskx, 32));
         cr_assert_eq(importer_extract(IMPORTER_SHA256, key, len, epskx.data, &err), MIKEYD_OK);
         spec.kind = TOKEN_EPSKX;
+        spec.bits = (unsigned)len * 8;
         key = epskx.data;
         len = epskx.len;
     }

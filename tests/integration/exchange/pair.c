@@ -60,6 +60,23 @@ Test(pair, objects_of_the_ceremony_serve_a_token_without_hkdf)
     lab_close(&lab);
 }
 
+/* As made before labels said it, or by another tool. */
+Test(pair, object_that_does_not_say_how_long_its_epsk_is_is_refused)
+{
+    static const uint8_t value[32] = {5, 4, 3};
+    char label[160];
+    struct lab lab;
+    lab_open_token(&lab, LAB_SIGNS);
+    (void)snprintf(label, sizeof label, "mikeyd/pair/%s/1", lab_pair_name("core", 1, LAB_A, LAB_B));
+    cr_assert(token_fixture_key(
+        &lab.fixture,
+        &(struct token_fixture_key){.label = label, .value = value, .len = sizeof value}));
+    lab_token_provisioned(&lab.fixture);
+    cr_assert_eq(lab_start_service(&lab, lab_policy_text(NULL, CORE, "core"), &err), MIKEYD_POLICY);
+    cr_assert_not_null(strstr(err.text, "~BITS"), "%s", err.text);
+    lab_close(&lab);
+}
+
 Test(pair, without_any_object_the_policy_is_refused_with_the_command)
 {
     struct lab lab;

@@ -97,7 +97,7 @@ TestSuite(policy_check, .init = set_up, .fini = tear_down, .timeout = 60);
 Test(policy_check, a_token_that_fits_gives_no_errors)
 {
     add_key((struct token_fixture_key){.label = "mikeyd/psk/pbx/2"});
-    add_key((struct token_fixture_key){.label = "mikeyd/epskx/core/1"});
+    add_key((struct token_fixture_key){.label = "mikeyd/epskx/core/1~256"});
     json_t *result;
     cr_assert_eq(check(&result), 0);
     cr_assert_null(text_of(result, "TOKEN-MISSING"));
@@ -110,7 +110,7 @@ Test(policy_check, a_token_that_fits_gives_no_errors)
 Test(policy_check, missing_objects_and_strays_are_named)
 {
     add_key((struct token_fixture_key){.label = "mikeyd/psk/pbx/1"});
-    add_key((struct token_fixture_key){.label = "mikeyd/epskx/core/1"});
+    add_key((struct token_fixture_key){.label = "mikeyd/epskx/core/1~256"});
     json_t *result;
     cr_assert_eq(check(&result), 3);
     cr_assert_str_eq(text_of(result, "TOKEN-MISSING"), "no object mikeyd/psk/pbx/2 in the token");
@@ -123,7 +123,7 @@ Test(policy_check, a_key_that_can_be_read_is_an_error)
 {
     add_key((struct token_fixture_key){
         .label = "mikeyd/psk/pbx/2", .extractable = true, .not_sensitive = true});
-    add_key((struct token_fixture_key){.label = "mikeyd/epskx/core/1"});
+    add_key((struct token_fixture_key){.label = "mikeyd/epskx/core/1~256"});
     json_t *result;
     cr_assert_eq(check(&result), 3);
     const char *text = text_of(result, "TOKEN-ATTRIBUTES-FATAL");
@@ -136,7 +136,7 @@ Test(policy_check, a_short_key_is_an_error)
 {
     static const uint8_t psk[16] = {9, 8, 7};
     cr_assert(token_fixture_psk(&token, "pbx", psk, sizeof psk)); /* generation 1 */
-    add_key((struct token_fixture_key){.label = "mikeyd/epskx/core/1"});
+    add_key((struct token_fixture_key){.label = "mikeyd/epskx/core/1~256"});
     write_file(policy, "policy: 1\n"
                        "keys:\n"
                        "  - {name: pbx, kind: psk, not_after: 2099-01-01}\n"

@@ -57,7 +57,8 @@ static void make_main_key(const json_t *vector, enum token_kind kind, const char
     if (bench_key(b.token, kind, name, generation) != NULL)
         return;
     const size_t len = hex_of(vector, kind == TOKEN_EPSK ? "epsk" : "epskx", key, sizeof key);
-    const struct provision_spec spec = {.kind = kind, .name = name, .generation = generation};
+    const struct provision_spec spec = {
+        .kind = kind, .name = name, .generation = generation, .bits = 256};
     cr_assert_eq(provision_import(b.session, &spec, key, len, &err), MIKEYD_OK, "%s", err.text);
 }
 

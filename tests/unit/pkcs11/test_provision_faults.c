@@ -165,6 +165,93 @@ Test(provision_faults, unwrapped_object_left_readable_is_destroyed)
     cr_expect_eq(bench_objects(b.session, "mikeyd/"), 0);
 }
 
+/* ---- attributes that a token answers in a way of its own */
+
+static CK_ATTRIBUTE_TYPE odd;
+
+/* wolfPKCS11's answer, for one attribute and for all that were asked with it. */
+static CK_RV attributes_odd(CK_SESSION_HANDLE session, CK_OBJECT_HANDLE object, CK_ATTRIBUTE *list,
+                            CK_ULONG count)
+{
+    for (CK_ULONG i = 0; i < count; i++) {
+        if (list[i].type == odd) {
+            for (CK_ULONG j = 0; j < count; j++)
+                list[j].ulValueLen = 12345;
+            return (CK_RV)-1;
+        }
+    }
+    return real.C_GetAttributeValue(session, object, list, count);
+}
+
+/* opencryptoki tells 0 of every key. */
+static CK_RV attributes_without_length(CK_SESSION_HANDLE session, CK_OBJECT_HANDLE object,
+                                       CK_ATTRIBUTE *list, CK_ULONG count)
+{
+    CK_RV rv = real.C_GetAttributeValue(session, object, list, count);
+    for (CK_ULONG i = 0; i < count; i++) {
+        if (list[i].type == CKA_VALUE_LEN && list[i].pValue != NULL &&
+            list[i].ulValueLen == sizeof(CK_ULONG))
+            *(CK_ULONG *)list[i].pValue = 0;
+    }
+    return rv;
+}
+
+static const struct token_key *generated_with(CK_C_GetAttributeValue attributes)
+{
+    faulty.C_GetAttributeValue = attributes;
+    misbehave();
+    cr_assert_eq(generate(), MIKEYD_OK, "%s", err.text);
+    const struct token_key *key = bench_key(b.token, TOKEN_PSK, "a", 1);
+    behave();
+    cr_assert_not_null(key);
+    return key;
+}
+
+Test(provision_faults, one_odd_attribute_is_not_told_and_the_others_are)
+{
+    odd = CKA_WRAP_WITH_TRUSTED;
+    const struct token_key *key = generated_with(attributes_odd);
+    cr_expect_eq(key->bits, 256);
+    cr_expect_eq(key->findings & TOKEN_FINDING_FATAL, 0, "%x", key->findings);
+}
+
+/* What protects the key counts as off. */
+Test(provision_faults, odd_answer_about_protection_refuses_the_key)
+{
+    odd = CKA_SENSITIVE;
+    faulty.C_GetAttributeValue = attributes_odd;
+    misbehave();
+    cr_expect_eq(generate(), MIKEYD_TOKEN_DOWN);
+    behave();
+    cr_expect_not_null(strstr(err.text, "CKA_SENSITIVE"), "%s", err.text);
+}
+
+/* opencryptoki refuses to be told that it is false. */
+static CK_RV generate_strictly(CK_SESSION_HANDLE session, CK_MECHANISM *mechanism,
+                               CK_ATTRIBUTE *list, CK_ULONG count, CK_OBJECT_HANDLE *out)
+{
+    for (CK_ULONG i = 0; i < count; i++) {
+        if (list[i].type == CKA_WRAP_WITH_TRUSTED && *(CK_BBOOL *)list[i].pValue == CK_FALSE)
+            return CKR_ATTRIBUTE_VALUE_INVALID;
+    }
+    return real.C_GenerateKey(session, mechanism, list, count, out);
+}
+
+Test(provision_faults, wrap_with_trusted_is_said_only_when_it_is_true)
+{
+    faulty.C_GenerateKey = generate_strictly;
+    misbehave();
+    cr_expect_eq(generate(), MIKEYD_OK, "%s", err.text);
+    behave();
+}
+
+Test(provision_faults, length_of_zero_is_unknown)
+{
+    const struct token_key *key = generated_with(attributes_without_length);
+    cr_expect_eq(key->findings & TOKEN_FINDING_SHORT, 0, "an unknown length is not a short one");
+    cr_expect_eq(key->bits, 256, "the label does not say it");
+}
+
 Test(provision_faults, half_a_key_is_taken_back)
 {
     fail_at = 3;

@@ -396,7 +396,7 @@ Test(transport_softhsm, user_cannot_vouch_for_a_wrapping_key)
     token_session_release(b.session);
     token_close(b.token);
     struct token_config user = token_fixture_config(&b.fixture);
-    cr_expect_eq(provision_trust_public_key(&user, "receiver", pem, &err), MIKEYD_TOKEN_DOWN);
+    cr_expect_eq(provision_trust_public_key(&user, "receiver", pem, &err), MIKEYD_PIN_REFUSED);
     free(pem);
     b.token = NULL;
     b.session = NULL;

@@ -99,6 +99,21 @@ Test(policy_rules_token, attributes_that_let_keys_out_are_errors)
     cr_assert_eq(with("TOKEN-ATTRIBUTES-FATAL", 2, loose), 0);
 }
 
+Test(policy_rules_token, what_no_policy_names_is_a_warning)
+{
+    struct policy_token_key stray = OBJECT("psk", "old", 1);
+    stray.attribute_findings = "CKA_EXTRACTABLE is true";
+    stray.fatal = true;
+    cr_assert_eq(with("TOKEN-ATTRIBUTES-FATAL", 3, stray), 0);
+    cr_assert_eq(with("TOKEN-ATTRIBUTES", 3, stray), 1);
+    struct policy_token_key public_object = OBJECT(POLICY_KIND_NONE, "mikeyd/psk/pbx/3", 0);
+    public_object.attribute_findings = "CKA_PRIVATE is false";
+    public_object.fatal = true;
+    cr_assert_eq(with("TOKEN-ATTRIBUTES-FATAL", 4, public_object), 0);
+    cr_assert_eq(with("TOKEN-ATTRIBUTES", 4, public_object), 1);
+    cr_assert_str_eq(finding_text(), "object mikeyd/psk/pbx/3: CKA_PRIVATE is false");
+}
+
 Test(policy_rules_token, dates_agree)
 {
     struct policy_token_key dated = OBJECT("epskx", "core", 2);
