@@ -23,21 +23,14 @@ static bool is_stranger(const struct daemon *daemon, uid_t uid)
     return uid != 0 && uid != geteuid() && policy_client_by_uid(daemon->policy, uid) == NULL;
 }
 
-static size_t connections_of(const struct daemon *daemon, uid_t uid)
-{
-    size_t count = 0;
-    for (const struct connection *at = daemon->connections; at != NULL; at = at->next)
-        count += at->uid == uid;
-    return count;
-}
-
-static bool within_bounds(const struct daemon *daemon, uid_t uid, bool stranger)
+/* The account counts the new one already. */
+static bool within_bounds(const struct daemon *daemon, const struct account *account, bool stranger)
 {
     if (daemon->connection_count >= DAEMON_CONNECTIONS_MAX)
         return false;
     if (stranger)
         return daemon->stranger_count < DAEMON_CONNECTIONS_STRANGERS;
-    return connections_of(daemon, uid) < DAEMON_CONNECTIONS_PER_USER;
+    return account->connections <= DAEMON_CONNECTIONS_PER_USER;
 }
 
 static void link_connection(struct daemon *daemon, struct connection *connection)
@@ -63,6 +56,8 @@ static void unlink_connection(struct connection *connection)
         connection->next->previous = connection->previous;
     daemon->connection_count--;
     daemon->stranger_count -= connection->stranger;
+    account_close(&daemon->accounts, connection->account);
+    connection->account = NULL;
     atomic_fetch_sub(&daemon->counters.open, 1);
 }
 
@@ -99,9 +94,13 @@ void connection_open(struct daemon *daemon, int fd)
         return;
     }
     const bool stranger = is_stranger(daemon, peer.uid);
-    struct connection *connection =
-        within_bounds(daemon, peer.uid, stranger) ? calloc(1, sizeof *connection) : NULL;
+    struct account *account = account_open(&daemon->accounts, peer.uid);
+    struct connection *connection = account != NULL && within_bounds(daemon, account, stranger)
+                                        ? calloc(1, sizeof *connection)
+                                        : NULL;
     if (connection == NULL) {
+        if (account != NULL)
+            account_close(&daemon->accounts, account);
         atomic_fetch_add(&daemon->counters.turned_away, 1);
         traffic_audit_refusal(daemon, true, peer.uid, "connect", MIKEYD_OVERLOADED,
                               "too many connections");
@@ -109,11 +108,14 @@ void connection_open(struct daemon *daemon, int fd)
         return;
     }
     connection->daemon = daemon;
+    connection->account = account;
+    connection->id = ++daemon->last_connection;
     connection->fd = fd;
     connection->uid = peer.uid;
     connection->pid = peer.pid;
     connection->stranger = stranger;
     if (!make_events(connection)) {
+        account_close(&daemon->accounts, account);
         (void)close(fd);
         free_connection(connection);
         return;

@@ -5,6 +5,7 @@
 #ifndef MIKEYD_CONNECTION_H
 #define MIKEYD_CONNECTION_H
 
+#include "mikeyd/account.h"
 #include "mikeyd/daemon.h"
 
 struct connection {
@@ -13,6 +14,8 @@ struct connection {
     struct connection *next_unflushed;
     bool is_unflushed;
     int fd;
+    uint64_t id; /* no other connection's before or after */
+    struct account *account;
     uid_t uid;
     pid_t pid;
     bool stranger; /* neither a client of the policy nor an operator: hears NOT_ENTITLED only */

@@ -30,6 +30,7 @@ static struct job *make_job(struct connection *connection, const uint8_t *frame,
     memcpy(job->frame, frame, len);
     job->has_uid = true;
     job->uid = connection->uid;
+    job->flow = connection->id;
     job->queued_ms = clock_monotonic_ms();
     return job;
 }

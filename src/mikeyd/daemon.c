@@ -185,8 +185,9 @@ enum mikeyd_status daemon_open(struct config *config, bool sandbox, struct daemo
     daemon->mailbox.fd = -1;
     daemon->started_ms = clock_monotonic_ms();
     daemon->audit_was_healthy = true;
-    /* All that may be at a worker or at the gate; the queue alone is bounded by config.queue. */
-    daemon->jobs_max = 2 * (size_t)config->queue + config->workers;
+    /* All that may be at a worker or at the gate, of which one client gets half; the queue alone is
+     * bounded by config.queue. */
+    daemon->jobs_max = 4 * (size_t)config->queue + 2 * (size_t)config->workers;
     /* Heap blocks are powers of two: a quarter in bytes is half the heap at worst. */
     daemon->unsent_max = heap_size(config) / 4;
     raise_descriptor_limit();

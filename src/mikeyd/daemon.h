@@ -45,6 +45,7 @@ struct daemon_counters {
     _Atomic uint64_t in_flight;
 };
 
+struct account;
 struct connection;
 struct listener;
 struct reloader;
@@ -76,6 +77,8 @@ struct daemon {
     size_t listener_count;
     struct connection *connections; /* doubly linked */
     size_t connection_count, stranger_count;
+    uint64_t last_connection;     /* its id */
+    struct account *accounts;     /* of who has connections or requests */
     struct connection *unflushed; /* replies to be sent at the end of this turn */
 
     struct policy *policy; /* the main thread's reference; refreshed after a reload */

@@ -19,6 +19,7 @@ void job_list_append(struct job_list *list, struct job *job)
         list->head = job;
     else
         list->tail->next = job;
+    job->previous = list->tail;
     list->tail = job;
     list->count++;
 }
@@ -34,6 +35,17 @@ struct job *job_list_take(struct job_list *list)
     return job;
 }
 
+struct job *job_list_take_last(struct job_list *list)
+{
+    struct job *job = list->tail;
+    if (list->head == NULL || list->head == job)
+        return job_list_take(list);
+    list->tail = job->previous;
+    list->tail->next = NULL;
+    list->count--;
+    return job;
+}
+
 void job_list_join(struct job_list *to, struct job_list *from)
 {
     if (from->head == NULL)
@@ -42,6 +54,7 @@ void job_list_join(struct job_list *to, struct job_list *from)
         to->head = from->head;
     else
         to->tail->next = from->head;
+    from->head->previous = to->tail;
     to->tail = from->tail;
     to->count += from->count;
     *from = (struct job_list){0};
@@ -66,6 +79,7 @@ struct job *job_make(struct job_spare *spare, size_t frame_len)
     job->frame_len = frame_len;
     spare->frame_bytes += lent ? frame_len : 0;
     job->connection = NULL;
+    job->account = NULL;
     job->id = 0;
     job->hang_up = false;
     job->status = MIKEYD_OK;

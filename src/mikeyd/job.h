@@ -15,6 +15,7 @@
 #include "base/error.h"
 #include "exchange/exchange.h"
 
+struct account;
 struct connection;
 
 /*
@@ -30,13 +31,15 @@ enum job_state { JOB_QUEUED, JOB_RUNNING, JOB_DONE, JOB_ABANDONED };
 #define JOB_SPARE_MAX 2048
 
 struct job {
-    struct job *next;
+    struct job *next, *previous;   /* previous: of all but a list's first */
     struct connection *connection; /* main thread only; NULL once abandoned */
     _Atomic int state;
     bool has_uid;
     uid_t uid;
-    uint64_t id;       /* the client's, valid once RUNNING */
-    int64_t queued_ms; /* monotonic */
+    uint64_t flow;           /* which connection of the client's it came on */
+    struct account *account; /* main thread only: whom it counts for */
+    uint64_t id;             /* the client's, valid once RUNNING */
+    int64_t queued_ms;       /* monotonic */
     _Atomic int64_t started_ms;
     int64_t done_ms;
     bool hang_up; /* close the connection after this reply: what follows cannot be trusted */
@@ -60,6 +63,8 @@ struct job_list {
 
 void job_list_append(struct job_list *list, struct job *job);
 struct job *job_list_take(struct job_list *list);
+/* The one appended last. */
+struct job *job_list_take_last(struct job_list *list);
 /* Moves all of `from` to the end of `to`. */
 void job_list_join(struct job_list *to, struct job_list *from);
 

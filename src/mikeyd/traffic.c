@@ -50,10 +50,27 @@ static void turn_down(struct daemon *daemon, struct job *job, enum mikeyd_status
     traffic_refuse(daemon, job, status, text);
 }
 
-static void set_in_flight(struct daemon *daemon, size_t jobs)
+static void begin_job(struct daemon *daemon, struct job *job)
 {
-    daemon->jobs = jobs;
-    atomic_store_explicit(&daemon->counters.in_flight, jobs, memory_order_relaxed);
+    job->account = job->connection->account;
+    account_begin_job(job->account);
+    daemon->jobs++;
+    atomic_store_explicit(&daemon->counters.in_flight, daemon->jobs, memory_order_relaxed);
+}
+
+static void end_job(struct daemon *daemon, struct job *job)
+{
+    account_end_job(&daemon->accounts, job->account);
+    job->account = NULL;
+    daemon->jobs--;
+    atomic_store_explicit(&daemon->counters.in_flight, daemon->jobs, memory_order_relaxed);
+}
+
+/* A client may have as much in work as is left for all others: so each has room, however many
+ * requests of one wait for a slow disk. */
+static bool has_room(const struct daemon *daemon, const struct account *account)
+{
+    return daemon->jobs < daemon->jobs_max && account->jobs < daemon->jobs_max - daemon->jobs;
 }
 
 void traffic_submit(struct daemon *daemon, struct job_list *list)
@@ -68,13 +85,17 @@ void traffic_submit(struct daemon *daemon, struct job_list *list)
             turn_down(daemon, job, MIKEYD_TOKEN_DOWN, "the token does not answer");
         return;
     }
-    while (list->head != NULL && daemon->jobs + accepted.count < daemon->jobs_max)
+    while (list->head != NULL && has_room(daemon, list->head->connection->account)) {
+        begin_job(daemon, list->head);
         job_list_append(&accepted, job_list_take(list));
-    const size_t offered = accepted.count;
+    }
+    /* What comes back found no room, or gave way to one that did. */
     worker_pool_submit(daemon->pool, &accepted);
-    set_in_flight(daemon, daemon->jobs + offered - accepted.count);
-    job_list_join(&accepted, list);
     while ((job = job_list_take(&accepted)) != NULL) {
+        end_job(daemon, job);
+        job_list_append(list, job);
+    }
+    while ((job = job_list_take(list)) != NULL) {
         atomic_fetch_add_explicit(&daemon->counters.overloaded, 1, memory_order_relaxed);
         turn_down(daemon, job, MIKEYD_OVERLOADED, "too many requests are waiting");
     }
@@ -96,6 +117,7 @@ static void refresh_policy(struct daemon *daemon)
 
 static void deliver(struct daemon *daemon, struct job *job)
 {
+    end_job(daemon, job);
     if (atomic_load(&job->state) == JOB_ABANDONED) {
         /* The token let go of a worker at last; its client has been answered. */
         daemon->stuck--;
@@ -110,7 +132,6 @@ void traffic_deliver(struct daemon *daemon)
     struct job_list ready;
     struct job *job;
     mailbox_collect(&daemon->mailbox, &ready);
-    set_in_flight(daemon, daemon->jobs - ready.count);
     while ((job = job_list_take(&ready)) != NULL)
         deliver(daemon, job);
     if (atomic_exchange(&daemon->policy_changed, false))
@@ -153,9 +174,10 @@ void traffic_check_deadlines(struct daemon *daemon, int64_t now_ms)
     /* Checked at ticks: a little early is within the deadline, a little late is not. */
     worker_pool_overdue(daemon->pool, now_ms - timeout_ms + daemon->tick_ms, answer_abandoned,
                         daemon, &late);
-    set_in_flight(daemon, daemon->jobs - late.count);
-    while ((job = job_list_take(&late)) != NULL)
+    while ((job = job_list_take(&late)) != NULL) {
+        end_job(daemon, job);
         turn_down(daemon, job, MIKEYD_TOKEN_DOWN, "no worker was free in time");
+    }
     release_gate_expire(daemon->gate, now_ms - DAEMON_GATE_MS);
     connection_flush_all(daemon);
 }

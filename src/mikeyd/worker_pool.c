@@ -7,6 +7,7 @@
 
 #include "base/clock.h"
 #include "base/log.h"
+#include "mikeyd/fair_queue.h"
 #include "mikeyd/request.h"
 
 /* A request that comes in meanwhile may have to wait for that long, when there is one worker. */
@@ -29,7 +30,7 @@ struct worker_pool {
 
     pthread_mutex_t mutex;
     pthread_cond_t filled;
-    struct job_list queue;
+    struct fair_queue *queue;
     unsigned idle;
     bool prewarm; /* wanted of the first idle worker */
     bool stopping;
@@ -152,7 +153,7 @@ static struct job *take_job(struct worker *worker)
 {
     struct worker_pool *pool = worker->pool;
     (void)pthread_mutex_lock(&pool->mutex);
-    while (pool->queue.head == NULL && !pool->stopping) {
+    while (fair_queue_count(pool->queue) == 0 && !pool->stopping) {
         if (pool->prewarm) {
             pool->prewarm = false;
             (void)pthread_mutex_unlock(&pool->mutex);
@@ -164,7 +165,7 @@ static struct job *take_job(struct worker *worker)
         (void)pthread_cond_wait(&pool->filled, &pool->mutex);
         pool->idle--;
     }
-    struct job *job = job_list_take(&pool->queue);
+    struct job *job = fair_queue_take(pool->queue);
     (void)pthread_mutex_unlock(&pool->mutex);
     return job;
 }
@@ -207,8 +208,10 @@ enum mikeyd_status worker_pool_start(const struct worker_pool_config *config,
     (void)pthread_mutex_init(&pool->mutex, NULL);
     (void)pthread_cond_init(&pool->filled, NULL);
     pool->workers = calloc(config->workers, sizeof *pool->workers);
-    enum mikeyd_status status =
-        pool->workers == NULL ? error_set(err, MIKEYD_INTERNAL, "out of memory") : MIKEYD_OK;
+    pool->queue = fair_queue_make(config->queue);
+    enum mikeyd_status status = pool->workers == NULL || pool->queue == NULL
+                                    ? error_set(err, MIKEYD_INTERNAL, "out of memory")
+                                    : MIKEYD_OK;
     for (unsigned i = 0; i < config->workers && status == MIKEYD_OK; i++)
         status = start_worker(pool, &pool->workers[i], err);
     if (status != MIKEYD_OK) {
@@ -223,11 +226,16 @@ enum mikeyd_status worker_pool_start(const struct worker_pool_config *config,
 void worker_pool_submit(struct worker_pool *pool, struct job_list *list)
 {
     (void)pthread_mutex_lock(&pool->mutex);
-    size_t added = 0;
-    while (list->head != NULL && pool->queue.count < pool->config.queue) {
-        job_list_append(&pool->queue, job_list_take(list));
-        added++;
+    struct job_list offered = *list;
+    struct job *job, *without_room;
+    size_t added = offered.count;
+    *list = (struct job_list){0};
+    while ((job = job_list_take(&offered)) != NULL) {
+        without_room = fair_queue_put(pool->queue, job);
+        if (without_room != NULL)
+            job_list_append(list, without_room);
     }
+    added -= list->count;
     /* Busy workers look at the queue by themselves when they are done. */
     for (size_t i = 0; i < added && i < pool->idle; i++)
         (void)pthread_cond_signal(&pool->filled);
@@ -248,15 +256,14 @@ void worker_pool_overdue(struct worker_pool *pool, int64_t deadline_ms,
             visit(context, job);
     }
     (void)pthread_mutex_lock(&pool->mutex);
-    while (pool->queue.head != NULL && pool->queue.head->queued_ms < deadline_ms)
-        job_list_append(late, job_list_take(&pool->queue));
+    fair_queue_take_late(pool->queue, deadline_ms, late);
     (void)pthread_mutex_unlock(&pool->mutex);
 }
 
 size_t worker_pool_waiting(struct worker_pool *pool)
 {
     (void)pthread_mutex_lock(&pool->mutex);
-    size_t count = pool->queue.count;
+    size_t count = fair_queue_count(pool->queue);
     (void)pthread_mutex_unlock(&pool->mutex);
     return count;
 }
@@ -304,7 +311,7 @@ void worker_pool_free(struct worker_pool *pool)
         free(pool->workers[i].arena);
     }
     free(pool->workers);
-    job_list_free(&pool->queue);
+    fair_queue_free(pool->queue);
     (void)pthread_cond_destroy(&pool->filled);
     (void)pthread_mutex_destroy(&pool->mutex);
     free(pool);

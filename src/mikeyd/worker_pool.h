@@ -1,5 +1,5 @@
 /*
- * Worker threads, one token session each, fed by one bounded queue. A worker unpacks a frame into
+ * Worker threads, one token session each, fed by one bounded, fair queue. A worker unpacks a frame into
  * its own arena, serves it in straight-line code and hands the packed reply to the release gate (a
  * success) or straight to the mailbox (a refusal).
  */
@@ -34,7 +34,8 @@ enum mikeyd_status worker_pool_start(const struct worker_pool_config *config,
  * policy has changed, because pair keys belong to a policy. Any thread.
  */
 void worker_pool_prewarm(struct worker_pool *pool);
-/* Queues jobs in order until the queue is full; those that found no room stay in list. */
+/* Queues jobs, each in its client's turn (fair_queue.h). What is in list then found no room: of
+ * these jobs, or of others that gave way to them. */
 void worker_pool_submit(struct worker_pool *pool, struct job_list *list);
 /*
  * The deadline (promise: a caller hears TOKEN_DOWN within the call time-out). Jobs that a worker

@@ -8,3 +8,6 @@ target_link_options(test_release_gate PRIVATE -Wl,--wrap=pthread_mutex_unlock)
 mikeyd_unit_test(test_unix_socket
     SOURCES mikeyd/unix_socket.c ${PROJECT_SOURCE_DIR}/src/mikeyd/unix_socket.c
     LIBS mikeyd_base)
+mikeyd_unit_test(test_fair_queue
+    SOURCES mikeyd/fair_queue.c ${PROJECT_SOURCE_DIR}/src/mikeyd/fair_queue.c ${PROJECT_SOURCE_DIR}/src/mikeyd/job.c
+    LIBS mikeyd_rpc mikeyd_base)

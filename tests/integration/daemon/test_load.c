@@ -1,10 +1,14 @@
 /* Too many requests, and a disk that is full. */
 #include <criterion/criterion.h>
+#include <grp.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdlib.h>
+#include <sys/prctl.h>
 #include <sys/resource.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "base/clock.h"
@@ -67,6 +71,89 @@ Test(load, queue_that_is_full_says_so_and_serves_the_rest)
     mikeyd_client *client = lab_client(&lab);
     lab_exchange(client);
     mikeyd_client_close(client);
+}
+
+/* ---- one client's crowd ---- */
+
+#define CROWD 8 /* connections */
+
+/* Sends the frame on all connections for as long as they take it, and reads what comes. */
+static void crowd(const uint8_t *frame, size_t len)
+{
+    struct pollfd ends[CROWD];
+    size_t sent[CROWD] = {0};
+    static uint8_t sink[65536];
+    (void)prctl(PR_SET_PDEATHSIG, SIGKILL);
+    for (size_t i = 0; i < CROWD; i++)
+        ends[i] = (struct pollfd){.fd = lab_connect(&lab), .events = POLLIN | POLLOUT};
+    while (poll(ends, CROWD, -1) > 0) {
+        for (size_t i = 0; i < CROWD; i++) {
+            if ((ends[i].revents & POLLIN) != 0)
+                (void)recv(ends[i].fd, sink, sizeof sink, MSG_DONTWAIT);
+            if ((ends[i].revents & POLLOUT) == 0)
+                continue;
+            ssize_t took =
+                send(ends[i].fd, frame + sent[i], len - sent[i], MSG_DONTWAIT | MSG_NOSIGNAL);
+            sent[i] = took < 0 ? sent[i] : (sent[i] + (size_t)took) % len;
+        }
+    }
+}
+
+static pid_t start_crowd(const uint8_t *frame, size_t len)
+{
+    pid_t child = fork();
+    if (child == 0) {
+        crowd(frame, len);
+        _exit(1);
+    }
+    (void)usleep(500000);
+    return child;
+}
+
+enum { VICTIM = 12345, CALLS = 20 };
+
+/* How many of the victim's calls, one after the other, succeed. */
+static int calls_of_victim(void)
+{
+    int served = 0;
+    if (setgroups(0, NULL) != 0 || setgid(VICTIM) != 0 || setuid(VICTIM) != 0)
+        return -1;
+    mikeyd_client *client = lab_client(&lab);
+    for (int i = 0; i < CALLS; i++) {
+        mikeyd_exchange *exchange = NULL;
+        served += lab_initiate(client, &exchange) == MIKEYD_OK;
+        mikeyd_exchange_free(exchange);
+    }
+    mikeyd_client_close(client);
+    return served;
+}
+
+static void check_victim_is_served(const uint8_t *frame, size_t len)
+{
+    int status;
+    if (geteuid() != 0)
+        cr_skip_test("only root can become another user");
+    lab_make(&lab, "workers: 1\nqueue: 64\n");
+    lab_write_policy(&lab,
+                     "  - {name: victim, uid: 12345, acts_as: [\"" LAB_A "\"], may: [initiate]}\n");
+    lab_start(&lab);
+    pid_t flooder = start_crowd(frame, len);
+    pid_t victim = fork();
+    if (victim == 0)
+        _exit(calls_of_victim());
+    cr_assert_eq(waitpid(victim, &status, 0), victim);
+    cr_assert_eq(kill(flooder, SIGKILL), 0);
+    cr_assert_eq(waitpid(flooder, NULL, 0), flooder);
+    cr_assert(WIFEXITED(status));
+    cr_assert_eq(WEXITSTATUS(status), CALLS, "%d of %d calls", WEXITSTATUS(status), CALLS);
+}
+
+Test(load, crowd_of_one_client_does_not_keep_another_from_its_calls)
+{
+    uint8_t frame[512];
+    check_victim_is_served(frame, lab_frame_initiate(1, NULL, frame, sizeof frame));
+    /* Who is many hears that it is too many. */
+    cr_assert(lab_file_gets(lab.audit, "\"result\":\"OVERLOADED\""));
 }
 
 Test(load, many_requests_on_one_connection_are_all_served)

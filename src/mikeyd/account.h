@@ -1,0 +1,22 @@
+/* What one client has of the daemon at this moment: connections, and requests between their receipt
+ * and their reply. Main thread only. */
+#ifndef MIKEYD_ACCOUNT_H
+#define MIKEYD_ACCOUNT_H
+
+#include <stddef.h>
+#include <sys/types.h>
+
+struct account {
+    struct account *next;
+    uid_t uid;
+    size_t connections, jobs;
+};
+
+/* One more connection of this user; NULL without memory. */
+struct account *account_open(struct account **accounts, uid_t uid);
+/* One less. The account goes when nothing counts for it any more. */
+void account_close(struct account **accounts, struct account *account);
+void account_begin_job(struct account *account);
+void account_end_job(struct account **accounts, struct account *account);
+
+#endif

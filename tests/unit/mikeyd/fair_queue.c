@@ -1,0 +1,125 @@
+/* Whose request is next, and whose has no room. */
+#include "mikeyd/fair_queue.h"
+
+#include <criterion/criterion.h>
+#include <stdio.h>
+
+#define JOBS_MAX 64
+
+static struct job jobs[JOBS_MAX];
+static size_t made;
+static struct fair_queue *queue;
+
+static void drain(void)
+{
+    while (fair_queue_take(queue) != NULL) {
+    }
+    fair_queue_free(queue);
+}
+
+TestSuite(fair_queue, .fini = drain);
+
+/* The id says who: client, connection, number. */
+static struct job *job_of(uid_t uid, uint64_t flow, uint64_t number)
+{
+    struct job *job = &jobs[made++];
+    cr_assert_leq(made, JOBS_MAX);
+    *job = (struct job){.uid = uid, .flow = flow, .queued_ms = (int64_t)number};
+    job->id = uid * 1000 + flow * 100 + number;
+    return job;
+}
+
+/* All of which must find room. */
+static void put(uid_t uid, uint64_t flow, size_t count)
+{
+    for (size_t i = 0; i < count; i++)
+        cr_assert_null(fair_queue_put(queue, job_of(uid, flow, i)));
+}
+
+static void expect_next(const uint64_t ids[], size_t count)
+{
+    for (size_t i = 0; i < count; i++) {
+        const struct job *job = fair_queue_take(queue);
+        cr_assert_not_null(job);
+        cr_assert_eq(job->id, ids[i], "place %zu: %lu", i, (unsigned long)job->id);
+    }
+}
+
+Test(fair_queue, requests_of_one_connection_keep_their_order)
+{
+    queue = fair_queue_make(8);
+    put(1, 1, 3);
+    expect_next((const uint64_t[]){1100, 1101, 1102}, 3);
+    cr_assert_null(fair_queue_take(queue));
+}
+
+Test(fair_queue, clients_take_turns_however_many_connections_they_have)
+{
+    queue = fair_queue_make(16);
+    put(1, 1, 2);
+    put(1, 2, 2);
+    put(1, 3, 2);
+    put(2, 4, 2);
+    expect_next((const uint64_t[]){1100, 2400, 1200, 2401, 1300, 1101, 1201, 1301}, 8);
+}
+
+Test(fair_queue, late_comer_is_next_but_one)
+{
+    queue = fair_queue_make(16);
+    put(1, 1, 10);
+    expect_next((const uint64_t[]){1100, 1101}, 2);
+    put(2, 2, 1);
+    expect_next((const uint64_t[]){1102, 2200, 1103}, 3);
+}
+
+Test(fair_queue, full_queue_refuses_who_has_most)
+{
+    queue = fair_queue_make(4);
+    put(1, 1, 4);
+    struct job *more = job_of(1, 1, 4);
+    cr_assert_eq(fair_queue_put(queue, more), more);
+    cr_assert_eq(fair_queue_count(queue), 4);
+}
+
+Test(fair_queue, newest_of_who_has_most_gives_way)
+{
+    queue = fair_queue_make(4);
+    put(1, 1, 1);
+    put(1, 2, 3);
+    const struct job *out = fair_queue_put(queue, job_of(2, 3, 0));
+    cr_assert_not_null(out);
+    cr_assert_eq(out->id, 1202);
+    out = fair_queue_put(queue, job_of(2, 3, 1));
+    cr_assert_not_null(out);
+    cr_assert_eq(out->id, 1201);
+    /* Two each: nobody has more to give. */
+    struct job *more = job_of(2, 3, 2);
+    cr_assert_eq(fair_queue_put(queue, more), more);
+    expect_next((const uint64_t[]){1100, 2300, 1200, 2301}, 4);
+}
+
+Test(fair_queue, connection_of_a_client_gives_way_to_another_of_its_own)
+{
+    queue = fair_queue_make(4);
+    put(1, 1, 4);
+    const struct job *out = fair_queue_put(queue, job_of(1, 2, 0));
+    cr_assert_not_null(out);
+    cr_assert_eq(out->id, 1103);
+    expect_next((const uint64_t[]){1100, 1200, 1101, 1102}, 4);
+}
+
+Test(fair_queue, late_ones_are_found_wherever_they_wait)
+{
+    struct job_list late = {0};
+    queue = fair_queue_make(16);
+    put(1, 1, 3);
+    put(1, 2, 1);
+    put(2, 3, 2);
+    fair_queue_take_late(queue, 1, &late);
+    cr_assert_eq(late.count, 3);
+    cr_assert_eq(fair_queue_count(queue), 3);
+    fair_queue_take_late(queue, 2, &late);
+    cr_assert_eq(late.count, 5);
+    expect_next((const uint64_t[]){1102}, 1);
+    cr_assert_null(fair_queue_take(queue));
+}
