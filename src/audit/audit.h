@@ -26,6 +26,9 @@
  *  - What cannot be seen in a text (control characters, bidirectional marks, bytes that are not
  *    UTF-8) is written as \u{202e} or \xff, and a backslash twice. Text longer than 2,048 bytes is
  *    cut and ends in "... (cut: N bytes in all)".
+ *  - Ceremony steps beside a running daemon are a log of their own, FILE.ceremony, signed by the
+ *    ceremony. A record "ceremony" says how far that had come: "linked_file", and "linked_seq" and
+ *    "linked_hash" of its last record. What it names has to be there.
  *  - A file that continues another begins with a record whose "previous_file" names it, and the
  *    chain runs on.
  */
@@ -68,6 +71,7 @@ enum audit_event {
     AUDIT_ROTATE,
     AUDIT_RECOVERED, /* after a failed write (count records lost) or a crash (an unfinished line
                         cut) */
+    AUDIT_CEREMONY,  /* how far the ceremony's own log has come: see audit_link_ceremony() */
     AUDIT_UNSIGNED,  /* checkpoints cannot be signed at present: status says why, OK: they can again
                       */
     AUDIT_EVENT_COUNT
@@ -110,6 +114,7 @@ struct audit_options {
     unsigned checkpoint_seconds; /* or every T seconds when there are new ones, 0: default 60 */
     uint64_t rotate_bytes;       /* 0: never by itself */
     bool synchronous;            /* command line tools: append returns after fdatasync */
+    bool sign_at_close;          /* no checkpoint but the last */
     bool insecure_no_sync;       /* bench only: never fdatasync (to measure what it costs) */
     /* Called from the committer thread after each group commit and on failure or recovery; must not
      * block. May be NULL. */
@@ -151,6 +156,15 @@ bool audit_healthy(struct audit_log *log);
 enum mikeyd_status audit_wait(struct audit_log *log, uint64_t sequence, struct error *err);
 /* SIGHUP: reopen after an external rename, continuing the chain. */
 enum mikeyd_status audit_reopen(struct audit_log *log, struct error *err);
+
+/* The log of ceremony steps made while `path` is being written: path, and this. */
+#define AUDIT_CEREMONY_SUFFIX ".ceremony"
+/*
+ * Looks at the ceremony's log beside this one and, when it has grown, records how far it has come,
+ * so that deleting its steps contradicts this log. A ceremony's log that is damaged, shorter or gone
+ * is recorded as such. OK when there is none.
+ */
+enum mikeyd_status audit_link_ceremony(struct audit_log *log, struct error *err);
 
 struct audit_stats {
     uint64_t records, commits, syncs, bytes; /* on disk since audit_open */

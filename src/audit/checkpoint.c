@@ -27,7 +27,7 @@ size_t audit_checkpoint_text(const struct audit_chain *covers, const uint8_t hea
 
 bool audit_checkpoint_due(const struct audit_log *log, int64_t now_ms)
 {
-    return log->signer.sign != NULL && log->uncovered > 0 &&
+    return log->signer.sign != NULL && !log->options.sign_at_close && log->uncovered > 0 &&
            now_ms >= log->checkpoint_not_before_ms &&
            (log->uncovered >= log->options.checkpoint_records || now_ms >= log->checkpoint_at_ms);
 }

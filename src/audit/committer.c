@@ -156,7 +156,7 @@ static int64_t next_deadline(const struct audit_log *log)
     if (!atomic_load(&log->healthy))
         return log->retry_at_ms;
     int64_t at = log->flush_at_ms;
-    if (log->signer.sign != NULL && log->uncovered > 0) {
+    if (log->signer.sign != NULL && !log->options.sign_at_close && log->uncovered > 0) {
         int64_t due = log->checkpoint_at_ms;
         if (due < log->checkpoint_not_before_ms)
             due = log->checkpoint_not_before_ms;
@@ -233,7 +233,8 @@ static void finish(struct audit_log *log)
         return;
     }
     audit_commit_queue(log);
-    if (!atomic_load(&log->healthy) || log->signer.sign == NULL || log->chain.sequence == 0)
+    /* Who wrote nothing has nothing to sign. */
+    if (!atomic_load(&log->healthy) || log->signer.sign == NULL || log->stats.records == 0)
         return;
     audit_checkpoint_make(log, true);
 }

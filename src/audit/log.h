@@ -72,7 +72,8 @@ struct audit_log {
     pthread_cond_t settled; /* wakes those who wait for an outcome */
     /* under lock */
     struct audit_lines queue;
-    uint64_t last_sequence; /* handed out */
+    uint64_t last_sequence;    /* handed out */
+    struct audit_chain linked; /* how far the ceremony's log was when it was looked at last */
     struct audit_loss losses[AUDIT_LOSSES_MAX];
     size_t loss_count;
     bool closing;

@@ -45,6 +45,7 @@ const char *audit_event_name(enum audit_event event)
         [AUDIT_CHECKPOINT] = "checkpoint",
         [AUDIT_ROTATE] = "rotate",
         [AUDIT_RECOVERED] = "recovered",
+        [AUDIT_CEREMONY] = "ceremony",
         [AUDIT_UNSIGNED] = "unsigned",
     };
     if ((unsigned)event >= AUDIT_EVENT_COUNT)
@@ -185,6 +186,11 @@ static void put_internal(struct text *text, const struct audit_internal *interna
         put_digest(text, "cut_sha256", internal->cut_hash);
     }
     put_string(text, "previous_file", internal->previous_file);
+    if (internal->linked_hash != NULL) {
+        put_string(text, "linked_file", internal->linked_file);
+        put_number(text, "linked_seq", internal->linked_sequence);
+        put_digest(text, "linked_hash", internal->linked_hash);
+    }
     if (internal->signer != NULL) {
         put_number(text, "form", AUDIT_CHECKPOINT_FORM);
         put_number(text, "covers", internal->covers);

@@ -14,13 +14,16 @@
 
 /* Fields that only the log itself writes; all optional. */
 struct audit_internal {
-    uint64_t cut_bytes;        /* AUDIT_RECOVERED: bytes of an unfinished line that were cut ... */
-    const uint8_t *cut_hash;   /* ... and their SHA-256 */
-    const char *previous_file; /* first record of a file that continues another */
-    const char *signer;        /* AUDIT_CHECKPOINT: label of the key that signs it; ... */
-    uint64_t covers;           /* ... the record that it covers ... */
-    const uint8_t *chain;      /* ... and that one's hash */
-    bool final;                /* written as the log was closed */
+    uint64_t cut_bytes;         /* AUDIT_RECOVERED: bytes of an unfinished line that were cut ... */
+    const uint8_t *cut_hash;    /* ... and their SHA-256 */
+    const char *previous_file;  /* first record of a file that continues another */
+    const char *linked_file;    /* AUDIT_CEREMONY: base name of the ceremony's log ... */
+    uint64_t linked_sequence;   /* ... its last record ... */
+    const uint8_t *linked_hash; /* ... and that one's hash */
+    const char *signer;         /* AUDIT_CHECKPOINT: label of the key that signs it; ... */
+    uint64_t covers;            /* ... the record that it covers ... */
+    const uint8_t *chain;       /* ... and that one's hash */
+    bool final;                 /* written as the log was closed */
 };
 
 /*

@@ -132,16 +132,20 @@ static void check_anchors(struct audit_verifier *v)
 /* What follows the last signed record could be replaced by whoever can write the file. */
 static void check_covered_end(struct audit_verifier *v, bool written_now)
 {
-    const uint64_t last = v->chain.sequence, covered = v->verdict->covered_sequence;
+    const uint64_t last = v->chain.sequence;
     /* The checkpoint signs itself, too. */
-    const bool more = last > covered + 1;
+    const uint64_t own = v->verdict->checkpoints > 0 ? v->verdict->covered_sequence + 1 : 0;
+    const uint64_t covered = own > v->linked ? own : v->linked;
+    const bool more = last > covered;
+    if (!more && v->linked >= last)
+        return;
     if (!more && (written_now || v->last_is_final))
         return;
     if (more)
         audit_problem_add(v, AUDIT_UNCOVERED, true, 0, last,
                           "%s: records %" PRIu64 " to %" PRIu64 " are covered by no signature%s: "
                           "anybody who can write the file can have written them",
-                          written_now ? "being written" : "not closed", covered + 2, last,
+                          written_now ? "being written" : "not closed", covered + 1, last,
                           written_now ? " yet" : "");
     else
         audit_problem_add(v, AUDIT_UNCOVERED, true, 0, last,
@@ -160,11 +164,11 @@ static void check_end(struct audit_verifier *v, bool written_now)
     }
     check_beginning(v);
     check_anchors(v);
-    if (verdict->signatures_checked && verdict->checkpoints == 0)
+    if (verdict->signatures_checked && verdict->checkpoints == 0 && v->linked == 0)
         audit_problem_add(v, AUDIT_UNCOVERED, false, 0, verdict->first_sequence,
                           "no checkpoint: nothing from record %" PRIu64 " on is signed",
                           verdict->first_sequence);
-    else if (verdict->checkpoints > 0)
+    else if (verdict->checkpoints > 0 || v->linked > 0)
         check_covered_end(v, written_now);
     verdict->last_sequence = v->chain.sequence;
     verdict->closed = v->last_is_final;
@@ -205,6 +209,7 @@ static void finish(struct audit_verifier *v)
     audit_hasher_free(v->hasher);
     free(v->history);
     free(v->reader);
+    free(v->links);
 }
 
 static enum mikeyd_status read_file(struct audit_verifier *v, const char *path, bool *written_now,
@@ -226,6 +231,59 @@ static enum mikeyd_status read_file(struct audit_verifier *v, const char *path, 
     return MIKEYD_OK;
 }
 
+static enum mikeyd_status read_files(struct audit_verifier *v, char *const *paths, size_t count,
+                                     bool *written_now, struct error *err)
+{
+    enum mikeyd_status status = MIKEYD_OK;
+    for (size_t i = 0; i < count && status == MIKEYD_OK; i++)
+        status = read_file(v, paths[i], written_now, err);
+    return status;
+}
+
+/* What is wrong with the ceremony's log is wrong with the whole. */
+static void merge(struct audit_verdict *into, const struct audit_verdict *ceremony,
+                  const struct audit_verifier *v)
+{
+    const uint64_t own = ceremony->checkpoints > 0 ? ceremony->covered_sequence + 1 : 0;
+    into->ceremony_records = ceremony->records;
+    into->ceremony_last = ceremony->last_sequence;
+    into->ceremony_covered = own > v->linked ? own : v->linked;
+    into->file_count += ceremony->file_count;
+    into->failures += ceremony->failures;
+    into->warnings += ceremony->warnings;
+    into->missing += ceremony->missing;
+    for (size_t i = 0; i < ceremony->problem_count && into->problem_count < AUDIT_PROBLEMS_MAX; i++)
+        into->problems[into->problem_count++] = ceremony->problems[i];
+}
+
+/* The ceremony's log beside the daemon's, which v has read. */
+static enum mikeyd_status verify_ceremony(struct audit_verifier *v, const struct audit_files *files,
+                                          struct error *err)
+{
+    char *const *paths = files->paths + files->ceremony;
+    const size_t count = files->count - files->ceremony;
+    /* Anchors are known of the daemon's. */
+    struct audit_verify_options options = *v->options;
+    options.expect_sequence = 0;
+    options.anchor = NULL;
+    struct audit_verdict *verdict = calloc(1, sizeof *verdict);
+    if (verdict == NULL)
+        return error_set(err, MIKEYD_INTERNAL, "out of memory");
+    struct audit_verifier ceremony = {.options = &options, .verdict = verdict};
+    bool written_now = false;
+    enum mikeyd_status status = prepare(&ceremony, err);
+    if (status == MIKEYD_OK)
+        status = read_files(&ceremony, paths, count, &written_now, err);
+    if (status == MIKEYD_OK) {
+        audit_links_check(v, &ceremony, paths, count);
+        check_end(&ceremony, written_now);
+        merge(v->verdict, verdict, &ceremony);
+    }
+    finish(&ceremony);
+    free(verdict);
+    return status;
+}
+
 enum mikeyd_status audit_verify(const struct audit_verify_options *options,
                                 struct audit_verdict *verdict, struct error *err)
 {
@@ -235,12 +293,20 @@ enum mikeyd_status audit_verify(const struct audit_verify_options *options,
     enum mikeyd_status status = prepare(&v, err);
     if (status == MIKEYD_OK)
         status = audit_files_find(options->files, options->file_count, v.hasher, &files, err);
-    for (size_t i = 0; i < files.count && status == MIKEYD_OK; i++)
-        status = read_file(&v, files.paths[i], &written_now, err);
+    /* The ceremony's log alone is a log like any other. */
+    if (files.ceremony == 0)
+        files.ceremony = files.count;
+    if (status == MIKEYD_OK)
+        status = read_files(&v, files.paths, files.ceremony, &written_now, err);
     if (status == MIKEYD_OK) {
         check_end(&v, written_now);
-        status = conclude(&v, err);
+        if (files.ceremony < files.count)
+            status = verify_ceremony(&v, &files, err);
+        else
+            audit_links_check(&v, NULL, NULL, 0);
     }
+    if (status == MIKEYD_OK)
+        status = conclude(&v, err);
     audit_files_free(&files);
     finish(&v);
     return status;

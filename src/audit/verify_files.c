@@ -10,6 +10,7 @@
 
 #include <jansson.h>
 
+#include "audit/audit.h"
 #include "audit/lines.h"
 #include "audit/tail.h"
 
@@ -17,6 +18,7 @@ struct entry {
     char *path;
     uint64_t first;              /* number of its first record; UINT64_MAX: an empty file */
     char previous[NAME_MAX + 1]; /* "" : none named */
+    bool ceremony;
     dev_t device;
     ino_t inode;
 };
@@ -92,6 +94,12 @@ static const char *compression(FILE *stream)
     return NULL;
 }
 
+static bool is_ceremony(const char *path)
+{
+    const char *slash = strrchr(path, '/');
+    return strstr(slash == NULL ? path : slash, AUDIT_CEREMONY_SUFFIX) != NULL;
+}
+
 /* INVALID_ARGUMENT when it cannot be read; OK and nothing added when it is in the set already. */
 static enum mikeyd_status add(struct set *set, const char *path, struct error *err)
 {
@@ -111,7 +119,8 @@ static enum mikeyd_status add(struct set *set, const char *path, struct error *e
                          compressed);
     }
     enum mikeyd_status status = MIKEYD_OK;
-    struct entry entry = {.device = info.st_dev, .inode = info.st_ino};
+    struct entry entry = {
+        .device = info.st_dev, .inode = info.st_ino, .ceremony = is_ceremony(path)};
     if (!has_file(set, &info)) {
         read_first(&entry, stream);
         entry.path = strdup(path);
@@ -156,9 +165,27 @@ static enum mikeyd_status add_older(struct set *set, struct audit_hasher *hasher
     return MIKEYD_OK;
 }
 
+/* Ceremony steps beside the daemon stand in a file beside its own. */
+static enum mikeyd_status add_ceremony(struct set *set, struct error *err)
+{
+    enum mikeyd_status status = MIKEYD_OK;
+    for (size_t i = 0, count = set->count; i < count && status == MIKEYD_OK; i++) {
+        char path[PATH_MAX];
+        struct stat info;
+        if (!set->entries[i].ceremony &&
+            snprintf(path, sizeof path, "%s" AUDIT_CEREMONY_SUFFIX, set->entries[i].path) <
+                (int)sizeof path &&
+            stat(path, &info) == 0)
+            status = add(set, path, err);
+    }
+    return status;
+}
+
 static int by_first(const void *a, const void *b)
 {
     const struct entry *left = a, *right = b;
+    if (left->ceremony != right->ceremony)
+        return left->ceremony ? 1 : -1;
     return left->first < right->first ? -1 : left->first > right->first;
 }
 
@@ -172,12 +199,15 @@ enum mikeyd_status audit_files_find(const char *const *given, size_t given_count
         status = add(&set, given[i], err);
     if (status == MIKEYD_OK)
         status = add_older(&set, hasher, err);
+    if (status == MIKEYD_OK)
+        status = add_ceremony(&set, err);
     if (set.count > 1)
         qsort(set.entries, set.count, sizeof *set.entries, by_first);
     out->paths = calloc(set.count + 1, sizeof *out->paths);
     if (out->paths == NULL)
         status = error_set(err, MIKEYD_INTERNAL, "out of memory");
     for (size_t i = 0; i < set.count; i++) {
+        out->ceremony += set.entries[i].ceremony ? 0 : 1;
         if (out->paths != NULL)
             out->paths[out->count++] = set.entries[i].path;
         else

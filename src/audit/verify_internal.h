@@ -23,6 +23,14 @@ struct audit_history {
     uint8_t hash[AUDIT_HASH_LEN];
 };
 
+/* What a record of the daemon's log says of the ceremony's. */
+struct audit_link {
+    uint64_t sequence; /* of the record that says so */
+    struct audit_chain to;
+    char file[128];
+    bool found;
+};
+
 struct audit_verifier {
     const struct audit_verify_options *options;
     struct audit_verdict *verdict;
@@ -43,6 +51,9 @@ struct audit_verifier {
     uint8_t early_prev[AUDIT_EARLY_MAX][AUDIT_HASH_LEN];
     size_t early_count;
     struct audit_history *history; /* AUDIT_HISTORY of them, by sequence modulo that */
+    struct audit_link *links;
+    size_t link_count, link_cap;
+    uint64_t linked; /* the last record that a covered record of the daemon's log vouches for */
     bool anchor_seen;
     bool begins_late; /* the first record continues one that was not given */
     bool last_is_final;
@@ -62,5 +73,13 @@ void audit_keys_free(struct audit_verifier *verifier);
 /* A checkpoint that has its place in the chain. */
 void audit_checkpoint_check(struct audit_verifier *verifier, const json_t *record,
                             const struct audit_sealed *sealed);
+
+/* verify_links.c */
+/* A record "ceremony" that has its place in the chain. */
+void audit_link_note(struct audit_verifier *verifier, const json_t *record, uint64_t sequence);
+/* Every link of the daemon's log names a record of the ceremony's (NULL: not given), whose files are
+ * read once more; sets what of it is covered. */
+void audit_links_check(struct audit_verifier *verifier, struct audit_verifier *ceremony,
+                       char *const *paths, size_t count);
 
 #endif

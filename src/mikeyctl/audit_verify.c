@@ -32,6 +32,12 @@ static json_t *verdict_json(const struct audit_verdict *verdict, const struct er
         "covered_seq", (json_int_t)verdict->covered_sequence, "covered_time", verdict->covered_time,
         "signer", verdict->signer, "failures", (json_int_t)verdict->failures, "warnings",
         (json_int_t)verdict->warnings, "problems", problems);
+    if (more != NULL && verdict->ceremony_records > 0)
+        (void)json_object_set_new(more, "ceremony",
+                                  json_pack("{s:I, s:I, s:I}", "records",
+                                            (json_int_t)verdict->ceremony_records, "last_seq",
+                                            (json_int_t)verdict->ceremony_last, "covered_seq",
+                                            (json_int_t)verdict->ceremony_covered));
     if (object == NULL || more == NULL || json_object_update(object, more) != 0) {
         json_decref(object);
         object = NULL;
@@ -67,6 +73,10 @@ static void print_verdict(const struct audit_verdict *verdict)
                  verdict->first_sequence, verdict->last_sequence, verdict->file_count,
                  verdict->file_count == 1 ? "" : "s", verdict->first_time, verdict->last_time);
     print_signatures(verdict);
+    if (verdict->ceremony_records > 0)
+        (void)printf("ceremony    %" PRIu64 " records beside the daemon, up to %" PRIu64
+                     "; covered up to record %" PRIu64 "\n",
+                     verdict->ceremony_records, verdict->ceremony_last, verdict->ceremony_covered);
     if (verdict->recoveries > 0)
         (void)printf("recoveries  %" PRIu64 ", %" PRIu64 " records refused by the disk (no key was "
                      "released for them)\n",

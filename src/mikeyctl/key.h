@@ -11,6 +11,7 @@
 #include "mikeyctl/ctl.h"
 #include "mikeyd/config.h"
 #include "pkcs11/provision.h"
+#include "pkcs11/signer.h"
 #include "policy/policy.h"
 
 struct key_options {
@@ -49,6 +50,8 @@ struct ceremony {
     struct config *config;
     struct policy *policy;
     struct audit_log *audit;
+    struct token_signer *signer; /* signs the log as it is closed; NULL until then */
+    char signer_label[TOKEN_NAME_MAX + 32];
     char audit_path[4096];
     char client[64]; /* who: "ceremony uid 1000" */
     struct token_config token_config;

@@ -14,22 +14,51 @@
 #define CALL_TIMEOUT_MS 60000
 #define SESSION_WAIT_MS 5000
 
+/*
+ * The log's closing checkpoint, by the audit key of the token that was worked on. Called while
+ * ceremony_close() waits. A command that went through several tokens opens the last one again.
+ */
+static enum mikeyd_status sign_log(void *context, const uint8_t digest[32], uint8_t *signature,
+                                   size_t *len, struct error *err)
+{
+    struct ceremony *ceremony = context;
+    enum mikeyd_status status = MIKEYD_OK;
+    if (ceremony->token_config.module == NULL)
+        return error_set(err, MIKEYD_TOKEN_DOWN, "this step is not logged in as the token's user");
+    if (ceremony->token == NULL)
+        status = token_open(&ceremony->token_config, &ceremony->token, err);
+    if (status == MIKEYD_OK && ceremony->signer == NULL)
+        status = token_signer_open(ceremony->token, ceremony->config->audit_key_name,
+                                   ceremony->config->audit_key_generation, &ceremony->signer, err);
+    if (status == MIKEYD_OK)
+        status = token_signer_sign(ceremony->signer, digest, signature, len, err);
+    return status;
+}
+
 /* The daemon holds the lock of its own log while it runs: the ceremony then has a file beside it,
- * with a chain of its own. */
+ * with a chain of its own, which the daemon links into its own chain. */
 static enum mikeyd_status open_audit(struct ceremony *ceremony, struct error *err)
 {
     const struct key_options *options = ceremony->options;
-    const char *path = options->audit != NULL ? options->audit : ceremony->config->audit_file;
+    const struct config *config = ceremony->config;
+    const char *path = options->audit != NULL ? options->audit : config->audit_file;
     if (path == NULL)
         return error_set(err, MIKEYD_AUDIT_DOWN,
                          "no audit file: no ceremony (audit.file, --audit)");
-    struct audit_options audit = {.path = path, .synchronous = true};
+    const struct audit_signer signer = {ceremony, sign_log, ceremony->signer_label};
+    struct audit_options audit = {.path = path,
+                                  .synchronous = true,
+                                  .signer = config->audit_key_name == NULL ? NULL : &signer,
+                                  .sign_at_close = true};
+    if (config->audit_key_name != NULL)
+        (void)snprintf(ceremony->signer_label, sizeof ceremony->signer_label, "mikeyd/audit/%s/%u",
+                       config->audit_key_name, config->audit_key_generation);
     (void)snprintf(ceremony->audit_path, sizeof ceremony->audit_path, "%s", path);
     enum mikeyd_status status = audit_open(&audit, &ceremony->audit, err);
     if (status != MIKEYD_AUDIT_DOWN || options->audit != NULL)
         return status;
-    if ((size_t)snprintf(ceremony->audit_path, sizeof ceremony->audit_path, "%s.ceremony", path) >=
-        sizeof ceremony->audit_path)
+    if ((size_t)snprintf(ceremony->audit_path, sizeof ceremony->audit_path,
+                         "%s" AUDIT_CEREMONY_SUFFIX, path) >= sizeof ceremony->audit_path)
         return status;
     audit.path = ceremony->audit_path;
     struct error second = {0};
@@ -59,9 +88,9 @@ enum mikeyd_status ceremony_open(const struct key_options *options, bool recorde
 
 void ceremony_close(struct ceremony *ceremony)
 {
-    ceremony_close_token(ceremony);
     if (ceremony->audit != NULL)
-        audit_close(ceremony->audit);
+        audit_close(ceremony->audit); /* which signs it */
+    ceremony_close_token(ceremony);
     policy_unref(ceremony->policy);
     config_free(ceremony->config);
     *ceremony = (struct ceremony){0};
@@ -129,10 +158,12 @@ static enum mikeyd_status open_only_token(struct ceremony *ceremony, struct erro
 
 void ceremony_close_token(struct ceremony *ceremony)
 {
+    token_signer_close(ceremony->signer);
     if (ceremony->session != NULL)
         token_session_release(ceremony->session);
     if (ceremony->token != NULL)
         token_close(ceremony->token);
+    ceremony->signer = NULL;
     ceremony->session = NULL;
     ceremony->token = NULL;
 }

@@ -88,6 +88,8 @@ static enum mikeyd_status open_audit(struct daemon *daemon, struct error *err)
     status = audit_open(&options, &daemon->audit, err);
     if (status == MIKEYD_OK)
         status = record_now(daemon, AUDIT_START, "mikeyd " MIKEYD_VERSION, err);
+    if (status == MIKEYD_OK)
+        status = audit_link_ceremony(daemon->audit, err);
     return status;
 }
 

@@ -78,6 +78,9 @@ static void reload(struct daemon *daemon)
     notify_reloading();
     if (audit_reopen(daemon->audit, &err) != MIKEYD_OK)
         log_error("audit: %s", err.text);
+    /* The keys that are found next came by a ceremony. */
+    if (audit_link_ceremony(daemon->audit, &err) != MIKEYD_OK)
+        log_error("audit: %s", err.text);
     /* Before the policy, which may name keys made since the last look. */
     if (token_rescan(daemon->token, &err) != MIKEYD_OK)
         log_error("token: %s", err.text);
