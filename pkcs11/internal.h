@@ -61,9 +61,13 @@ enum mikeyd_status token_module_reinitialise(struct token_module *module, struct
 /* ---- URI and PIN
  * -------------------------------------------------------------------------------- */
 
-/* The slot of the one token that the URI names. */
+/*
+ * The slot of the one token that the URI names. seen: as that token was before, or NULL; another one
+ * of the same name is not it, and must not be sent its PIN.
+ */
 enum mikeyd_status token_uri_find_slot(struct token_module *module, const char *uri,
-                                       CK_SLOT_ID *slot, CK_TOKEN_INFO *info, struct error *err);
+                                       const CK_TOKEN_INFO *seen, CK_SLOT_ID *slot,
+                                       CK_TOKEN_INFO *info, struct error *err);
 /* Which file a PIN came from, and as of when; nothing of the PIN itself. */
 struct pin_file_mark {
     dev_t device;
@@ -178,6 +182,7 @@ struct token {
     size_t mechanism_count;
     size_t hmac_min[2]; /* least key length in bytes by enum hmac_hash; 0: none known */
     bool hkdf, prf_derive, session_copies;
+    bool shares_objects; /* a session uses the session objects of another */
     unsigned hmac_us;
 
     /* keeper: owns the session objects that outlive a call (copies, pair keys) and makes the
@@ -273,7 +278,7 @@ void token_serial_leave(struct token *token);
 /* Takes the lock unless its holder keeps it longer than a call may last. */
 bool token_lock_within(const struct token *token, pthread_mutex_t *lock);
 
-/* Proves HMAC (fatal), then the PRF and HKDF mechanisms: sets prf_derive, hkdf, hmac_us. */
+/* Proves HMAC (fatal), and what may be relied on: sets hmac_min, shares_objects, prf_derive, hkdf. */
 enum mikeyd_status token_known_answers(struct token *token, struct error *err);
 
 /* ---- slow tokens: threads with sessions of their own, for independent jobs

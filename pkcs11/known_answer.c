@@ -17,6 +17,7 @@
 #include "pkcs11/internal.h"
 
 #define KEY_MAX 80
+#define HMAC_BLOCK 64 /* of SHA-1 and SHA-256 */
 
 struct hmac_case {
     const char *name;
@@ -113,12 +114,13 @@ static enum mikeyd_status check_case(struct token_session *session, const struct
 
 static const uint8_t message[16] = "known to us both";
 
-static bool host_hmac(const uint8_t *key, size_t key_len, uint8_t tag[HMAC_TAG_MAX])
+static bool host_hmac(enum hmac_hash hash, const uint8_t *key, size_t key_len,
+                      uint8_t tag[HMAC_TAG_MAX])
 {
     size_t len = 0;
-    return EVP_Q_mac(NULL, "HMAC", NULL, "SHA256", NULL, key, key_len, message, sizeof message, tag,
-                     HMAC_TAG_MAX, &len) != NULL &&
-           len == HMAC_TAG_MAX;
+    return EVP_Q_mac(NULL, "HMAC", NULL, hash == HMAC_SHA1 ? "SHA1" : "SHA256", NULL, key, key_len,
+                     message, sizeof message, tag, HMAC_TAG_MAX, &len) != NULL &&
+           len == hmac_tag_len(hash);
 }
 
 /* A token may take no notice of the template, and a derived key is never enumerated. */
@@ -135,7 +137,8 @@ static bool signs_as(struct token_session *session, CK_OBJECT_HANDLE handle, con
     const uint8_t *const data[1] = {message};
     const size_t len[1] = {sizeof message};
     return token_sign_hmac(session, handle, HMAC_SHA256, data, len, 1, tag) == CKR_OK &&
-           host_hmac(key, key_len, expected) && secret_equal(tag, expected, sizeof tag);
+           host_hmac(HMAC_SHA256, key, key_len, expected) &&
+           secret_equal(tag, expected, sizeof tag);
 }
 
 static bool host_aes_ctr(const uint8_t *key, size_t key_len, const uint8_t iv[16], uint8_t *data,
@@ -270,12 +273,65 @@ static bool try_mechanism(struct token_session *session, CK_MECHANISM_TYPE mecha
     return false;
 }
 
+/* ---- what may be relied on */
+
+/* A session object of `by` signs in `with` as the key that it is. */
+static bool signs_across(struct token_session *by, struct token_session *with, enum hmac_hash hash,
+                         size_t key_len)
+{
+    uint8_t key[HMAC_BLOCK], tag[HMAC_TAG_MAX], expected[HMAC_TAG_MAX];
+    struct byte_writer w = writer_of(key, sizeof key);
+    for (size_t i = 0; i < key_len; i++)
+        writer_u8(&w, (uint8_t)(0xa0 + i));
+    const uint8_t *const data[1] = {message};
+    const size_t len[1] = {sizeof message};
+    CK_OBJECT_HANDLE handle = CK_INVALID_HANDLE;
+    if (w.failed || token_create_session_key(by, key, key_len, true, false, &handle) != CKR_OK)
+        return false;
+    CK_RV rv = token_sign_hmac(with, handle, hash, data, len, 1, tag);
+    (void)by->token->f->C_DestroyObject(by->handle, handle);
+    return rv == CKR_OK && host_hmac(hash, key, key_len, expected) &&
+           secret_equal(tag, expected, hmac_tag_len(hash));
+}
+
+/*
+ * The specification leaves the unit of HMAC key sizes open. A token that computes with an eighth of
+ * what it says meant bits; more than a hash block can mean nothing else.
+ */
+static void settle_hmac_minimum(struct token_session *session, enum hmac_hash hash)
+{
+    size_t *least = &session->token->hmac_min[hash];
+    const size_t as_bits = *least / 8;
+    if (*least > HMAC_BLOCK ||
+        (as_bits != 0 && *least % 8 == 0 && signs_across(session, session, hash, as_bits)))
+        *least = as_bits;
+}
+
+/*
+ * The keeper makes the copies and pair keys that all sessions use. Some tokens show a session object
+ * to the session that made it alone: there both are done without.
+ */
+static void settle_sharing(struct token *token, struct token_session *session)
+{
+    const size_t least = token->hmac_min[HMAC_SHA256];
+    token->shares_objects = signs_across(&token->keeper, session, HMAC_SHA256,
+                                         least > 32 && least <= HMAC_BLOCK ? least : 32);
+    if (token->shares_objects)
+        return;
+    token->hkdf = false;
+    log_warning("token %s: session objects serve the session that made them alone: no copies of "
+                "keys, and no HKDF: pair keys are made by mikeyctl key derive",
+                token->label);
+}
+
 enum mikeyd_status token_known_answers(struct token *token, struct error *err)
 {
     struct token_session *session = &token->session[0];
     enum mikeyd_status status = token_call_begin(session, "known-answer tests", err);
     if (status != MIKEYD_OK)
         return status;
+    for (enum hmac_hash hash = HMAC_SHA1; hash <= HMAC_SHA256; hash++)
+        settle_hmac_minimum(session, hash);
     for (size_t i = 0; status == MIKEYD_OK && i < sizeof hmac_cases / sizeof hmac_cases[0]; i++) {
         token_call_mark(session, hmac_cases[i].name);
         status = check_case(session, &hmac_cases[i], err);
@@ -285,6 +341,8 @@ enum mikeyd_status token_known_answers(struct token *token, struct error *err)
                             try_mechanism(session, MIKEYD_CKM_SP800_108_DOUBLE_PIPELINE_KDF,
                                           prf_is_mikeys, "SP 800-108 key derivation");
         token->hkdf = try_mechanism(session, MIKEYD_CKM_HKDF_DERIVE, hkdf_is_right, "HKDF");
+        token_call_mark(session, "session objects");
+        settle_sharing(token, session);
     }
     token_call_end(session);
     return status;

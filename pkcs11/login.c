@@ -107,8 +107,9 @@ static enum mikeyd_status token_login(struct token *token, struct error *err)
 enum mikeyd_status token_connect(struct token *token, struct error *err)
 {
     CK_TOKEN_INFO info;
-    enum mikeyd_status status =
-        token_uri_find_slot(token->module, token->uri, &token->slot, &info, err);
+    enum mikeyd_status status = token_uri_find_slot(
+        token->module, token->uri, token->mechanism_count == 0 ? NULL : &token->info, &token->slot,
+        &info, err);
     if (status != MIKEYD_OK)
         return status;
     take_info(token, &info);

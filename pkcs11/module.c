@@ -141,6 +141,14 @@ void token_module_close(struct token_module *module)
     (void)pthread_mutex_unlock(&modules_lock);
 }
 
+/* A module that would not be finalised has kept its sessions, which nobody knows any more: with
+ * every recovery it would have more, until there are none to be had. */
+static void close_what_was_kept(struct token_module *module)
+{
+    for (struct token *token = module->tokens; token != NULL; token = token->next_on_module)
+        (void)module->f->C_CloseAllSessions(token->slot);
+}
+
 enum mikeyd_status token_module_reinitialise(struct token_module *module, struct error *err)
 {
     /* CKR_CRYPTOKI_NOT_INITIALIZED and device errors here are what brought us; go on. */
@@ -149,6 +157,8 @@ enum mikeyd_status token_module_reinitialise(struct token_module *module, struct
     if (!initialised(rv))
         return error_set(err, MIKEYD_TOKEN_DOWN, "module %s: C_Initialize: %s", module->path,
                          ckr_name(rv));
+    if (rv == CKR_CRYPTOKI_ALREADY_INITIALIZED)
+        close_what_was_kept(module);
     (void)atomic_fetch_add(&module->initialisations, 1);
     atomic_store(&module->session_objects, 0);
     return MIKEYD_OK;

@@ -153,7 +153,7 @@ enum mikeyd_status provision_trust_public_key(const struct token_config *config,
         status = token_module_open(config->module, config->init_args, &module, err);
     if (status != MIKEYD_OK)
         return status;
-    status = token_uri_find_slot(module, config->uri, &slot, &info, err);
+    status = token_uri_find_slot(module, config->uri, NULL, &slot, &info, err);
     /* The last attempt is a person's. */
     if (status == MIKEYD_OK && (info.flags & (CKF_SO_PIN_FINAL_TRY | CKF_SO_PIN_LOCKED)) != 0)
         status = error_set(err, MIKEYD_PIN_REFUSED,

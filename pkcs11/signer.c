@@ -65,6 +65,10 @@ static enum mikeyd_status keys_load(struct token_signer *signer, struct error *e
     bool unseen = false;
     ERR_clear_error();
     keys_drop(signer);
+    /* Once only through libp11: a context of it is never given back (signer_libp11.c), and one for
+     * each re-initialisation of the module would fill the memory. */
+    if (signer->known != NULL)
+        signer->way = &signer_way_raw;
     enum mikeyd_status status = signer->way->load(signer, &unseen, err);
     if (unseen) {
         /* The session of our own login may see what libp11's does not. */

@@ -1,8 +1,8 @@
 /*
  * libp11 on a module that this process also uses directly. Two of its habits decide what is done
  * here: releasing its slots closes every session of the token, ours too, and unloading its context
- * finalises the module for the whole process. So neither is ever done; a context that is no longer
- * wanted is kept aside, its module reference with it. libp11 is not given the PIN either, of which
+ * finalises the module for the whole process. So neither is ever done; a context is kept for good,
+ * its module reference with it, and each signer makes one at most. libp11 is not given the PIN either, of which
  * it would keep a copy: a login holds for all sessions of a process. It does not hold for a module
  * that treats each of its users as a process of its own; private keys are unseen there.
  */

@@ -72,11 +72,19 @@ struct slot_search {
     CK_TOKEN_INFO info;
     unsigned matches;
     unsigned tokens;
+    unsigned strangers; /* of the name, but not the one that was seen before */
     char matching[120], others[120];
 };
 
+/* Labels are given to many tokens, serial numbers by a maker to one. */
+static bool same_token(const CK_TOKEN_INFO *a, const CK_TOKEN_INFO *b)
+{
+    return memcmp(a->serialNumber, b->serialNumber, sizeof a->serialNumber) == 0 /* public */ &&
+           memcmp(a->manufacturerID, b->manufacturerID, sizeof a->manufacturerID) == 0 /* public */;
+}
+
 static void search_slot(struct token_module *module, CK_SLOT_ID slot, const P11KitUri *uri,
-                        struct slot_search *search)
+                        const CK_TOKEN_INFO *seen, struct slot_search *search)
 {
     CK_TOKEN_INFO info;
     CK_RV rv = module->f->C_GetTokenInfo(slot, &info);
@@ -84,6 +92,11 @@ static void search_slot(struct token_module *module, CK_SLOT_ID slot, const P11K
         return; /* an empty reader or SoftHSM's free slot: no token that could be meant */
     search->tokens++;
     if (!p11_kit_uri_match_token_info(uri, &info)) {
+        list_token(search->others, sizeof search->others, &info);
+        return;
+    }
+    if (seen != NULL && !same_token(seen, &info)) {
+        search->strangers++;
         list_token(search->others, sizeof search->others, &info);
         return;
     }
@@ -95,7 +108,8 @@ static void search_slot(struct token_module *module, CK_SLOT_ID slot, const P11K
 }
 
 enum mikeyd_status token_uri_find_slot(struct token_module *module, const char *text,
-                                       CK_SLOT_ID *slot, CK_TOKEN_INFO *info, struct error *err)
+                                       const CK_TOKEN_INFO *seen, CK_SLOT_ID *slot,
+                                       CK_TOKEN_INFO *info, struct error *err)
 {
     URI_CLEANUP P11KitUri *uri = NULL;
     enum mikeyd_status status = uri_parse(text, &uri, err);
@@ -113,7 +127,12 @@ enum mikeyd_status token_uri_find_slot(struct token_module *module, const char *
                          module->path);
     struct slot_search search = {0};
     for (CK_ULONG i = 0; i < count; i++)
-        search_slot(module, slots[i], uri, &search);
+        search_slot(module, slots[i], uri, seen, &search);
+    if (search.matches == 0 && search.strangers != 0)
+        return error_set(err, MIKEYD_TOKEN_DOWN,
+                         "the token is not there; another one of its name is, %s, and is not sent "
+                         "its PIN: start anew if it was replaced on purpose",
+                         search.others);
     if (search.matches == 0)
         return error_set(err, MIKEYD_TOKEN_DOWN, "no token of module %s matches the URI; found %s",
                          module->path, search.tokens == 0 ? "none" : search.others);

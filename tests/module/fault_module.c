@@ -14,6 +14,7 @@
 static CK_FUNCTION_LIST *real;
 static CK_FUNCTION_LIST faulty;
 static CK_OBJECT_HANDLE handles[HANDLES_MAX];
+static CK_SESSION_HANDLE owners[HANDLES_MAX]; /* of session objects; 0: everybody's */
 static CK_ULONG handle_count;
 static unsigned initialisations;
 static pthread_mutex_t handle_lock = PTHREAD_MUTEX_INITIALIZER;
@@ -26,19 +27,42 @@ static CK_OBJECT_HANDLE ours(CK_OBJECT_HANDLE theirs)
     CK_ULONG i = 1;
     while (i <= handle_count && handles[i] != theirs)
         i++;
-    if (i > handle_count && i < HANDLES_MAX)
+    if (i > handle_count && i < HANDLES_MAX) {
         handles[handle_count = i] = theirs;
+        owners[i] = 0;
+    }
     (void)pthread_mutex_unlock(&handle_lock);
     return i;
 }
 
-static CK_OBJECT_HANDLE theirs(CK_OBJECT_HANDLE ours_handle)
+/* The session object of another session is none, where the plan says so. */
+static CK_OBJECT_HANDLE theirs(CK_SESSION_HANDLE session, CK_OBJECT_HANDLE ours_handle)
 {
+    const bool alone = fault_isolates();
     (void)pthread_mutex_lock(&handle_lock);
-    CK_OBJECT_HANDLE found =
-        ours_handle >= 1 && ours_handle <= handle_count ? handles[ours_handle] : CK_INVALID_HANDLE;
+    CK_OBJECT_HANDLE found = CK_INVALID_HANDLE;
+    if (ours_handle >= 1 && ours_handle <= handle_count &&
+        !(alone && owners[ours_handle] != 0 && owners[ours_handle] != session))
+        found = handles[ours_handle];
     (void)pthread_mutex_unlock(&handle_lock);
     return found;
+}
+
+/* The number of an object just made by this template in this session. */
+static CK_OBJECT_HANDLE made(CK_SESSION_HANDLE session, const CK_ATTRIBUTE *at, CK_ULONG count,
+                             CK_OBJECT_HANDLE theirs_handle)
+{
+    bool on_token = false;
+    for (CK_ULONG i = 0; i < count; i++) {
+        if (at[i].type == CKA_TOKEN && at[i].ulValueLen == sizeof(CK_BBOOL))
+            on_token = *(const CK_BBOOL *)at[i].pValue == CK_TRUE;
+    }
+    const CK_OBJECT_HANDLE handle = ours(theirs_handle);
+    (void)pthread_mutex_lock(&handle_lock);
+    if (handle < HANDLES_MAX)
+        owners[handle] = on_token ? 0 : session;
+    (void)pthread_mutex_unlock(&handle_lock);
+    return handle;
 }
 
 /* ---- striking: true when *rv is to be returned instead of calling the real module */
@@ -65,6 +89,7 @@ static bool strike_as(const struct fault *fault, CK_SESSION_HANDLE session, CK_R
     case FAULT_HANG:
     case FAULT_FLAGS:
     case FAULT_CORRUPT:
+    case FAULT_MINIMUM:
         break;
     }
     return false;
@@ -111,6 +136,18 @@ static CK_RV f_get_token_info(CK_SLOT_ID slot, CK_TOKEN_INFO *info)
     rv = real->C_GetTokenInfo(slot, info);
     if (rv == CKR_OK && fault.action == FAULT_FLAGS)
         info->flags |= fault.argument;
+    return rv;
+}
+
+static CK_RV f_get_mechanism_info(CK_SLOT_ID slot, CK_MECHANISM_TYPE type, CK_MECHANISM_INFO *info)
+{
+    const struct fault fault = fault_next("C_GetMechanismInfo");
+    CK_RV rv;
+    if (strike_as(&fault, 0, &rv))
+        return rv;
+    rv = real->C_GetMechanismInfo(slot, type, info);
+    if (rv == CKR_OK && fault.action == FAULT_MINIMUM)
+        info->ulMinKeySize = fault.argument;
     return rv;
 }
 
@@ -166,14 +203,15 @@ static CK_RV f_get_attribute_value(CK_SESSION_HANDLE session, CK_OBJECT_HANDLE o
     CK_RV rv;
     return strike("C_GetAttributeValue", session, &rv)
                ? rv
-               : real->C_GetAttributeValue(session, theirs(object), at, count);
+               : real->C_GetAttributeValue(session, theirs(session, object), at, count);
 }
 
 static CK_RV f_sign_init(CK_SESSION_HANDLE session, CK_MECHANISM *mechanism, CK_OBJECT_HANDLE key)
 {
     CK_RV rv;
-    return strike("C_SignInit", session, &rv) ? rv
-                                              : real->C_SignInit(session, mechanism, theirs(key));
+    return strike("C_SignInit", session, &rv)
+               ? rv
+               : real->C_SignInit(session, mechanism, theirs(session, key));
 }
 
 static CK_RV f_sign(CK_SESSION_HANDLE session, CK_BYTE *data, CK_ULONG len, CK_BYTE *tag,
@@ -197,7 +235,7 @@ static CK_RV f_create_object(CK_SESSION_HANDLE session, CK_ATTRIBUTE *at, CK_ULO
         return rv;
     rv = real->C_CreateObject(session, at, count, object);
     if (rv == CKR_OK)
-        *object = ours(*object);
+        *object = made(session, at, count, *object);
     return rv;
 }
 
@@ -207,9 +245,9 @@ static CK_RV f_copy_object(CK_SESSION_HANDLE session, CK_OBJECT_HANDLE object, C
     CK_RV rv;
     if (strike("C_CopyObject", session, &rv))
         return rv;
-    rv = real->C_CopyObject(session, theirs(object), at, count, copy);
+    rv = real->C_CopyObject(session, theirs(session, object), at, count, copy);
     if (rv == CKR_OK)
-        *copy = ours(*copy);
+        *copy = made(session, at, count, *copy);
     return rv;
 }
 
@@ -219,7 +257,7 @@ static CK_RV f_destroy_object(CK_SESSION_HANDLE session, CK_OBJECT_HANDLE object
     CK_RV rv;
     if (strike("C_DestroyObject", session, &rv))
         return rv;
-    rv = real->C_DestroyObject(session, theirs(object));
+    rv = real->C_DestroyObject(session, theirs(session, object));
     (void)pthread_mutex_lock(&handle_lock);
     if (rv == CKR_OK && object == handle_count)
         handle_count--;
@@ -233,9 +271,9 @@ static CK_RV f_derive_key(CK_SESSION_HANDLE session, CK_MECHANISM *mechanism, CK
     CK_RV rv;
     if (strike("C_DeriveKey", session, &rv))
         return rv;
-    rv = real->C_DeriveKey(session, mechanism, theirs(base), at, count, key);
+    rv = real->C_DeriveKey(session, mechanism, theirs(session, base), at, count, key);
     if (rv == CKR_OK)
-        *key = ours(*key);
+        *key = made(session, at, count, *key);
     return rv;
 }
 
@@ -245,7 +283,7 @@ static CK_RV f_encrypt_init(CK_SESSION_HANDLE session, CK_MECHANISM *mechanism,
     CK_RV rv;
     return strike("C_EncryptInit", session, &rv)
                ? rv
-               : real->C_EncryptInit(session, mechanism, theirs(key));
+               : real->C_EncryptInit(session, mechanism, theirs(session, key));
 }
 
 /* ---- the module */
@@ -271,6 +309,7 @@ __attribute__((visibility("default"))) CK_RV C_GetFunctionList(CK_FUNCTION_LIST 
     faulty.C_GetFunctionList = C_GetFunctionList;
     faulty.C_GetSlotList = f_get_slot_list;
     faulty.C_GetTokenInfo = f_get_token_info;
+    faulty.C_GetMechanismInfo = f_get_mechanism_info;
     faulty.C_OpenSession = f_open_session;
     faulty.C_GetSessionInfo = f_get_session_info;
     faulty.C_Login = f_login;

@@ -19,7 +19,7 @@ struct rule {
 
 static struct rule rules[RULES_MAX];
 static size_t rule_count;
-static bool shuffles;
+static bool shuffles, isolates;
 static unsigned long version;
 static struct stat plan_stat;
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
@@ -32,7 +32,7 @@ static bool action_named(const char *name, struct fault *out)
     } actions[] = {
         {"rv", FAULT_RV},         {"delay", FAULT_DELAY},        {"hang", FAULT_HANG},
         {"logout", FAULT_LOGOUT}, {"closeall", FAULT_CLOSE_ALL}, {"finalize", FAULT_FINALIZE},
-        {"flags", FAULT_FLAGS},   {"corrupt", FAULT_CORRUPT}};
+        {"flags", FAULT_FLAGS},   {"corrupt", FAULT_CORRUPT},    {"minimum", FAULT_MINIMUM}};
     for (size_t i = 0; i < sizeof actions / sizeof actions[0]; i++) {
         if (strcmp(actions[i].name, name) == 0) {
             out->action = actions[i].action;
@@ -50,6 +50,10 @@ static void take_line(const char *line)
         return;
     if (strcmp(action, "shuffle") == 0) {
         shuffles = true;
+        return;
+    }
+    if (strcmp(action, "isolate") == 0) {
+        isolates = true;
         return;
     }
     struct rule rule = {0};
@@ -78,7 +82,7 @@ static void read_plan(void)
     plan_stat = now;
     version++;
     rule_count = 0;
-    shuffles = false;
+    shuffles = isolates = false;
     char line[160];
     while (fgets(line, sizeof line, file) != NULL)
         take_line(line);
@@ -129,11 +133,21 @@ struct fault fault_next(const char *function)
     return fault;
 }
 
-bool fault_shuffles(void)
+static bool flag_now(const bool *flag)
 {
     (void)pthread_mutex_lock(&lock);
     read_plan();
-    bool now = shuffles;
+    bool now = *flag;
     (void)pthread_mutex_unlock(&lock);
     return now;
+}
+
+bool fault_shuffles(void)
+{
+    return flag_now(&shuffles);
+}
+
+bool fault_isolates(void)
+{
+    return flag_now(&isolates);
 }

@@ -12,6 +12,9 @@
  *     finalize       C_Finalize first
  *     flags 0x20000  C_GetTokenInfo: adds these flags to the answer
  *     corrupt        C_Sign: flips a bit of the tag
+ *     minimum 64     C_GetMechanismInfo: says this as the least key size
+ *     isolate        (any function, N ignored) session objects serve the session that made them
+ *                    alone, as on some tokens
  *     shuffle        (any function, N ignored) object handles are numbered anew in another order
  *                    after each C_Initialize, so that old handles name other objects
  *
@@ -33,7 +36,8 @@ enum fault_action {
     FAULT_CLOSE_ALL,
     FAULT_FINALIZE,
     FAULT_FLAGS,
-    FAULT_CORRUPT
+    FAULT_CORRUPT,
+    FAULT_MINIMUM
 };
 
 struct fault {
@@ -47,5 +51,7 @@ struct fault fault_next(const char *function);
 
 /* The plan asks for handles that change their meaning. */
 bool fault_shuffles(void);
+/* The plan asks for session objects that other sessions do not see. */
+bool fault_isolates(void);
 
 #endif

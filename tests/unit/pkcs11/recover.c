@@ -489,6 +489,45 @@ Test(recover, attempt_that_the_token_counts_is_a_refusal_whatever_it_is_called)
     cr_expect_not_null(strstr(err.text, "not tried again"), "%s", err.text);
 }
 
+/* Whoever puts a token of the same label in its place is not sent the PIN. */
+Test(recover, another_token_of_the_same_label_is_not_sent_the_pin)
+{
+    struct error err = {0};
+    char tokens[160], away[160], other[160];
+    open_token();
+    (void)snprintf(tokens, sizeof tokens, "%s/tokens", fixture.dir);
+    (void)snprintf(away, sizeof away, "%s/away", fixture.dir);
+    (void)snprintf(other, sizeof other, "%s/other", fixture.dir);
+    cr_assert_eq(rename(tokens, away), 0);
+    cr_assert_eq(mkdir(tokens, 0700), 0);
+    cr_assert_eq(system("softhsm2-util --init-token --free --label unit --pin " TOKEN_FIXTURE_PIN
+                        " --so-pin 1234 >/dev/null"),
+                 0);
+    plan("C_Sign 1 rv 0x30\nC_Login 1+ rv 0xa0\n");
+    cr_expect_eq(sign(0, &err), MIKEYD_TOKEN_DOWN);
+    cr_expect_not_null(strstr(err.text, "another one of its name"), "%s", err.text);
+    plan("# nothing\n");
+    cr_assert_eq(rename(tokens, other), 0);
+    cr_assert_eq(rename(away, tokens), 0);
+    usleep(500000);
+    cr_expect_eq(sign(0, &err), MIKEYD_OK, "%s", err.text);
+}
+
+/* Its sessions would be as many more with every recovery. */
+Test(recover, module_that_is_not_finalised_keeps_no_session_of_before)
+{
+    struct error err = {0};
+    CK_SESSION_INFO info;
+    open_token();
+    cr_assert_eq(sign(0, &err), MIKEYD_OK, "%s", err.text);
+    const CK_SESSION_HANDLE before = session->handle, keeper = token->keeper.handle;
+    plan("C_Finalize 1+ rv 0x05\nC_Sign 1 rv 0x30\n");
+    cr_assert_eq(sign(0, &err), MIKEYD_OK, "%s", err.text);
+    cr_assert_eq(token_generation(token), 2);
+    cr_expect_neq(token->f->C_GetSessionInfo(before, &info), CKR_OK);
+    cr_expect_neq(token->f->C_GetSessionInfo(keeper, &info), CKR_OK);
+}
+
 static void expect_no_login(const char *faults, const char *reason)
 {
     struct error err = {0};
@@ -621,6 +660,37 @@ Test(recover_nss, derived_key_that_signs_wrongly_switches_derivation_off)
     open_token();
     token_get_facts(token, &facts);
     cr_expect_not(facts.prf_derive);
+}
+
+/* SoftHSM and NSS mean bytes; others say 64 and mean bits. */
+Test(recover, hmac_minimum_in_bytes)
+{
+    open_token();
+    cr_expect_eq(token->hmac_min[HMAC_SHA1], 20);
+    cr_expect_eq(token->hmac_min[HMAC_SHA256], 32);
+}
+
+Test(recover_nss, hmac_minimum_in_bits)
+{
+    plan("C_GetMechanismInfo 1+ minimum 64\n");
+    open_token();
+    cr_expect_eq(token->hmac_min[HMAC_SHA1], 8);
+    cr_expect_eq(token->hmac_min[HMAC_SHA256], 8);
+}
+
+/* NSS copies keys and imports EPSKs where nothing is wrong. */
+Test(recover_nss, session_objects_that_other_sessions_do_not_see_are_not_relied_on)
+{
+    struct error err = {0};
+    struct token_facts facts;
+    plan("any 1 isolate\n");
+    open_token();
+    token_get_facts(token, &facts);
+    cr_expect_not(facts.session_copies);
+    cr_expect_not(facts.hkdf);
+    cr_expect_eq(token_key_warm(session, find(0), &err), MIKEYD_OK);
+    cr_expect_eq(sign(0, &err), MIKEYD_OK, "%s", err.text);
+    cr_expect_eq(token_generation(token), 1, "a recovery was needed");
 }
 
 Test(recover, fewer_sessions_than_wanted)

@@ -246,6 +246,18 @@ Test(raw_nss, signs)
     expect_raw_signs();
 }
 
+/* A context of libp11 is never given back: one for each re-initialisation would add up. */
+Test(raw_softhsm, libp11_is_loaded_once)
+{
+    struct token_signer *signer = signer_open(b.token);
+    cr_assert_eq(signer->way, &signer_way_libp11);
+    expect_signature(signer);
+    signer->generation = 0;
+    expect_signature(signer);
+    cr_expect_eq(signer->way, &signer_way_raw);
+    token_signer_close(signer);
+}
+
 /* The ceremony refuses to make one; another program may. */
 static void make_second_public_key(const char *label)
 {
