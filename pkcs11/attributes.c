@@ -272,11 +272,11 @@ static uint32_t mechanism_findings(const struct token *token,
                                    const struct token_attributes *attributes, enum token_kind kind)
 {
     if (attributes->allowed_overflow)
-        return TOKEN_FINDING_MECHANISMS;
+        return KEY_FINDING_MECHANISMS;
     if (!attributes->has_allowed)
         return 0; /* the token has no such attribute: nothing the key could be blamed for */
     if (attributes->allowed_count == 0)
-        return TOKEN_FINDING_MECHANISMS; /* an empty list allows everything */
+        return KEY_FINDING_MECHANISMS; /* an empty list allows everything */
     CK_MECHANISM_TYPE proper[8];
     size_t proper_count = token_kind_mechanisms(token, kind, proper);
     for (size_t i = 0; i < attributes->allowed_count; i++) {
@@ -284,7 +284,7 @@ static uint32_t mechanism_findings(const struct token *token,
         for (size_t j = 0; j < proper_count; j++)
             found = found || attributes->allowed[i] == proper[j];
         if (!found)
-            return TOKEN_FINDING_MECHANISMS;
+            return KEY_FINDING_MECHANISMS;
     }
     return 0;
 }
@@ -308,7 +308,7 @@ static uint32_t usage_findings(const struct token_attributes *a, enum token_kind
         beyond = beyond || a->derive;
         break;
     }
-    return beyond ? TOKEN_FINDING_USAGE : 0;
+    return beyond ? KEY_FINDING_USAGE : 0;
 }
 
 static uint32_t date_findings(const struct token_attributes *a)
@@ -316,9 +316,9 @@ static uint32_t date_findings(const struct token_attributes *a)
     char now[CLOCK_TEXT];
     clock_format_utc(clock_unix_ms(), now);
     if (a->start_date[0] != '\0' && strncmp(now, a->start_date, 10) < 0)
-        return TOKEN_FINDING_DATES;
+        return KEY_FINDING_DATES;
     if (a->end_date[0] != '\0' && strncmp(now, a->end_date, 10) > 0)
-        return TOKEN_FINDING_DATES;
+        return KEY_FINDING_DATES;
     return 0;
 }
 
@@ -330,60 +330,22 @@ uint32_t token_attributes_findings(const struct token *token,
     const bool secret = a->object_class == CKO_SECRET_KEY && a->key_type == CKK_GENERIC_SECRET;
     const bool signer = a->object_class == CKO_PRIVATE_KEY && a->key_type == CKK_EC;
     if (kind == TOKEN_AUDIT ? !signer : !secret)
-        findings |= TOKEN_FINDING_TYPE;
+        findings |= KEY_FINDING_TYPE;
     if (a->extractable)
-        findings |= TOKEN_FINDING_EXTRACTABLE;
+        findings |= KEY_FINDING_EXTRACTABLE;
     if (!a->sensitive)
-        findings |= TOKEN_FINDING_NOT_SENSITIVE;
+        findings |= KEY_FINDING_NOT_SENSITIVE;
     if (a->readable)
-        findings |= TOKEN_FINDING_READABLE;
+        findings |= KEY_FINDING_READABLE;
     if (!a->private_object)
-        findings |= TOKEN_FINDING_NOT_PRIVATE;
+        findings |= KEY_FINDING_NOT_PRIVATE;
     if (a->modifiable)
-        findings |= TOKEN_FINDING_MODIFIABLE;
+        findings |= KEY_FINDING_MODIFIABLE;
     if (!a->always_sensitive || !a->never_extractable)
-        findings |= TOKEN_FINDING_HISTORY;
+        findings |= KEY_FINDING_HISTORY;
     if (kind != TOKEN_AUDIT)
         findings |= mechanism_findings(token, a, kind);
     if (a->id_len != 16)
-        findings |= TOKEN_FINDING_ID;
+        findings |= KEY_FINDING_ID;
     return findings;
-}
-
-const char *token_finding_text(uint32_t one_bit)
-{
-    switch (one_bit) {
-    case TOKEN_FINDING_EXTRACTABLE:
-        return "CKA_EXTRACTABLE is true: the key can leave the token wrapped";
-    case TOKEN_FINDING_NOT_SENSITIVE:
-        return "CKA_SENSITIVE is false";
-    case TOKEN_FINDING_READABLE:
-        return "CKA_VALUE can be read";
-    case TOKEN_FINDING_NOT_PRIVATE:
-        return "CKA_PRIVATE is false: made without a PIN, visible without one, and never used";
-    case TOKEN_FINDING_MODIFIABLE:
-        return "CKA_MODIFIABLE is true";
-    case TOKEN_FINDING_USAGE:
-        return "a usage flag is on that its kind does not need";
-    case TOKEN_FINDING_MECHANISMS:
-        return "CKA_ALLOWED_MECHANISMS is wider than its kind needs";
-    case TOKEN_FINDING_DUPLICATE:
-        return "another object has the same label or CKA_ID";
-    case TOKEN_FINDING_BLOCK_MISSING:
-        return "its blocks are not #1 to #n of 32 bytes each, the last one of no more";
-    case TOKEN_FINDING_TYPE:
-        return "not a key of the class and type of its kind";
-    case TOKEN_FINDING_SHORT:
-        return "shorter than 128 bits";
-    case TOKEN_FINDING_DATES:
-        return "today is outside its start and end date";
-    case TOKEN_FINDING_HISTORY:
-        return "was once outside a token (created or unwrapped)";
-    case TOKEN_FINDING_LABEL:
-        return "label starts with mikeyd/ but is none of ours";
-    case TOKEN_FINDING_ID:
-        return "CKA_ID is not 16 bytes";
-    default:
-        return "unknown finding";
-    }
 }

@@ -167,7 +167,7 @@ static struct token_key_entry *signing_key(struct token *token)
 {
     for (size_t i = 0; i < token->key_count; i++) {
         const struct token_key *key = &token->key[i]->key;
-        if (key->present && (key->findings & TOKEN_FINDING_FATAL) == 0 &&
+        if (key->present && (key->findings & KEY_FINDING_FATAL) == 0 &&
             (key->kind == TOKEN_PSK || key->kind == TOKEN_PAIR || key->kind == TOKEN_TICKET))
             return token->key[i];
     }

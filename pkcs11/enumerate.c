@@ -79,13 +79,13 @@ static void found_take(struct token *token, CK_OBJECT_HANDLE handle,
 {
     *out = (struct found_object){.handle = handle, .value_len = a->value_len};
     if (!token_label_parse(a->label, a->label_len, &out->label)) {
-        found_take_stray(a, TOKEN_FINDING_LABEL, out);
+        found_take_stray(a, KEY_FINDING_LABEL, out);
         return;
     }
     /* Anybody who reaches the token makes one without a PIN: it must neither pass for a key nor
      * take one away by having its label or CKA_ID. */
     if (!a->private_object) {
-        found_take_stray(a, TOKEN_FINDING_NOT_PRIVATE, out);
+        found_take_stray(a, KEY_FINDING_NOT_PRIVATE, out);
         return;
     }
     memcpy(out->id, a->id, sizeof out->id);
@@ -134,8 +134,8 @@ static enum mikeyd_status mark_duplicate_ids(struct found_list *list, struct err
             by_id[i]->label.kind == TOKEN_KIND_COUNT ||
             by_id[i - 1]->label.kind == TOKEN_KIND_COUNT)
             continue;
-        by_id[i - 1]->findings |= TOKEN_FINDING_DUPLICATE;
-        by_id[i]->findings |= TOKEN_FINDING_DUPLICATE;
+        by_id[i - 1]->findings |= KEY_FINDING_DUPLICATE;
+        by_id[i]->findings |= KEY_FINDING_DUPLICATE;
     }
     free(by_id);
     return MIKEYD_OK;

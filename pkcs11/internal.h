@@ -369,7 +369,7 @@ CK_RV token_attributes_read(const struct token *token, CK_SESSION_HANDLE session
 /* True of a key that says it is sensitive and not extractable, and whose value cannot be read. */
 bool token_object_stays_inside(const struct token *token, CK_SESSION_HANDLE session,
                                CK_OBJECT_HANDLE object);
-/* TOKEN_FINDING_* bits of one object as a block of a key of that kind. */
+/* KEY_FINDING_* bits of one object as a block of a key of that kind. */
 uint32_t token_attributes_findings(const struct token *token,
                                    const struct token_attributes *attributes, enum token_kind kind);
 /* Mechanisms a key of that kind may be used with on this token. Returns their number. */

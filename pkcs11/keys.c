@@ -46,20 +46,20 @@ static uint32_t block_findings(const struct found_object *object, size_t count)
     uint32_t findings = 0;
     for (size_t i = 1; i < count; i++) {
         if (object[i].label.block == object[i - 1].label.block)
-            findings |= TOKEN_FINDING_DUPLICATE;
+            findings |= KEY_FINDING_DUPLICATE;
     }
     if (object[0].label.kind == TOKEN_PSK && object[0].label.bits != 0 &&
         (object[0].label.bits + 255) / 256 != count)
-        findings |= TOKEN_FINDING_BLOCK_MISSING;
+        findings |= KEY_FINDING_BLOCK_MISSING;
     for (size_t i = 0; i < count; i++) {
         if (wrong_block_length(&object[i], i + 1 == count))
-            findings |= TOKEN_FINDING_BLOCK_MISSING;
+            findings |= KEY_FINDING_BLOCK_MISSING;
     }
     if (count == 1)
-        return object[0].label.block == 0 ? findings : findings | TOKEN_FINDING_BLOCK_MISSING;
+        return object[0].label.block == 0 ? findings : findings | KEY_FINDING_BLOCK_MISSING;
     for (size_t i = 0; i < count; i++) {
         if (object[i].label.block != i + 1)
-            findings |= TOKEN_FINDING_BLOCK_MISSING;
+            findings |= KEY_FINDING_BLOCK_MISSING;
     }
     return findings;
 }
@@ -90,13 +90,13 @@ static void key_build(struct token *token, const struct found_object *object, si
     out->block_count = count < TOKEN_BLOCKS_MAX ? count : TOKEN_BLOCKS_MAX;
     for (size_t i = 0; i < count; i++)
         out->findings |= object[i].findings;
-    const bool usable = token->provisioning || (out->findings & TOKEN_FINDING_FATAL) == 0;
+    const bool usable = token->provisioning || (out->findings & KEY_FINDING_FATAL) == 0;
     for (size_t i = 0; i < out->block_count; i++)
         key_take_block(token, &object[i], usable, &out->block[i]);
     out->bits = key_bits(object, count);
     if (out->bits != 0 && out->bits < 128 && out->kind != TOKEN_AUDIT &&
         out->kind != TOKEN_KIND_COUNT)
-        out->findings |= TOKEN_FINDING_SHORT;
+        out->findings |= KEY_FINDING_SHORT;
     memcpy(out->start_date, object[0].start_date, sizeof out->start_date);
     memcpy(out->end_date, object[0].end_date, sizeof out->end_date);
     out->present = true;
@@ -289,24 +289,11 @@ bool token_key_snapshot(const struct token *token, size_t index, struct token_ke
     return there;
 }
 
-/* Names every fatal finding, as far as they fit. */
-static void name_reasons(const struct token_key *key, char out[160])
-{
-    out[0] = '\0';
-    for (uint32_t bit = 1; bit != 0; bit <<= 1) {
-        if ((key->findings & TOKEN_FINDING_FATAL & bit) == 0)
-            continue;
-        const size_t used = strlen(out);
-        (void)snprintf(out + used, 160 - used, "%s%s", used == 0 ? "" : "; ",
-                       token_finding_text(bit));
-    }
-}
-
 static enum mikeyd_status refuse_key(const struct token *token, const struct token_key *key,
                                      struct error *err)
 {
     char reasons[160];
-    name_reasons(key, reasons);
+    key_findings_text(key->findings & KEY_FINDING_FATAL, reasons, sizeof reasons);
     return error_set(err, MIKEYD_POLICY, "token %s: key mikeyd/%s/%s/%u is refused: %s",
                      token->label, token_kind_name(key->kind), key->name, key->generation, reasons);
 }
@@ -326,7 +313,7 @@ enum mikeyd_status token_key_find(const struct token *token, enum token_kind kin
     if (key == NULL)
         return error_set(err, MIKEYD_TOKEN_DOWN, "no object mikeyd/%s/%s/%u in token %s",
                          token_kind_name(kind), name, generation, token->label);
-    if ((key->findings & TOKEN_FINDING_FATAL) != 0)
+    if ((key->findings & KEY_FINDING_FATAL) != 0)
         return refuse_key(token, key, err);
     *out = key;
     return MIKEYD_OK;
@@ -340,9 +327,9 @@ void token_keys_report_unfit(const struct token *token)
     for (size_t i = 0; i < token->key_count; i++) {
         const struct token_key *key = &token->key[i]->key;
         char reasons[160];
-        if (!key->present || (key->findings & TOKEN_FINDING_FATAL) == 0 || unfit++ >= REPORT_MAX)
+        if (!key->present || (key->findings & KEY_FINDING_FATAL) == 0 || unfit++ >= REPORT_MAX)
             continue;
-        name_reasons(key, reasons);
+        key_findings_text(key->findings & KEY_FINDING_FATAL, reasons, sizeof reasons);
         if (key->kind == TOKEN_KIND_COUNT)
             log_warning("token %s: object %s is not used: %s", token->label, key->name, reasons);
         else

@@ -16,6 +16,7 @@
 
 #include "base/error.h"
 #include "base/hmac.h"
+#include "base/key_finding.h"
 
 struct token;
 struct token_session;
@@ -122,43 +123,10 @@ struct token_key {
     size_t block_count;
     unsigned bits; /* true length, before padding and of the EPSK it comes from; 0: unknown */
     char start_date[11], end_date[11]; /* "2026-11-21" or empty */
-    uint32_t findings;                 /* TOKEN_FINDING_* bits */
+    uint32_t findings;                 /* KEY_FINDING_* bits */
     bool present;                      /* false once it was no longer found */
     bool missing;                      /* and that was in a recovery: no rescan has confirmed it */
 };
-
-/* Why a key is refused (fatal ones) or reported. token_finding_text() explains each bit. */
-#define TOKEN_FINDING_EXTRACTABLE (1u << 0)   /* fatal: CKA_EXTRACTABLE is true */
-#define TOKEN_FINDING_NOT_SENSITIVE (1u << 1) /* fatal */
-#define TOKEN_FINDING_READABLE (1u << 2)      /* fatal: CKA_VALUE comes back with length > 0 */
-#define TOKEN_FINDING_NOT_PRIVATE (1u << 3)   /* fatal; kind is TOKEN_KIND_COUNT: never a key */
-#define TOKEN_FINDING_MODIFIABLE (1u << 4)    /* reported */
-#define TOKEN_FINDING_USAGE                                                                        \
-    (1u << 5) /* fatal: WRAP, UNWRAP, ENCRYPT or DECRYPT on, or SIGN/DERIVE beyond the kind */
-#define TOKEN_FINDING_MECHANISMS                                                                   \
-    (1u                                                                                            \
-     << 6) /* reported: ALLOWED_MECHANISMS wider than the kind's (or unsupported by the token)  \
-               */
-#define TOKEN_FINDING_DUPLICATE (1u << 7) /* fatal: another object has the same label or CKA_ID */
-#define TOKEN_FINDING_BLOCK_MISSING (1u << 8) /* fatal: not #1 .. #n of 32 bytes */
-#define TOKEN_FINDING_TYPE (1u << 9)          /* fatal: not CKO_SECRET_KEY / CKK_GENERIC_SECRET */
-#define TOKEN_FINDING_SHORT (1u << 10)        /* reported: under 128 bits */
-#define TOKEN_FINDING_DATES (1u << 11)        /* reported: outside start/end date */
-#define TOKEN_FINDING_HISTORY                                                                      \
-    (1u << 12) /* reported: ALWAYS_SENSITIVE or NEVER_EXTRACTABLE false (created, unwrapped) */
-#define TOKEN_FINDING_LABEL                                                                        \
-    (1u << 13) /* reported: label starts with mikeyd/ but is not one of ours */
-#define TOKEN_FINDING_ID                                                                           \
-    (1u                                                                                            \
-     << 14) /* fatal: CKA_ID is not 16 bytes, the key cannot be resolved                        \
-                */
-#define TOKEN_FINDING_FATAL                                                                        \
-    (TOKEN_FINDING_EXTRACTABLE | TOKEN_FINDING_NOT_SENSITIVE | TOKEN_FINDING_READABLE |            \
-     TOKEN_FINDING_NOT_PRIVATE | TOKEN_FINDING_USAGE | TOKEN_FINDING_DUPLICATE |                   \
-     TOKEN_FINDING_BLOCK_MISSING | TOKEN_FINDING_TYPE | TOKEN_FINDING_ID)
-/* True of every created or unwrapped key: to be told, not to be refused or counted as a fault. */
-#define TOKEN_FINDING_NOTE TOKEN_FINDING_HISTORY
-const char *token_finding_text(uint32_t one_bit);
 
 size_t token_key_count(const struct token *token);
 const struct token_key *token_key_at(const struct token *token, size_t index);

@@ -140,7 +140,7 @@ static enum mikeyd_status refuse_unfit_pairs(const struct binding *b, const char
     enum mikeyd_status status = MIKEYD_OK;
     for (size_t i = 0; status == MIKEYD_OK && i < b->pair_count; i++) {
         if (is_pair_of(&b->pairs[i], key_name, generation) &&
-            (b->pairs[i].key->findings & TOKEN_FINDING_FATAL) != 0)
+            (b->pairs[i].key->findings & KEY_FINDING_FATAL) != 0)
             status = refuse_unfit(b, TOKEN_PAIR, b->pairs[i].name, generation, err);
     }
     return status;

@@ -48,7 +48,7 @@ static uint32_t day_of(int64_t now)
 
 static bool is_usable(const struct token_key *key)
 {
-    return key->kind == TOKEN_TICKET && key->present && (key->findings & TOKEN_FINDING_FATAL) == 0;
+    return key->kind == TOKEN_TICKET && key->present && (key->findings & KEY_FINDING_FATAL) == 0;
 }
 
 /* The newest key of kind ticket, and the newest before it under the same name. */

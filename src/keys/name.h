@@ -50,7 +50,7 @@ struct keys_entry {
     unsigned generation;
     unsigned bits;        /* true length before padding; 0: not told */
     unsigned block_count; /* of KEYS_PSK */
-    uint32_t findings;    /* TOKEN_FINDING_* of pkcs11/token.h: opaque here but for `usable` */
+    uint32_t findings;    /* KEY_FINDING_* of pkcs11/token.h: opaque here but for `usable` */
     bool usable;          /* present, and no finding that forbids its use */
     char start_date[11], end_date[11]; /* "2026-11-21" or empty */
 };

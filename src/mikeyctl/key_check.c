@@ -57,16 +57,6 @@ static void mechanisms_text(const struct provision_view *view, char *out, size_t
     }
 }
 
-/* Findings of weight, or all. */
-static void findings_text(uint32_t findings, char *out, size_t cap)
-{
-    out[0] = '\0';
-    for (unsigned bit = 0; bit < 32; bit++) {
-        if ((findings & 1u << bit) != 0)
-            append(out, cap, "; ", token_finding_text(1u << bit));
-    }
-}
-
 struct key_text {
     char flags[200], mechanisms[200], findings[600], dates[32];
 };
@@ -84,7 +74,7 @@ static enum mikeyd_status key_texts(struct ceremony *ceremony, const struct toke
         flags_text(&view, out->flags, sizeof out->flags);
         mechanisms_text(&view, out->mechanisms, sizeof out->mechanisms);
     }
-    findings_text(key->findings, out->findings, sizeof out->findings);
+    key_findings_text(key->findings, out->findings, sizeof out->findings);
     if (key->start_date[0] != '\0' || key->end_date[0] != '\0')
         (void)snprintf(out->dates, sizeof out->dates, "%s..%s", key->start_date, key->end_date);
     return MIKEYD_OK;
@@ -106,7 +96,7 @@ static json_t *key_json(const struct ceremony *ceremony, const struct token_key 
                      "objects", (json_int_t)key->block_count, "flags", text->flags, "mechanisms",
                      text->mechanisms, "start_date", key->start_date, "end_date", key->end_date,
                      "findings", text->findings, "usable",
-                     (key->findings & TOKEN_FINDING_FATAL) == 0);
+                     (key->findings & KEY_FINDING_FATAL) == 0);
 }
 
 /* The length of a secret key, or of the EPSK behind it; the audit key is on a curve. */
@@ -194,8 +184,8 @@ static bool token_keys_make(const struct ceremony *ceremony, struct token_keys *
         const struct token_key *key = token_key_at(ceremony->token, i);
         if (!key->present)
             continue;
-        findings_text(key->findings & ~TOKEN_FINDING_NOTE, out->text[out->count],
-                      sizeof out->text[0]);
+        key_findings_text(key->findings & ~KEY_FINDING_NOTE, out->text[out->count],
+                          sizeof out->text[0]);
         out->list[out->count] = (struct policy_token_key){
             .kind = token_kind_name(key->kind),
             .name = key->name,
@@ -203,7 +193,7 @@ static bool token_keys_make(const struct ceremony *ceremony, struct token_keys *
             .bits = key->bits,
             .end_date = key->end_date[0] == '\0' ? NULL : key->end_date,
             .attribute_findings = out->text[out->count],
-            .fatal = (key->findings & TOKEN_FINDING_FATAL) != 0,
+            .fatal = (key->findings & KEY_FINDING_FATAL) != 0,
         };
         out->count++;
     }

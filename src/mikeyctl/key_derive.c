@@ -63,7 +63,7 @@ static enum mikeyd_status derive_pair(void *context, const struct pair_view *pai
     struct derivation *derivation = context;
     struct ceremony *ceremony = derivation->ceremony;
     if (pair->object != NULL) {
-        if ((pair->object->findings & TOKEN_FINDING_FATAL) != 0)
+        if ((pair->object->findings & KEY_FINDING_FATAL) != 0)
             return error_set(err, MIKEYD_POLICY,
                              "mikeyd/pair/%s/%u is there with attributes that let it out: destroy "
                              "it first",
@@ -175,7 +175,7 @@ static enum mikeyd_status derive_generation(struct ceremony *ceremony, const str
                          "it first",
                          ceremony->facts.hkdf ? "epsk" : "epskx", key->name, generation,
                          ceremony->facts.label);
-    if (derivation.source != NULL && (derivation.source->findings & TOKEN_FINDING_FATAL) != 0)
+    if (derivation.source != NULL && (derivation.source->findings & KEY_FINDING_FATAL) != 0)
         return error_set(err, MIKEYD_POLICY,
                          "main key %s/%u is refused for its attributes: key "
                          "check",

@@ -83,7 +83,7 @@ enum mikeyd_status pairs_verify(struct ceremony *ceremony, const struct token_ke
                                 const struct pair_view *pair, bool *same, struct error *err)
 {
     *same = true;
-    if (main_key == NULL || (main_key->findings & TOKEN_FINDING_FATAL) != 0)
+    if (main_key == NULL || (main_key->findings & KEY_FINDING_FATAL) != 0)
         return MIKEYD_OK;
     return provision_verify_pair(ceremony->session, main_key, pair->object, pair->importer.info,
                                  pair->importer.info_len, same, err);
@@ -111,7 +111,7 @@ static enum mikeyd_status count_pair(void *context, const struct pair_view *pair
         name_first(count->first_missing, sizeof count->first_missing, pair);
         return MIKEYD_OK;
     }
-    if ((pair->object->findings & TOKEN_FINDING_FATAL) != 0) {
+    if ((pair->object->findings & KEY_FINDING_FATAL) != 0) {
         count->unfit++;
         return MIKEYD_OK;
     }

@@ -32,23 +32,12 @@ static void inventory_clear(struct inventory *inventory)
     *inventory = (struct inventory){0};
 }
 
-/* The texts of all bits, separated by "; ". Dates have a rule of their own. */
-static void describe_findings(uint32_t findings, char *out, size_t size)
-{
-    out[0] = '\0';
-    for (unsigned bit = 0; bit < 32; bit++) {
-        uint32_t one = findings & ~(TOKEN_FINDING_DATES | TOKEN_FINDING_NOTE) & (uint32_t)1 << bit;
-        size_t used = strlen(out);
-        if (one != 0)
-            (void)snprintf(out + used, size - used, "%s%s", used == 0 ? "" : "; ",
-                           token_finding_text(one));
-    }
-}
-
 static void describe_key(const struct token_key *key, struct policy_token_key *out, char *text,
                          size_t text_size)
 {
-    describe_findings(key->findings, text, text_size);
+    /* Dates have a rule of their own. */
+    key_findings_text(key->findings & ~(uint32_t)(KEY_FINDING_DATES | KEY_FINDING_NOTE), text,
+                      text_size);
     *out = (struct policy_token_key){
         .kind = token_kind_name(key->kind),
         .name = key->name,
@@ -56,7 +45,7 @@ static void describe_key(const struct token_key *key, struct policy_token_key *o
         .bits = key->bits,
         .end_date = key->end_date,
         .attribute_findings = text,
-        .fatal = (key->findings & TOKEN_FINDING_FATAL) != 0,
+        .fatal = (key->findings & KEY_FINDING_FATAL) != 0,
     };
 }
 

@@ -26,20 +26,6 @@ struct token_view {
     size_t count;
 };
 
-static void describe_findings(const struct token_key *key, char text[ATTRIBUTE_TEXT])
-{
-    size_t at = 0;
-    text[0] = '\0';
-    const uint32_t findings = key->findings & ~(uint32_t)TOKEN_FINDING_NOTE;
-    for (uint32_t bit = 1; bit != 0 && at < ATTRIBUTE_TEXT; bit <<= 1) {
-        if ((findings & bit) == 0)
-            continue;
-        int used = snprintf(text + at, ATTRIBUTE_TEXT - at, "%s%s", at == 0 ? "" : "; ",
-                            token_finding_text(bit));
-        at += used < 0 ? 0 : (size_t)used;
-    }
-}
-
 /* What policy's rules look at, which know no PKCS#11. */
 static enum mikeyd_status view_token(const struct token *token, struct token_view *view,
                                      struct error *err)
@@ -52,7 +38,8 @@ static enum mikeyd_status view_token(const struct token *token, struct token_vie
     view->count = count;
     for (size_t i = 0; i < count; i++) {
         const struct token_key *key = token_key_at(token, i);
-        describe_findings(key, view->texts[i]);
+        key_findings_text(key->findings & ~(uint32_t)KEY_FINDING_NOTE, view->texts[i],
+                          ATTRIBUTE_TEXT);
         view->keys[i] = (struct policy_token_key){
             .kind = token_kind_name(key->kind),
             .name = key->name,
@@ -60,7 +47,7 @@ static enum mikeyd_status view_token(const struct token *token, struct token_vie
             .bits = key->bits,
             .end_date = key->end_date,
             .attribute_findings = view->texts[i],
-            .fatal = (key->findings & TOKEN_FINDING_FATAL) != 0,
+            .fatal = (key->findings & KEY_FINDING_FATAL) != 0,
         };
     }
     return MIKEYD_OK;
@@ -100,7 +87,7 @@ static void check_ticket_key(const struct token *token, const struct token_facts
 {
     for (size_t i = 0; i < token_key_count(token); i++) {
         const struct token_key *key = token_key_at(token, i);
-        if (key->kind == TOKEN_TICKET && (key->findings & TOKEN_FINDING_FATAL) == 0)
+        if (key->kind == TOKEN_TICKET && (key->findings & KEY_FINDING_FATAL) == 0)
             return;
     }
     (void)printf("error    %-16s token %s has no key of kind ticket that is fit: mikeyctl key "

@@ -46,7 +46,7 @@ static json_t *report_keys(struct daemon *daemon)
         /* Gone for good, as a main key is after its pair keys were made; or no key at all. */
         if ((!key->present && !key->missing) || key->kind == TOKEN_KIND_COUNT)
             continue;
-        const bool usable = key->present && (key->findings & TOKEN_FINDING_FATAL) == 0;
+        const bool usable = key->present && (key->findings & KEY_FINDING_FATAL) == 0;
         unusable += !usable;
         if (key->kind == TOKEN_PAIR) {
             pairs += usable;

@@ -55,7 +55,7 @@ Test(open, softhsm_by_uri)
     const struct token_key *key = NULL;
     cr_assert_eq(token_key_find(token, TOKEN_PSK, "a", 1, &key, &err), MIKEYD_OK, "%s", err.text);
     cr_expect_eq(key->bits, 256);
-    cr_expect_eq(key->findings, TOKEN_FINDING_HISTORY, "findings %x", key->findings);
+    cr_expect_eq(key->findings, KEY_FINDING_HISTORY, "findings %x", key->findings);
     token_close(token);
 }
 
@@ -285,7 +285,7 @@ Test(open, key_visible_without_login_is_no_key)
     struct token_facts facts;
     token_get_facts(token, &facts);
     cr_expect_eq(facts.keys, 0);
-    key = only_finding(token, TOKEN_FINDING_NOT_PRIVATE);
+    key = only_finding(token, KEY_FINDING_NOT_PRIVATE);
     cr_expect_eq(key->kind, TOKEN_KIND_COUNT);
     cr_expect_str_eq(key->name, "mikeyd/psk/a/1", "not told which");
     token_close(token);
@@ -337,7 +337,7 @@ Test(open, the_ceremony_sees_the_bad_key)
                       .label = "mikeyd/psk/bad/1", .value = psk, .len = 32, .extractable = true}));
     cr_assert_eq(token_open(&config, &token, &err), MIKEYD_OK, "%s", err.text);
     cr_assert_eq(token_key_count(token), 1);
-    cr_expect(token_key_at(token, 0)->findings & TOKEN_FINDING_EXTRACTABLE);
+    cr_expect(token_key_at(token, 0)->findings & KEY_FINDING_EXTRACTABLE);
     token_close(token);
 }
 

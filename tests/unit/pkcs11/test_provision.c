@@ -64,7 +64,7 @@ static void expect_closed(const struct token_key *key, bool sign, bool derive)
     cr_expect_not(view.decrypt);
     cr_expect_eq(view.sign, sign);
     cr_expect_eq(view.derive, derive);
-    cr_expect_eq(key->findings & ~TOKEN_FINDING_NOTE, 0, "findings %x", key->findings);
+    cr_expect_eq(key->findings & ~KEY_FINDING_NOTE, 0, "findings %x", key->findings);
 }
 
 Test(provision_softhsm, generated_psk_signs_and_does_nothing_else)
@@ -120,7 +120,7 @@ Test(provision_softhsm, long_psk_that_lost_its_last_block_is_noticed)
     cr_assert(token_fixture_destroy(&b.fixture, "mikeyd/psk/long/1~640#3"));
     const struct token_key *key = bench_key(b.token, TOKEN_PSK, "long", 1);
     cr_assert_not_null(key);
-    cr_expect(key->findings & TOKEN_FINDING_BLOCK_MISSING);
+    cr_expect(key->findings & KEY_FINDING_BLOCK_MISSING);
 }
 
 Test(provision_softhsm, long_psk_with_a_short_end_keeps_its_length)

@@ -83,7 +83,7 @@ static void expect_vector(const json_t *vector, enum token_kind kind)
                  MIKEYD_OK, "%s", err.text);
     const struct token_key *key = bench_key(b.token, TOKEN_PAIR, pair.object_name, generation);
     cr_assert_not_null(key);
-    cr_expect_eq(key->findings & ~TOKEN_FINDING_NOTE, 0, "findings %x", key->findings);
+    cr_expect_eq(key->findings & ~KEY_FINDING_NOTE, 0, "findings %x", key->findings);
     hex_of(vector, "pair_key", pair_key, sizeof pair_key);
     cr_expect(bench_hmac_equal(b.session, key, 0, pair_key, sizeof pair_key),
               "%s/%u: not the vector's pair key", name, generation);

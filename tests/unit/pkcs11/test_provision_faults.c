@@ -212,7 +212,7 @@ Test(provision_faults, one_odd_attribute_is_not_told_and_the_others_are)
     odd = CKA_WRAP_WITH_TRUSTED;
     const struct token_key *key = generated_with(attributes_odd);
     cr_expect_eq(key->bits, 256);
-    cr_expect_eq(key->findings & TOKEN_FINDING_FATAL, 0, "%x", key->findings);
+    cr_expect_eq(key->findings & KEY_FINDING_FATAL, 0, "%x", key->findings);
 }
 
 /* What protects the key counts as off. */
@@ -248,7 +248,7 @@ Test(provision_faults, wrap_with_trusted_is_said_only_when_it_is_true)
 Test(provision_faults, length_of_zero_is_unknown)
 {
     const struct token_key *key = generated_with(attributes_without_length);
-    cr_expect_eq(key->findings & TOKEN_FINDING_SHORT, 0, "an unknown length is not a short one");
+    cr_expect_eq(key->findings & KEY_FINDING_SHORT, 0, "an unknown length is not a short one");
     cr_expect_eq(key->bits, 256, "the label does not say it");
 }
 

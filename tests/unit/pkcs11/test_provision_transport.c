@@ -79,7 +79,7 @@ static void expect_arrives(enum provision_scheme scheme)
     cr_assert_eq(unwrap(scheme, TOKEN_PSK, 256, &arrival), MIKEYD_OK, "%s", err.text);
     const struct token_key *key = bench_key(b.token, TOKEN_PSK, "a", 1);
     cr_assert_not_null(key);
-    cr_expect_eq(key->findings & ~TOKEN_FINDING_NOTE, 0, "findings %x", key->findings);
+    cr_expect_eq(key->findings & ~KEY_FINDING_NOTE, 0, "findings %x", key->findings);
     cr_expect_eq(key->bits, 256);
     cr_expect(bench_hmac_equal(b.session, key, 0, key_bytes, 32));
 }
@@ -215,7 +215,7 @@ Test(transport_nss, epsk_arrives_as_epsk)
     cr_assert_eq(unwrap(PROVISION_AES_KWP, TOKEN_EPSK, 256, &arrival), MIKEYD_OK, "%s", err.text);
     const struct token_key *key = bench_key(b.token, TOKEN_EPSK, "a", 1);
     cr_assert_not_null(key);
-    cr_expect_eq(key->findings & ~TOKEN_FINDING_NOTE, 0, "findings %x", key->findings);
+    cr_expect_eq(key->findings & ~KEY_FINDING_NOTE, 0, "findings %x", key->findings);
 }
 
 /* ---- RSA-OAEP, from a sender that has nothing but the receiver's PEM ---- */
@@ -338,7 +338,7 @@ Test(transport_softhsm, key_travels_and_stays_the_same_key)
                  err.text);
     const struct token_key *arrived = bench_key(receiver, TOKEN_PSK, "a", 1);
     cr_assert_not_null(arrived);
-    cr_expect_eq(arrived->findings & TOKEN_FINDING_FATAL, 0, "findings %x", arrived->findings);
+    cr_expect_eq(arrived->findings & KEY_FINDING_FATAL, 0, "findings %x", arrived->findings);
     struct hmac_job job = {.key = &key->block[0],
                            .hash = HMAC_SHA256,
                            .data = {text, NULL},
@@ -357,7 +357,7 @@ Test(transport_softhsm, key_for_transport_is_refused_by_the_daemon)
 {
     const struct token_key *found = NULL;
     const struct token_key *key = travelling_key();
-    cr_expect((key->findings & TOKEN_FINDING_EXTRACTABLE) != 0);
+    cr_expect((key->findings & KEY_FINDING_EXTRACTABLE) != 0);
     cr_expect_eq(token_key_find(b.token, TOKEN_PSK, "a", 1, &found, &err), MIKEYD_POLICY);
 }
 

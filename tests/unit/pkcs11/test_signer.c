@@ -147,7 +147,7 @@ Test(signer_softhsm, audit_key_cannot_leave)
     const struct token_key *key = bench_key(b.token, TOKEN_AUDIT, "log", 1);
     struct provision_view view;
     cr_assert_not_null(key);
-    cr_expect_eq(key->findings & TOKEN_FINDING_FATAL, 0, "findings %x", key->findings);
+    cr_expect_eq(key->findings & KEY_FINDING_FATAL, 0, "findings %x", key->findings);
     cr_assert_eq(provision_view_key(b.session, key, &view, &err), MIKEYD_OK, "%s", err.text);
     cr_expect(view.sensitive);
     cr_expect_not(view.extractable);
