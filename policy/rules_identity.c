@@ -32,7 +32,8 @@ static void check_identity(struct rule_run *run)
 /* ---- look-alikes -------------------------------------------------------------------------------
  */
 
-/* What one identity looks like: equal appearances are suspicious. Owned. */
+/* What one identity looks like: equal appearances are suspicious. Owned. Of equal bytes the type
+ * tells them apart, and a rule of its own speaks of those. */
 struct appearance {
     uint8_t *bytes;
     size_t len;
@@ -122,6 +123,12 @@ static int appearance_compare(const void *a, const void *b)
            (x->node->node.index < y->node->node.index);
 }
 
+static bool same_bytes(const struct appearance *a, const struct appearance *b)
+{
+    const struct identity *x = &a->node->node.identity, *y = &b->node->node.identity;
+    return compare_bytes(x->data, x->len, y->data, y->len) == 0;
+}
+
 static bool appearance_equal(const struct appearance *a, const struct appearance *b)
 {
     return compare_bytes(a->bytes, a->len, b->bytes, b->len) == 0;
@@ -167,12 +174,14 @@ static struct appearance *appearances(struct rule_run *run, appearance_fn *make,
     return list;
 }
 
-static void tell_twins(struct rule_run *run, appearance_fn *make, const char *why)
+/* same: those of the same bytes, which differ by type; else all others. */
+static void tell_twins(struct rule_run *run, appearance_fn *make, bool same, const char *why)
 {
     size_t count;
     struct appearance *list = appearances(run, make, &count);
     for (size_t i = 0; i < count; i++) {
-        if (i > 0 && appearance_equal(&list[i - 1], &list[i]))
+        if (i > 0 && appearance_equal(&list[i - 1], &list[i]) &&
+            same_bytes(&list[i - 1], &list[i]) == same)
             rule_tell(run, list[i].node->at, "%.90s differs from %.90s (line %d) only by %s",
                       list[i].node->node.text, list[i - 1].node->node.text,
                       list[i - 1].node->node.line, why);
@@ -184,12 +193,19 @@ static void tell_twins(struct rule_run *run, appearance_fn *make, const char *wh
 
 static void check_normalisation(struct rule_run *run)
 {
-    tell_twins(run, normal_form, "its Unicode form or identity type: they compare byte by byte");
+    tell_twins(run, normal_form, false, "its Unicode form: they compare byte by byte");
 }
 
 static void check_confusables(struct rule_run *run)
 {
-    tell_twins(run, look, "case, invisible or look-alike characters");
+    tell_twins(run, look, false, "case, invisible or look-alike characters");
+}
+
+/* A peer that sends a URI as an NAI needs nodes of its own: what it says must be what it means. */
+static void check_types(struct rule_run *run)
+{
+    tell_twins(run, normal_form, true,
+               "identity type: right for a peer that sends a URI as an NAI or the reverse");
 }
 
 /* RFC 9257 6.1.1: an identity that is not in one normal form is retyped wrongly sooner or later. */
@@ -228,10 +244,12 @@ static void check_privacy(struct rule_run *run)
 
 const struct policy_rule policy_rules_identity[] = {
     {"RFC9257-6-1-1-IDENTITY", POLICY_ERROR, RULE_NEEDS_FILE,
-     "Identities have 1 to 255 bytes and are a URI, user@host or hex:...", "nodes", check_identity},
+     "Identities have 1 to 255 bytes and are a URI, user@host, uri:..., nai:... or hex:...",
+     "nodes", check_identity},
     {"RFC9257-6-1-1-NORMALISATION", POLICY_ERROR, RULE_NEEDS_FILE,
-     "No two nodes differ only by Unicode normalisation or identity type", "nodes",
-     check_normalisation},
+     "No two nodes differ only by Unicode normalisation", "nodes", check_normalisation},
+    {"RFC9257-6-1-1-TYPE", POLICY_WARNING, RULE_NEEDS_FILE,
+     "No two nodes differ only by identity type", "nodes", check_types},
     {"RFC9257-6-1-1-CONFUSABLE", POLICY_WARNING, RULE_NEEDS_FILE,
      "No two nodes look alike to people", "nodes", check_confusables},
     {"RFC9257-6-1-1-FORM", POLICY_WARNING, RULE_NEEDS_FILE, "Identities are in Unicode normal form",

@@ -1,5 +1,6 @@
 #include "base/identity.h"
 
+#include <stdio.h>
 #include <string.h>
 
 #include <openssl/asn1.h>
@@ -7,7 +8,9 @@
 #include "base/text.h"
 
 #define HEX_PREFIX "hex:"
-#define HEX_PREFIX_LEN (sizeof HEX_PREFIX - 1)
+#define URI_PREFIX "uri:"
+#define NAI_PREFIX "nai:"
+#define PREFIX_LEN 4
 
 bool identity_equal(const struct identity *a, const struct identity *b)
 {
@@ -57,15 +60,22 @@ static bool identity_is_nai(const uint8_t *data, size_t len)
     return user > 0 && user + 1 < len && memchr(at + 1, '@', len - user - 1) == NULL;
 }
 
-static bool identity_is_hex(const uint8_t *data, size_t len)
+static bool has_prefix(const uint8_t *data, size_t len, const char *prefix)
 {
-    return len >= HEX_PREFIX_LEN && memcmp(data, HEX_PREFIX, HEX_PREFIX_LEN) == 0; /* public */
+    return len >= PREFIX_LEN && memcmp(data, prefix, PREFIX_LEN) == 0; /* public */
 }
 
-/* The type that the text form of these bytes has, or false when they have none. */
+/* Texts that begin like this say their type themselves. */
+static bool identity_is_prefixed(const uint8_t *data, size_t len)
+{
+    return has_prefix(data, len, HEX_PREFIX) || has_prefix(data, len, URI_PREFIX) ||
+           has_prefix(data, len, NAI_PREFIX);
+}
+
+/* The type that these bytes have as a text without a prefix, or false when they have none. */
 static bool identity_classify(const uint8_t *data, size_t len, uint8_t *type)
 {
-    if (!identity_is_printable(data, len) || identity_is_hex(data, len))
+    if (!identity_is_printable(data, len) || identity_is_prefixed(data, len))
         return false;
     if (identity_is_uri(data, len))
         *type = IDENTITY_URI;
@@ -76,55 +86,78 @@ static bool identity_classify(const uint8_t *data, size_t len, uint8_t *type)
     return true;
 }
 
+static enum mikeyd_status parse_hex(const char *digits, uint8_t store[IDENTITY_MAX], uint8_t type,
+                                    struct identity *out, struct error *err)
+{
+    size_t used;
+    enum mikeyd_status status =
+        hex_decode(digits, strlen(digits), store, IDENTITY_MAX, &used, err);
+    if (status != MIKEYD_OK) {
+        error_prefix(err, "identity");
+        return status;
+    }
+    if (used == 0)
+        return error_set(err, MIKEYD_SYNTAX, "identity is empty");
+    *out = (struct identity){.type = type, .len = used, .data = store};
+    return MIKEYD_OK;
+}
+
 enum mikeyd_status identity_parse(const char *text, uint8_t store[IDENTITY_MAX],
                                   struct identity *out, struct error *err)
 {
     *out = (struct identity){0};
-    size_t len = strlen(text);
+    const uint8_t *start = (const uint8_t *)text;
+    const bool uri = has_prefix(start, strlen(text), URI_PREFIX);
+    const bool typed = uri || has_prefix(start, strlen(text), NAI_PREFIX);
+    if (typed)
+        text += PREFIX_LEN;
+    const size_t len = strlen(text);
     const uint8_t *bytes = (const uint8_t *)text;
+    uint8_t type = uri ? IDENTITY_URI : typed ? IDENTITY_NAI : IDENTITY_BYTES;
     if (len == 0)
         return error_set(err, MIKEYD_SYNTAX, "identity is empty");
-    if (identity_is_hex(bytes, len)) {
-        size_t used;
-        enum mikeyd_status status = hex_decode(text + HEX_PREFIX_LEN, len - HEX_PREFIX_LEN, store,
-                                               IDENTITY_MAX, &used, err);
-        if (status != MIKEYD_OK) {
-            error_prefix(err, "identity");
-            return status;
-        }
-        if (used == 0)
-            return error_set(err, MIKEYD_SYNTAX, "identity is empty");
-        *out = (struct identity){.type = IDENTITY_BYTES, .len = used, .data = store};
-        return MIKEYD_OK;
-    }
+    if (has_prefix(bytes, len, HEX_PREFIX))
+        return parse_hex(text + PREFIX_LEN, store, type, out, err);
     if (len > IDENTITY_MAX)
         return error_set(err, MIKEYD_SYNTAX, "identity has %zu bytes, at most %d allowed", len,
                          IDENTITY_MAX);
     if (!identity_is_printable(bytes, len))
         return error_set(err, MIKEYD_SYNTAX,
                          "identity has blanks, control characters or is not UTF-8");
-    uint8_t type;
-    if (!identity_classify(bytes, len, &type))
+    if (!typed && !identity_classify(bytes, len, &type))
         return error_set(err, MIKEYD_SYNTAX,
-                         "identity is neither a URI, nor user@host, nor hex:...");
+                         "identity is neither a URI, nor user@host, nor uri:..., nai:... or "
+                         "hex:...");
     *out = (struct identity){.type = type, .len = len, .data = bytes};
     return MIKEYD_OK;
 }
 
 void identity_format(const struct identity *identity, char out[IDENTITY_TEXT_MAX])
 {
+    static const char *const prefixes[] = {
+        [IDENTITY_NAI] = NAI_PREFIX, [IDENTITY_URI] = URI_PREFIX, [IDENTITY_BYTES] = ""};
+    const uint8_t *data = identity->data;
+    const size_t len = identity->len;
+    const bool cut = len > IDENTITY_MAX;
+    const bool known = identity->type <= IDENTITY_BYTES;
     uint8_t type;
-    if (identity->len <= IDENTITY_MAX && identity_classify(identity->data, identity->len, &type) &&
-        type == identity->type) {
-        memcpy(out, identity->data, identity->len);
-        out[identity->len] = '\0';
+    const bool plain = !cut && identity_classify(data, len, &type) && type == identity->type;
+    /* What itself begins with "hex:" would be read as bytes. */
+    const bool text = !cut && known && identity->type != IDENTITY_BYTES && len != 0 &&
+                      identity_is_printable(data, len) && !has_prefix(data, len, HEX_PREFIX);
+    int at = 0;
+    if (!known)
+        at = snprintf(out, IDENTITY_TEXT_MAX, "%u:", identity->type);
+    else if (!plain)
+        at = snprintf(out, IDENTITY_TEXT_MAX, "%s", prefixes[identity->type]);
+    if (plain || text) {
+        memcpy(out + at, data, len);
+        out[(size_t)at + len] = '\0';
         return;
     }
-    static const char ellipsis[] = "...";
-    bool cut = identity->len > IDENTITY_MAX;
-    size_t shown = cut ? IDENTITY_MAX - 2 : identity->len;
-    memcpy(out, HEX_PREFIX, HEX_PREFIX_LEN);
-    hex_encode(identity->data, shown, out + HEX_PREFIX_LEN);
+    const size_t shown = cut ? IDENTITY_MAX - 2 : len;
+    memcpy(out + at, HEX_PREFIX, PREFIX_LEN);
+    hex_encode(data, shown, out + at + PREFIX_LEN);
     if (cut)
-        memcpy(out + HEX_PREFIX_LEN + 2 * shown, ellipsis, sizeof ellipsis);
+        memcpy(out + at + PREFIX_LEN + 2 * shown, "...", sizeof "...");
 }

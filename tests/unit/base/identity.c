@@ -30,6 +30,12 @@ Test(identity, text_forms_have_their_types_and_come_back)
     expect_round_trip("alice@example.com", IDENTITY_NAI);
     expect_round_trip("j\xc3\xbcrgen@example.com", IDENTITY_NAI);
     expect_round_trip("hex:00ff10", IDENTITY_BYTES);
+    expect_round_trip("nai:sip:old@pbx.example", IDENTITY_NAI);
+    expect_round_trip("nai:abcd", IDENTITY_NAI);
+    expect_round_trip("uri:alice@example.com", IDENTITY_URI);
+    expect_round_trip("uri:uri:x", IDENTITY_URI);
+    expect_round_trip("nai:hex:00ff", IDENTITY_NAI);
+    expect_round_trip("uri:hex:00ff", IDENTITY_URI);
 }
 
 Test(identity, bytes_of_a_uri_are_its_text_without_the_terminator)
@@ -39,6 +45,36 @@ Test(identity, bytes_of_a_uri_are_its_text_without_the_terminator)
     struct identity identity = parsed(text, store);
     cr_expect_eq(identity.len, 7);
     cr_expect_eq((const void *)identity.data, (const void *)text);
+}
+
+/* Every identity of one, two and four bytes of these, in every type. */
+Test(identity, no_two_identities_share_a_text_and_each_text_reads_back)
+{
+    static const char *const bytes[] = {"abcd",    "\xab\xcd", "hex:abcd", "nai:abcd",
+                                        "sip:a@b", "a@b",      "uri:a@b",  "hex:",
+                                        "nai:",    "a:b@c",    "sip:a\nb", "7:hex:ab"};
+    enum { COUNT = sizeof bytes / sizeof bytes[0] };
+    static char texts[COUNT * 3][IDENTITY_TEXT_MAX];
+    for (size_t i = 0; i < COUNT * 3; i++) {
+        const struct identity identity = {(uint8_t)(i % 3), strlen(bytes[i / 3]),
+                                          (const uint8_t *)bytes[i / 3]};
+        identity_format(&identity, texts[i]);
+        uint8_t store[IDENTITY_MAX];
+        const struct identity back = parsed(texts[i], store);
+        cr_expect(identity_equal(&back, &identity), "%s is another identity", texts[i]);
+        for (size_t j = 0; j < i; j++)
+            cr_expect_str_neq(texts[i], texts[j]);
+    }
+}
+
+Test(identity, unknown_types_have_a_text_that_no_identity_has)
+{
+    struct identity identity = {7, 7, (const uint8_t *)"sip:a@b"};
+    char text[IDENTITY_TEXT_MAX];
+    uint8_t store[IDENTITY_MAX];
+    identity_format(&identity, text);
+    cr_expect_str_eq(text, "7:hex:7369703a614062");
+    cr_expect_eq(identity_parse(text, store, &identity, NULL), MIKEYD_SYNTAX);
 }
 
 Test(identity, upper_case_hex_reads_as_the_same_bytes)
@@ -54,6 +90,10 @@ Test(identity, what_has_no_form_is_syntax)
         "",
         "alice",
         "hex:",
+        "uri:",
+        "nai:",
+        "nai:hex:",
+        "nai:a b",
         "hex:abc",
         "hex:zz",
         "@example.com",
@@ -123,7 +163,7 @@ Test(identity, types_make_different_identities_of_the_same_bytes)
     char text[IDENTITY_TEXT_MAX];
     /* An NAI whose bytes look like a URI must not print as that URI. */
     identity_format(&nai, text);
-    cr_expect_str_eq(text, "hex:7369703a614062");
+    cr_expect_str_eq(text, "nai:sip:a@b");
 }
 
 Test(identity, comparison_is_byte_by_byte)
@@ -141,7 +181,7 @@ Test(identity, bytes_that_would_break_a_log_line_print_as_hex)
     struct identity identity = {IDENTITY_URI, 7, (const uint8_t *)"sip:a\nb"};
     char text[IDENTITY_TEXT_MAX];
     identity_format(&identity, text);
-    cr_expect_str_eq(text, "hex:7369703a610a62");
+    cr_expect_str_eq(text, "uri:hex:7369703a610a62");
 }
 
 Test(identity, overlong_identity_from_the_wire_is_cut)
@@ -154,5 +194,5 @@ Test(identity, overlong_identity_from_the_wire_is_cut)
     size_t len = strlen(text);
     cr_expect_lt(len, sizeof text);
     cr_expect_str_eq(text + len - 3, "...");
-    cr_expect_eq(strncmp(text, "hex:6161", 8), 0);
+    cr_expect_eq(strncmp(text, "uri:hex:6161", 12), 0);
 }
