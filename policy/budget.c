@@ -168,7 +168,7 @@ enum mikeyd_status policy_budget_request(struct policy_budget *budget,
     return MIKEYD_OK;
 }
 
-/* ---- exchanges per pair key
+/* ---- exchanges per key
  * ------------------------------------------------------------------------ */
 
 static void put_identity(struct byte_writer *w, const struct identity *identity)
@@ -178,13 +178,19 @@ static void put_identity(struct byte_writer *w, const struct identity *identity)
     writer_bytes(w, identity->data, identity->len);
 }
 
-/* Fits always: both identities are nodes of a policy, and the loader bounds names of keys. */
-static size_t pair_name(const struct policy_decision *decision, unsigned generation,
-                        uint8_t name[NAME_BYTES_MAX])
+/*
+ * The key that an exchange uses: a psk itself, in both directions of its pair; an epsk never, but
+ * the key imported for one direction. Fits always: both identities are nodes of a policy, and the
+ * loader bounds names of keys.
+ */
+static size_t key_name(const struct policy_decision *decision, unsigned generation,
+                       uint8_t name[NAME_BYTES_MAX])
 {
     struct byte_writer w = writer_of(name, NAME_BYTES_MAX);
-    put_identity(&w, &decision->initiator->identity);
-    put_identity(&w, &decision->responder->identity);
+    if (decision->key->kind == POLICY_KEY_EPSK) {
+        put_identity(&w, &decision->initiator->identity);
+        put_identity(&w, &decision->responder->identity);
+    }
     writer_u32(&w, generation);
     writer_bytes(&w, decision->key->name, strlen(decision->key->name));
     return w.failed ? 0 : w.len;
@@ -198,9 +204,9 @@ enum mikeyd_status policy_budget_exchange(struct policy_budget *budget,
     if (most == 0)
         return MIKEYD_OK;
     uint8_t name[NAME_BYTES_MAX];
-    size_t len = pair_name(decision, generation, name);
+    size_t len = key_name(decision, generation, name);
     if (len == 0)
-        return error_set(err, MIKEYD_INTERNAL, "a pair's name does not fit its counter");
+        return error_set(err, MIKEYD_INTERNAL, "a key's name does not fit its counter");
     (void)pthread_mutex_lock(&budget->pairs.lock);
     struct counter *counter = table_counter(&budget->pairs, name, len, 0, 0);
     bool allowed = counter != NULL && counter->value < most;
@@ -211,7 +217,7 @@ enum mikeyd_status policy_budget_exchange(struct policy_budget *budget,
         return policy_out_of_memory(err);
     if (!allowed)
         return error_set(err, MIKEYD_POLICY,
-                         "key %.64s generation %u: its %llu exchanges for this pair are used up",
+                         "key %.64s generation %u: its %llu exchanges are used up",
                          decision->key->name, generation, (unsigned long long)most);
     return MIKEYD_OK;
 }

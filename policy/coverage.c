@@ -79,8 +79,8 @@ static const struct policy_coverage rows[] = {
     {"RFC9257-15", "RFC 9257 6.1.1", "guidance",
      "Identities compare byte by byte; beware of look-alike encodings", POLICY_ENFORCED,
      "look-up is by bytes and type; nodes that differ only by Unicode form are refused, those that "
-     "look alike are told",
-     "RFC9257-6-1-1-NORMALISATION RFC9257-6-1-1-CONFUSABLE RFC9257-6-1-1-FORM",
+     "look alike or differ only by type are told",
+     "RFC9257-6-1-1-NORMALISATION RFC9257-6-1-1-TYPE RFC9257-6-1-1-CONFUSABLE RFC9257-6-1-1-FORM",
      "policy/model.c policy/rules_identity.c",
      "tests/unit/policy/rules_identity.c tests/unit/policy/decide.c"},
     {"RFC9257-16", "RFC 9257 6.1.1", "guidance", "Identities are long enough not to collide",

@@ -1,6 +1,7 @@
 /*
  * The decision for one request. Denies unless every step allows, in an order that tells a client
  * nothing about nodes it does not act for: first what concerns the client itself, then the peer.
+ * Where the client may not know whether a node exists, both cases have one answer, in one wording.
  */
 #include "policy/internal.h"
 
@@ -16,11 +17,23 @@ static const char *method_name(enum policy_method method)
     return method == POLICY_METHOD_PSK ? "psk" : "dhhmac";
 }
 
-static enum mikeyd_status unknown_node(const struct identity *identity, struct error *err)
+/* The identities as the request has them, not as the policy writes them: that would tell, too. */
+static enum mikeyd_status no_pair(const struct policy_request *request, struct error *err)
+{
+    char initiator[IDENTITY_TEXT_MAX], responder[IDENTITY_TEXT_MAX];
+    identity_format(&request->initiator, initiator);
+    identity_format(&request->responder, responder);
+    return error_set(err, MIKEYD_UNKNOWN_PEER, "%.80s -> %.80s is no pair of the policy", initiator,
+                     responder);
+}
+
+static enum mikeyd_status not_its_node(const struct policy_client *client,
+                                       const struct identity *identity, struct error *err)
 {
     char text[IDENTITY_TEXT_MAX];
     identity_format(identity, text);
-    return error_set(err, MIKEYD_UNKNOWN_PEER, "%.120s is no node of the policy", text);
+    return error_set(err, MIKEYD_NOT_ENTITLED, "client %.64s may not act as %.120s", client->name,
+                     text);
 }
 
 /* May the client act in this role, by this method, as its own end? */
@@ -43,20 +56,16 @@ static enum mikeyd_status check_client(const struct policy *policy,
     const struct identity *identity =
         request->role == POLICY_INITIATE ? &request->initiator : &request->responder;
     *own = policy_node_find(policy, identity);
-    if (*own == NULL)
-        return unknown_node(identity, err);
-    if (!policy_client_acts_as(client, *own))
-        return error_set(err, MIKEYD_NOT_ENTITLED, "client %.64s may not act as %.120s",
-                         client->name, (*own)->text);
+    if (*own == NULL || !policy_client_acts_as(client, *own))
+        return not_its_node(client, identity, err);
     return MIKEYD_OK;
 }
 
 /* The key and settings of the directed pair: explicit pairs go before meshes. */
-static enum mikeyd_status find_pair(const struct policy *policy,
-                                    const struct policy_node_entry *initiator,
-                                    const struct policy_node_entry *responder,
-                                    const struct policy_key **key,
-                                    const struct policy_settings **settings, struct error *err)
+static enum mikeyd_status
+find_pair(const struct policy *policy, const struct policy_request *request,
+          const struct policy_node_entry *initiator, const struct policy_node_entry *responder,
+          const struct policy_key **key, const struct policy_settings **settings, struct error *err)
 {
     size_t i = initiator->node.index, r = responder->node.index;
     const struct policy_pair *pair = policy_pair_find(policy, i, r);
@@ -76,8 +85,7 @@ static enum mikeyd_status find_pair(const struct policy *policy,
         return error_set(err, MIKEYD_UNKNOWN_PEER,
                          "%.80s -> %.80s: the policy has only the other direction",
                          initiator->node.text, responder->node.text);
-    return error_set(err, MIKEYD_UNKNOWN_PEER, "%.80s -> %.80s is no pair of the policy",
-                     initiator->node.text, responder->node.text);
+    return no_pair(request, err);
 }
 
 static enum mikeyd_status check_dates(const struct policy_key *key, int64_t now, struct error *err)
@@ -131,14 +139,14 @@ enum mikeyd_status policy_decide(const struct policy *policy, const struct polic
     const struct identity *peer_identity = initiate ? &request->responder : &request->initiator;
     peer = policy_node_find(policy, peer_identity);
     if (peer == NULL)
-        return unknown_node(peer_identity, err);
+        return no_pair(request, err);
 
     const struct policy_node *initiator = initiate ? own : peer;
     const struct policy_node *responder = initiate ? peer : own;
     const struct policy_key *key = NULL;
     const struct policy_settings *settings = NULL;
-    status = find_pair(policy, &policy->nodes[initiator->index], &policy->nodes[responder->index],
-                       &key, &settings, err);
+    status = find_pair(policy, request, &policy->nodes[initiator->index],
+                       &policy->nodes[responder->index], &key, &settings, err);
     /* Loaded policies have no pair without its key; a model that is only to be checked may. */
     if (status == MIKEYD_OK && (key == NULL || settings == NULL))
         status = error_set(err, MIKEYD_POLICY, "the pair has no key");

@@ -39,7 +39,7 @@ struct policy_key {
     unsigned previous_generation;  /* 0: none; responders accept it until previous_until */
     int64_t previous_until;        /* Unix seconds */
     int64_t not_before, not_after; /* Unix seconds; 0: none given */
-    uint64_t max_exchanges;        /* per pair key; 0: no limit */
+    uint64_t max_exchanges;        /* of a psk, of each pair key of an epsk; 0: no limit */
     bool delete_main;              /* RFC 9257 6 item 4 */
     bool transport;                /* may be wrapped for another HSM */
     size_t index;                  /* 0 .. policy_key_count - 1 */
@@ -161,8 +161,9 @@ struct policy_decision {
 };
 
 /*
- * May this client do this for this directed pair, now? OK fills *out. UNKNOWN_PEER: a node or the
- * pair is not in the policy; NOT_ENTITLED: client, role, method; POLICY: key out of date. now: Unix
+ * May this client do this for this directed pair, now? OK fills *out. NOT_ENTITLED: client, role,
+ * method, or its own end is no node it acts as, which may be no node at all; UNKNOWN_PEER: its own
+ * node has no such pair, whether or not the peer is a node; POLICY: key out of date. now: Unix
  * seconds.
  */
 enum mikeyd_status policy_decide(const struct policy *policy, const struct policy_request *request,
@@ -177,7 +178,8 @@ void policy_budget_free(struct policy_budget *budget);
 enum mikeyd_status policy_budget_request(struct policy_budget *budget,
                                          const struct policy_client *client, int64_t monotonic_ms,
                                          struct error *err);
-/* Counts one exchange under the pair's key; POLICY when max_exchanges is used up. */
+/* Counts one exchange under the key that it uses, a psk in both directions or the pair key of one;
+ * POLICY when max_exchanges is used up. */
 enum mikeyd_status policy_budget_exchange(struct policy_budget *budget,
                                           const struct policy_decision *decision,
                                           unsigned generation, struct error *err);

@@ -14,7 +14,9 @@ struct key_use {
     bool many;
     bool both_directions;
     bool forward, backward;
-    const struct yaml_node *second_at; /* where the second unordered pair stands */
+    unsigned algorithms;                          /* bit per enum mikey_algorithms */
+    const struct yaml_node *second_algorithms_at; /* where the second set stands */
+    const struct yaml_node *second_at;            /* where the second unordered pair stands */
 };
 
 static void use_pair(struct key_use *use, size_t initiator, size_t responder,
@@ -39,6 +41,15 @@ static void use_pair(struct key_use *use, size_t initiator, size_t responder,
     use->both_directions = use->forward && use->backward;
 }
 
+static void use_algorithms(struct key_use *use, enum mikey_algorithms algorithms,
+                           const struct yaml_node *at)
+{
+    const unsigned bit = 1u << algorithms;
+    if (use->algorithms != 0 && (use->algorithms & bit) == 0)
+        use->second_algorithms_at = at;
+    use->algorithms |= bit;
+}
+
 /* One entry a key; free() it. NULL when memory runs out. */
 static struct key_use *key_uses(struct rule_run *run)
 {
@@ -50,15 +61,18 @@ static struct key_use *key_uses(struct rule_run *run)
     }
     for (size_t i = 0; i < policy->pair_count; i++) {
         const struct policy_pair *pair = &policy->pairs[i];
-        if (pair->key != NULL && pair->initiator != NULL && pair->responder != NULL)
-            use_pair(&uses[pair->key->index], pair->initiator->node.index,
-                     pair->responder->node.index, pair->at);
+        if (pair->key == NULL || pair->initiator == NULL || pair->responder == NULL)
+            continue;
+        use_pair(&uses[pair->key->index], pair->initiator->node.index, pair->responder->node.index,
+                 pair->at);
+        use_algorithms(&uses[pair->key->index], pair->settings.algorithms, pair->at);
     }
     for (size_t i = 0; i < policy->mesh_count; i++) {
         const struct policy_mesh *mesh = &policy->meshes[i];
         if (mesh->key == NULL || mesh->node_count < 2)
             continue;
         struct key_use *use = &uses[mesh->key->index];
+        use_algorithms(use, mesh->settings.algorithms, mesh->at);
         use_pair(use, mesh->nodes[0], mesh->nodes[1], mesh->at);
         use_pair(use, mesh->nodes[1], mesh->nodes[0], mesh->at);
         if (mesh->node_count > 2)
@@ -134,6 +148,25 @@ static void psk_roles(struct rule_run *run, const struct policy_key_entry *entry
 static void check_psk_roles(struct rule_run *run)
 {
     each_key_use(run, psk_roles);
+}
+
+/* A mesh between the nodes of explicit pairs in both directions decides nothing, but a policy that
+ * says it twice and differently deserves the question. */
+static void psk_algorithms(struct rule_run *run, const struct policy_key_entry *entry,
+                           const struct key_use *use)
+{
+    if (entry->key.kind == POLICY_KEY_PSK && use->second_algorithms_at != NULL)
+        rule_tell(
+            run, use->second_algorithms_at,
+            "psk %s is used under %s and %s: a key serves one hash and PRF only (an epsk gets "
+            "another key for each)",
+            entry->key.name, mikey_algorithms_name(MIKEY_ALGORITHMS_1),
+            mikey_algorithms_name(MIKEY_ALGORITHMS_256));
+}
+
+static void check_psk_algorithms(struct rule_run *run)
+{
+    each_key_use(run, psk_algorithms);
 }
 
 static void check_group_importer(struct rule_run *run)
@@ -233,6 +266,9 @@ const struct policy_rule policy_rules_keys[] = {
     {"RFC9257-4-1-ROLES", POLICY_NOTE, RULE_NEEDS_FILE,
      "A psk serves one direction: initiator and responder never switch roles",
      "keys.kind pairs mesh", check_psk_roles},
+    {"PSK-ALGORITHMS", POLICY_WARNING, RULE_NEEDS_FILE,
+     "A psk is used under one algorithm set only", "keys.kind pairs mesh: algorithms",
+     check_psk_algorithms},
     {"RFC9257-6-3-GROUP", POLICY_ERROR, RULE_NEEDS_FILE, "A group's key goes through the importer",
      "keys.kind mesh", check_group_importer},
     {"RFC9257-6-3", POLICY_WARNING, RULE_NEEDS_FILE, "Pairs get their keys through the importer",

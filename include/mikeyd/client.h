@@ -73,7 +73,8 @@ struct mikeyd_stream {
 };
 
 struct mikeyd_offer {
-    const char *from, *to; /* identities: "sip:…", any URI, "user@host", "hex:…" */
+    const char *from, *to; /* identities: "sip:…", any URI, "user@host", "hex:…", or
+                              "uri:…" and "nai:…" where the type is not the usual one */
     const struct mikeyd_stream *streams;
     size_t stream_count;
     enum mikeyd_method method;

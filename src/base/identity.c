@@ -90,8 +90,7 @@ static enum mikeyd_status parse_hex(const char *digits, uint8_t store[IDENTITY_M
                                     struct identity *out, struct error *err)
 {
     size_t used;
-    enum mikeyd_status status =
-        hex_decode(digits, strlen(digits), store, IDENTITY_MAX, &used, err);
+    enum mikeyd_status status = hex_decode(digits, strlen(digits), store, IDENTITY_MAX, &used, err);
     if (status != MIKEYD_OK) {
         error_prefix(err, "identity");
         return status;

@@ -32,9 +32,9 @@ bool identity_equal(const struct identity *a, const struct identity *b);
  * The text form, in which every identity is written one way and every text is one identity:
  *
  *   sip:a@b, any URI      type 1      user@host    type 0      hex:00ff   type 2, these bytes
- *   uri:TEXT, nai:TEXT    type 1 or 0 with the bytes of TEXT, for what the forms above would read as
- *                         another type: a peer that sends its SIP URI as an NAI is nai:sip:a@b
- *   uri:hex:…, nai:hex:…  type 1 or 0 with these bytes, for what is no printable text
+ *   uri:TEXT, nai:TEXT    type 1 or 0 with the bytes of TEXT, for what the forms above would read
+ * as another type: a peer that sends its SIP URI as an NAI is nai:sip:a@b uri:hex:…, nai:hex:… type
+ * 1 or 0 with these bytes, for what is no printable text
  *
  * "uri:", "nai:" and "hex:" are always read as these prefixes, so a URI of such a scheme is written
  * uri:uri:….

@@ -50,9 +50,9 @@ Test(identity, bytes_of_a_uri_are_its_text_without_the_terminator)
 /* Every identity of one, two and four bytes of these, in every type. */
 Test(identity, no_two_identities_share_a_text_and_each_text_reads_back)
 {
-    static const char *const bytes[] = {"abcd",    "\xab\xcd", "hex:abcd", "nai:abcd",
-                                        "sip:a@b", "a@b",      "uri:a@b",  "hex:",
-                                        "nai:",    "a:b@c",    "sip:a\nb", "7:hex:ab"};
+    static const char *const bytes[] = {
+        "abcd",    "\xab\xcd", "hex:abcd", "nai:abcd", "sip:a@b",  "a@b",
+        "uri:a@b", "hex:",     "nai:",     "a:b@c",    "sip:a\nb", "7:hex:ab"};
     enum { COUNT = sizeof bytes / sizeof bytes[0] };
     static char texts[COUNT * 3][IDENTITY_TEXT_MAX];
     for (size_t i = 0; i < COUNT * 3; i++) {

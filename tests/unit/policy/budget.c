@@ -85,11 +85,31 @@ Test(policy_budget, exchanges_under_a_pair_key_are_bounded)
     for (int i = 0; i < 3; i++)
         cr_assert_eq(policy_budget_exchange(budget, &d, 2, &err), MIKEYD_OK);
     cr_assert_eq(policy_budget_exchange(budget, &d, 2, &err), MIKEYD_POLICY);
-    cr_assert_str_eq(err.text, "key k generation 2: its 3 exchanges for this pair are used up");
+    cr_assert_str_eq(err.text, "key k generation 2: its 3 exchanges are used up");
     cr_assert_eq(policy_budget_exchange(budget, &back, 2, &err), MIKEYD_OK); /* its own pair key */
     cr_assert_eq(policy_budget_exchange(budget, &d, 1, &err), MIKEYD_OK); /* another generation */
     for (int i = 0; i < 9; i++)
         cr_assert_eq(policy_budget_exchange(budget, &free, 1, &err), MIKEYD_OK);
+    policy_budget_free(budget);
+    policy_unref(policy);
+}
+
+/* A psk is one key, whoever begins. */
+Test(policy_budget, exchanges_under_a_psk_are_counted_in_both_directions_together)
+{
+    struct policy *policy =
+        loaded("policy: 1\n"
+               "keys: [{name: k, kind: psk, max_exchanges: 3}]\n"
+               "nodes: [\"" A "\", \"" B "\"]\n"
+               "mesh: [{nodes: [\"" A "\", \"" B "\"], key: k}]\n"
+               "clients: [{name: c, uid: 1, acts_as: [\"" A "\"], may: [initiate, respond]}]\n");
+    struct policy_budget *budget = policy_budget_make();
+    struct policy_decision there = decide(policy, A, B), back = decide(policy, B, A);
+    cr_assert_eq(policy_budget_exchange(budget, &there, 1, NULL), MIKEYD_OK);
+    cr_assert_eq(policy_budget_exchange(budget, &back, 1, NULL), MIKEYD_OK);
+    cr_assert_eq(policy_budget_exchange(budget, &there, 1, NULL), MIKEYD_OK);
+    cr_assert_eq(policy_budget_exchange(budget, &back, 1, NULL), MIKEYD_POLICY);
+    cr_assert_eq(policy_budget_exchange(budget, &there, 1, NULL), MIKEYD_POLICY);
     policy_budget_free(budget);
     policy_unref(policy);
 }
@@ -158,7 +178,7 @@ Test(policy_budget, threads_together_get_exactly_what_there_is)
 Test(policy_budget, many_pairs_have_counters_of_their_own)
 {
     struct policy_budget *budget = policy_budget_make();
-    struct policy_key key = {.name = "k", .max_exchanges = 1};
+    struct policy_key key = {.name = "k", .kind = POLICY_KEY_EPSK, .max_exchanges = 1};
     for (uint32_t i = 0; i < 20000; i++) {
         struct policy_node a = {.identity = {IDENTITY_BYTES, sizeof i, (const uint8_t *)&i}};
         struct policy_decision d = {.initiator = &a, .responder = &a, .key = &key};

@@ -176,8 +176,22 @@ Test(policy_decide, a_client_has_its_suites_only)
 Test(policy_decide, an_unknown_node_is_refused)
 {
     cr_assert_eq(decide("ca", POLICY_INITIATE, A, "sip:z@x.example"), MIKEYD_UNKNOWN_PEER);
-    cr_assert_str_eq(err.text, "sip:z@x.example is no node of the policy");
-    cr_assert_eq(decide("ca", POLICY_INITIATE, "sip:z@x.example", A), MIKEYD_UNKNOWN_PEER);
+    cr_assert_str_eq(err.text, A " -> sip:z@x.example is no pair of the policy");
+}
+
+/* One answer for a node that is not the client's and for none: names cannot be tried out. */
+Test(policy_decide, a_client_cannot_find_out_which_nodes_there_are)
+{
+    cr_assert_eq(decide("ca", POLICY_INITIATE, B, A), MIKEYD_NOT_ENTITLED);
+    cr_assert_str_eq(err.text, "client ca may not act as " B);
+    cr_assert_eq(decide("ca", POLICY_INITIATE, "sip:z@x.example", A), MIKEYD_NOT_ENTITLED);
+    cr_assert_str_eq(err.text, "client ca may not act as sip:z@x.example");
+    cr_assert_eq(decide("ca", POLICY_INITIATE, A, "sip:e@x.example"), MIKEYD_UNKNOWN_PEER);
+    cr_assert_str_eq(err.text, A " -> sip:e@x.example is no pair of the policy");
+    cr_assert_eq(decide("ca", POLICY_INITIATE, A, "sip:z@x.example"), MIKEYD_UNKNOWN_PEER);
+    cr_assert_str_eq(err.text, A " -> sip:z@x.example is no pair of the policy");
+    cr_assert_eq(decide("ca", POLICY_RESPOND, "sip:e@x.example", A), MIKEYD_UNKNOWN_PEER);
+    cr_assert_str_eq(err.text, "sip:e@x.example -> " A " is no pair of the policy");
 }
 
 Test(policy_decide, a_pair_that_is_not_listed_is_refused)

@@ -66,6 +66,20 @@ Test(policy_rules_keys, a_psk_for_both_directions_is_told)
     cr_assert_eq(findings_of(rule, HEAD EPSK NODES MESH2), 0);
 }
 
+Test(policy_rules_keys, a_psk_under_both_algorithm_sets_is_told)
+{
+    static const char rule[] = "PSK-ALGORITHMS";
+#define BACK                                                                                       \
+    "  - {initiator: \"" B "\", responder: \"" A "\", key: k, algorithms: mikey-1, "               \
+    "suites: [AEAD_AES_128_GCM]}\n"
+    cr_assert_eq(findings_of(rule, HEAD PSK NODES "pairs:\n" PAIR(A, B) PAIR(B, A)), 0);
+    cr_assert_eq(findings_of(rule, HEAD PSK NODES "pairs:\n" PAIR(A, B) BACK), 1);
+    cr_assert_str_eq(finding_where(), "policy.yaml:6 pairs[1]");
+    cr_assert_eq(findings_of(rule, HEAD PSK NODES "pairs:\n" BACK MESH2), 1);
+    cr_assert_eq(findings_of(rule, HEAD EPSK NODES "pairs:\n" PAIR(A, B) BACK), 0);
+#undef BACK
+}
+
 Test(policy_rules_keys, a_group_needs_the_importer)
 {
     static const char rule[] = "RFC9257-6-3-GROUP";
