@@ -125,6 +125,8 @@ static void fill_settings(const struct policy_settings *settings, struct policy_
     out->mac = settings->mac;
     out->tgk = settings->tgk;
     out->mki_bytes = settings->mki_bytes;
+    out->mki_never = settings->mki_never;
+    out->error_messages = settings->error_messages;
 }
 
 enum mikeyd_status policy_decide(const struct policy *policy, const struct policy_request *request,

@@ -18,6 +18,8 @@ struct policy_settings {
     uint8_t suite_order[SRTP_SUITE_COUNT]; /* enum srtp_suite, in the file's order */
     uint8_t suite_count;
     uint8_t mki_bytes;
+    bool mki_never; /* mki_bytes: 0, said and not left out */
+    bool error_messages;
     bool verification_required;
     bool forward_secrecy_required;
     enum mikey_algorithms algorithms;

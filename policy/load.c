@@ -135,7 +135,10 @@ enum mikeyd_status policy_read_settings(const struct yaml_node *map,
     if (status == MIKEYD_OK && (node = yaml_map_get(map, "mki_bytes")) != NULL) {
         status = yaml_unsigned(node, 0, 128, &number, err);
         settings->mki_bytes = (uint8_t)number;
+        settings->mki_never = number == 0;
     }
+    if (status == MIKEYD_OK && (node = yaml_map_get(map, "error_messages")) != NULL)
+        status = read_choice(node, "none", "sent", &settings->error_messages, err);
     if (status == MIKEYD_OK)
         status = read_computing(map, settings, err);
     return status;
@@ -173,9 +176,20 @@ static void set_default_suites(struct policy_settings *settings)
 static enum mikeyd_status read_defaults(struct policy *policy, const struct yaml_node *map,
                                         struct error *err)
 {
-    static const char *const known[] = {
-        "suites", "algorithms",   "verification", "clock_skew",      "min_psk_bits",   "prf", "mac",
-        "tgk",    "provisioning", "mki_bytes",    "forward_secrecy", "session_copies", NULL};
+    static const char *const known[] = {"suites",
+                                        "algorithms",
+                                        "verification",
+                                        "clock_skew",
+                                        "min_psk_bits",
+                                        "prf",
+                                        "mac",
+                                        "tgk",
+                                        "provisioning",
+                                        "mki_bytes",
+                                        "forward_secrecy",
+                                        "session_copies",
+                                        "error_messages",
+                                        NULL};
     if (map == NULL)
         return MIKEYD_OK;
     policy->defaults_at = map;

@@ -160,7 +160,7 @@ static enum mikeyd_status read_relaxations(struct policy_interop *interop,
                                            const struct yaml_node *map, struct error *err)
 {
     static const char *const timestamps[] = {"same", "any", NULL};
-    static const char *const ids[] = {"required", "optional", NULL};
+    static const char *const presence[] = {"required", "optional", NULL};
     static const char *const counters[] = {"refused", "allowed", NULL};
     enum mikeyd_status status = MIKEYD_OK;
     const struct yaml_node *node;
@@ -176,7 +176,7 @@ static enum mikeyd_status read_relaxations(struct policy_interop *interop,
     }
     if (status == MIKEYD_OK && (node = yaml_map_get(map, "sdp_ids")) != NULL) {
         word = 0;
-        status = policy_read_word(node, ids, &word, err);
+        status = policy_read_word(node, presence, &word, err);
         interop->sdp_ids_optional = word == 1;
     }
     if (status == MIKEYD_OK && (node = yaml_map_get(map, "counter_timestamps")) != NULL) {
@@ -184,14 +184,25 @@ static enum mikeyd_status read_relaxations(struct policy_interop *interop,
         status = policy_read_word(node, counters, &word, err);
         interop->counter_timestamps = word == 1;
     }
+    if (status == MIKEYD_OK && (node = yaml_map_get(map, "ids")) != NULL) {
+        word = 0;
+        status = policy_read_word(node, presence, &word, err);
+        interop->ids_optional = word == 1;
+    }
+    if (status == MIKEYD_OK && (node = yaml_map_get(map, "sp")) != NULL) {
+        word = 0;
+        status = policy_read_word(node, presence, &word, err);
+        interop->sp_optional = word == 1;
+    }
     return status;
 }
 
 enum mikeyd_status policy_read_interop(struct policy *policy, const struct yaml_node *list,
                                        struct error *err)
 {
-    static const char *const known[] = {"peer",    "reply_timestamp",    "v_covers_ids",
-                                        "sdp_ids", "counter_timestamps", NULL};
+    static const char *const known[] = {
+        "peer", "reply_timestamp", "v_covers_ids", "sdp_ids", "counter_timestamps", "ids", "sp",
+        NULL};
     size_t count;
     enum mikeyd_status status = policy_section_count(list, &count, err);
     if (status != MIKEYD_OK)

@@ -259,7 +259,9 @@ bool policy_settings_equal(const struct policy_settings *a, const struct policy_
         if (a->suite_order[i] != b->suite_order[i])
             return false;
     }
-    return a->mki_bytes == b->mki_bytes && a->verification_required == b->verification_required &&
+    return a->mki_bytes == b->mki_bytes && a->mki_never == b->mki_never &&
+           a->error_messages == b->error_messages &&
+           a->verification_required == b->verification_required &&
            a->forward_secrecy_required == b->forward_secrecy_required &&
            a->algorithms == b->algorithms && a->prf == b->prf && a->mac == b->mac &&
            a->tgk == b->tgk && a->clock_skew_ms == b->clock_skew_ms;

@@ -59,6 +59,8 @@ struct policy_interop {
     bool v_covers_t_only; /* v_covers_ids: false */
     bool sdp_ids_optional;
     bool counter_timestamps; /* counter_timestamps: allowed */
+    bool ids_optional;       /* ids: optional: the caller may be named by the carrier alone */
+    bool sp_optional;        /* sp: optional: no SP means AES_CM_128_HMAC_SHA1_80 */
 };
 
 struct policy_client {
@@ -157,6 +159,8 @@ struct policy_decision {
     enum policy_mac mac;
     enum policy_tgk tgk;
     uint8_t mki_bytes;             /* 0: no MKI */
+    bool mki_never;                /* the policy says 0 itself: not in updates either */
+    bool error_messages;           /* refused peers get an error message (RFC 3830 5.1.2) */
     struct policy_interop interop; /* of the peer: the node that the client does not act as */
 };
 

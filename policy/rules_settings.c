@@ -175,6 +175,16 @@ static void check_interop(struct rule_run *run)
                       "%.100s: no protection against bidding down of key management (RFC 4567 "
                       "4.1.4)",
                       peer);
+        if (entry->interop.ids_optional)
+            rule_tell(run, yaml_map_get(entry->at, "ids"),
+                      "%.100s: its messages need not name initiator and responder; who calls is "
+                      "what the client says, and nothing under the MAC binds it (RFC 3830 9.5)",
+                      peer);
+        if (entry->interop.sp_optional)
+            rule_tell(run, yaml_map_get(entry->at, "sp"),
+                      "%.100s: a message without SP gets AES_CM_128_HMAC_SHA1_80 where the pair "
+                      "allows that suite",
+                      peer);
         if (entry->interop.counter_timestamps)
             rule_tell(run, yaml_map_get(entry->at, "counter_timestamps"),
                       "%.100s: its messages may carry a COUNTER instead of a time, so one that is "

@@ -93,6 +93,7 @@ struct audit_record {
     const char *suites;        /* comma separated */
     const char *prf;           /* "sign" or "derive" */
     unsigned keys;             /* session keys released with this record */
+    const char *reference;     /* the client's own name for the call: a Call-ID */
     uint64_t count;            /* AUDIT_SUPPRESSED */
     const char *policy_sha256; /* of the policy in force, hex; NULL outside the daemon */
     const char *detail;        /* for people, one sentence */

@@ -222,6 +222,7 @@ size_t audit_record_format(const struct audit_record *record, const struct audit
     put_string(&text, "prf", record->prf);
     if (record->keys != 0)
         put_number(&text, "keys", record->keys);
+    put_string(&text, "reference", record->reference);
     if (record->count != 0)
         put_number(&text, "count", record->count);
     if (record->policy_sha256 != NULL && record->policy_sha256[0] != '\0')

@@ -17,18 +17,19 @@ struct identity bundle_identity_view(const struct bundle_identity *identity)
     return (struct identity){.type = identity->type, .len = identity->len, .data = identity->data};
 }
 
-struct mikey_key_data bundle_key_view(const struct bundle *bundle, const struct bundle_key *key)
+struct mikey_key_data bundle_key_view(const struct bundle_keys *keys, size_t index)
 {
+    const struct bundle_key *key = &keys->key[index];
     struct mikey_key_data view = {
         .type = key->type, .kv = MIKEY_KV_NULL, .key = key->key, .key_len = key->key_len};
     if (key->salt_len != 0) {
         view.salt = key->salt;
         view.salt_len = key->salt_len;
     }
-    if (bundle->mki_len != 0) {
+    if (keys->mki_len != 0) {
         view.kv = MIKEY_KV_SPI;
-        view.spi = bundle->mki;
-        view.spi_len = bundle->mki_len;
+        view.spi = key->mki;
+        view.spi_len = keys->mki_len;
     }
     return view;
 }
@@ -49,7 +50,20 @@ static void write_identity(struct byte_writer *out, const struct bundle_identity
     write_short(out, identity->data, identity->len);
 }
 
-void bundle_write(const struct bundle *bundle, const struct bundle_key *key,
+static void write_keys(struct byte_writer *out, const struct bundle_keys *keys)
+{
+    writer_u8(out, (uint8_t)keys->count);
+    writer_u8(out, (uint8_t)keys->mki_len);
+    for (size_t i = 0; i < keys->count; i++) {
+        const struct bundle_key *key = &keys->key[i];
+        writer_u8(out, key->type);
+        write_short(out, key->key, key->key_len);
+        write_short(out, key->salt, key->salt_len);
+        writer_bytes(out, key->mki, keys->mki_len);
+    }
+}
+
+void bundle_write(const struct bundle *bundle, const struct bundle_keys *keys,
                   struct byte_writer *out)
 {
     writer_u8(out, (uint8_t)bundle->role);
@@ -65,10 +79,8 @@ void bundle_write(const struct bundle *bundle, const struct bundle_key *key,
     writer_u64(out, bundle->t.value);
     write_short(out, bundle->rand, bundle->rand_len);
     writer_u32(out, bundle->updates);
-    write_short(out, bundle->mki, bundle->mki_len);
-    writer_u8(out, key->type);
-    write_short(out, key->key, key->key_len);
-    write_short(out, key->salt, key->salt_len);
+    write_short(out, bundle->reference, strlen(bundle->reference));
+    write_keys(out, keys);
     writer_u8(out, (uint8_t)bundle->stream_count);
     for (size_t i = 0; i < bundle->stream_count; i++) {
         writer_u32(out, bundle->streams[i].ssrc);
@@ -92,12 +104,20 @@ static size_t read_short(struct byte_reader *in, void *out, size_t cap)
     return in->failed ? 0 : len;
 }
 
-static void read_name(struct byte_reader *in, char *out, size_t cap)
+/* May be empty. */
+static void read_text(struct byte_reader *in, char *out, size_t cap)
 {
     size_t len = read_short(in, out, cap - 1);
     out[len] = '\0';
     /* A NUL inside would make two different names compare equal. */
-    if (len == 0 || strlen(out) != len)
+    if (strlen(out) != len)
+        in->failed = true;
+}
+
+static void read_name(struct byte_reader *in, char *out, size_t cap)
+{
+    read_text(in, out, cap);
+    if (out[0] == '\0')
         in->failed = true;
 }
 
@@ -122,7 +142,24 @@ static void read_streams(struct byte_reader *in, struct bundle *bundle)
     }
 }
 
-bool bundle_read(struct byte_reader *in, struct bundle *bundle, struct bundle_key *key)
+static void read_keys(struct byte_reader *in, struct bundle_keys *keys)
+{
+    keys->count = reader_u8(in);
+    keys->mki_len = reader_u8(in);
+    if (keys->count == 0 || keys->count > BUNDLE_KEYS_MAX)
+        in->failed = true;
+    for (size_t i = 0; !in->failed && i < keys->count; i++) {
+        struct bundle_key *key = &keys->key[i];
+        key->type = reader_u8(in);
+        key->key_len = read_short(in, key->key, sizeof key->key);
+        key->salt_len = read_short(in, key->salt, sizeof key->salt);
+        reader_copy(in, key->mki, keys->mki_len);
+        if (key->type > MIKEY_KEY_TEK_SALT || key->key_len == 0)
+            in->failed = true;
+    }
+}
+
+bool bundle_read(struct byte_reader *in, struct bundle *bundle, struct bundle_keys *keys)
 {
     uint8_t role = reader_u8(in);
     bundle->role = (enum bundle_role)role;
@@ -139,13 +176,10 @@ bool bundle_read(struct byte_reader *in, struct bundle *bundle, struct bundle_ke
     bundle->t.value = reader_u64(in);
     bundle->rand_len = read_short(in, bundle->rand, sizeof bundle->rand);
     bundle->updates = reader_u32(in);
-    bundle->mki_len = read_short(in, bundle->mki, sizeof bundle->mki);
-    key->type = reader_u8(in);
-    key->key_len = read_short(in, key->key, sizeof key->key);
-    key->salt_len = read_short(in, key->salt, sizeof key->salt);
+    read_text(in, bundle->reference, sizeof bundle->reference);
+    read_keys(in, keys);
     read_streams(in, bundle);
     return reader_done(in) && role >= BUNDLE_AWAITS_REPLY && role <= BUNDLE_RESPONDER &&
            algorithms <= MIKEY_ALGORITHMS_256 && bundle->t.type <= MIKEY_TS_NTP_UTC_32 &&
-           key->type <= MIKEY_KEY_TEK_SALT && key->key_len != 0 && bundle->rand_len != 0 &&
-           bundle->stream_count != 0;
+           bundle->rand_len != 0 && bundle->stream_count != 0;
 }

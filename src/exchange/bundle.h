@@ -21,8 +21,10 @@ enum bundle_role {
 #define BUNDLE_NAME_MAX 128 /* client names, with the terminator */
 #define BUNDLE_RAND_MAX 255
 #define BUNDLE_MKI_MAX 255
-#define BUNDLE_TGK_MAX 64  /* longest TGK or TEK accepted, bytes */
-#define BUNDLE_SALT_MAX 32 /* longest transported salt accepted, bytes */
+#define BUNDLE_TGK_MAX 64        /* longest TGK or TEK accepted, bytes */
+#define BUNDLE_SALT_MAX 32       /* longest transported salt accepted, bytes */
+#define BUNDLE_KEYS_MAX 4        /* keys of one message, told apart by MKI (RFC 3830 6.13) */
+#define BUNDLE_REFERENCE_MAX 128 /* the client's own name for the call, with the terminator */
 
 struct bundle_identity {
     uint8_t type;
@@ -43,38 +45,48 @@ struct bundle {
     uint8_t rand[BUNDLE_RAND_MAX];
     size_t rand_len;
     uint32_t updates; /* I_MESSAGEs after the first */
-    uint8_t mki[BUNDLE_MKI_MAX];
-    size_t mki_len; /* 0: no MKI */
+    char reference[BUNDLE_REFERENCE_MAX];
     struct mikey_stream streams[MIKEY_CS_MAX];
     size_t stream_count;
 };
 
-/* The bundle's one key (TGK or TEK) and transported salt. Lives in the secure heap. */
+/* A TGK or TEK with its transported salt and its MKI. */
 struct bundle_key {
     uint8_t type; /* enum mikey_key_type */
     uint8_t key[BUNDLE_TGK_MAX];
     size_t key_len;
     uint8_t salt[BUNDLE_SALT_MAX];
     size_t salt_len;
+    uint8_t mki[BUNDLE_MKI_MAX];
+};
+
+/*
+ * The bundle's keys, each of which serves every stream. Only a peer that sends several with
+ * distinct MKIs makes more than one. Lives in the secure heap.
+ */
+struct bundle_keys {
+    struct bundle_key key[BUNDLE_KEYS_MAX];
+    size_t count;
+    size_t mki_len; /* of each (RFC 3711 3.2.1); 0: no MKI */
 };
 
 /* Longest serialised form of both, bytes. */
-#define BUNDLE_BYTES_MAX 4608
+#define BUNDLE_BYTES_MAX 4896
 
 /* One fixed format; every field is written, in one order. */
-void bundle_write(const struct bundle *bundle, const struct bundle_key *key,
+void bundle_write(const struct bundle *bundle, const struct bundle_keys *keys,
                   struct byte_writer *out);
 /*
  * Reads it strictly: every length and number in range, nothing left over. False otherwise; the
  * outputs are then not to be used.
  */
-bool bundle_read(struct byte_reader *in, struct bundle *bundle, struct bundle_key *key);
+bool bundle_read(struct byte_reader *in, struct bundle *bundle, struct bundle_keys *keys);
 
 /* False when longer than IDENTITY_MAX. */
 bool bundle_set_identity(struct bundle_identity *to, const struct identity *from);
 /* A view into the bundle. */
 struct identity bundle_identity_view(const struct bundle_identity *identity);
-/* The key as the engine takes it, with the MKI as SPI: views into both. */
-struct mikey_key_data bundle_key_view(const struct bundle *bundle, const struct bundle_key *key);
+/* A key as the engine takes it, with the MKI as SPI: views into it. */
+struct mikey_key_data bundle_key_view(const struct bundle_keys *keys, size_t index);
 
 #endif

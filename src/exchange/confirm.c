@@ -5,9 +5,11 @@
  */
 #include "exchange/service.h"
 
+#include <stdio.h>
 #include <string.h>
 
 #define MIKEY_ERROR_AUTH 0
+#define SUITES_TEXT_MAX 192
 
 /* ---- the ticket */
 
@@ -86,19 +88,42 @@ static const char *mikey_error_name(uint8_t number)
     return number < sizeof names / sizeof names[0] ? names[number] : "unknown error";
 }
 
+/* The suites of the SP payloads, which are what the peer would take instead (RFC 3830 5.1.2). */
+static const char *offered_suites(const struct mikey_message *m, char text[SUITES_TEXT_MAX])
+{
+    size_t at = 0;
+    text[0] = '\0';
+    for (size_t i = 0; i < m->sp_count; i++) {
+        enum srtp_suite suite;
+        if (mikey_sp_suite(&m->sp[i], &suite, NULL) != MIKEYD_OK)
+            continue;
+        int n = snprintf(text + at, SUITES_TEXT_MAX - at, "%s%s",
+                         at == 0 ? "; it would take " : ", ", srtp_suite_info(suite)->name);
+        if (n < 0 || (size_t)n >= SUITES_TEXT_MAX - at) {
+            text[at] = '\0';
+            break;
+        }
+        at += (size_t)n;
+    }
+    return text;
+}
+
 /*
- * RFC 3830 5.1.2: an error message is a hint for people, whoever sent it. Nothing is torn down: the
- * ticket still waits for the true reply.
+ * RFC 3830 5.1.2: an error message is for people, and without V a hint only, whoever sent it.
+ * Nothing is torn down: the ticket still waits for the true reply.
  */
-static enum mikeyd_status report_error(const struct exchange_worker *w, struct error *err)
+static enum mikeyd_status report_error(const struct exchange_worker *w, bool authentic,
+                                       struct error *err)
 {
     const struct mikey_message *m = &w->message;
+    char suites[SUITES_TEXT_MAX];
     if (m->csb_id != w->bundle.csb_id)
         return error_set(err, MIKEYD_AUTH_FAILED, "an error message for another exchange");
-    uint8_t number = m->error_count == 0 ? 12 : m->error[0];
+    uint8_t number = m->error_count == 0 ? EXCHANGE_ERROR_UNSPECIFIED : m->error[0];
     return error_set(err, number == MIKEY_ERROR_AUTH ? MIKEYD_AUTH_FAILED : MIKEYD_UNSUPPORTED,
-                     "the peer answered with an error (not proven to be its own): %u, %s", number,
-                     mikey_error_name(number));
+                     "the peer answered with an error (%s): %u, %s%s",
+                     authentic ? "authentic" : "not proven to be its own", number,
+                     mikey_error_name(number), offered_suites(m, suites));
 }
 
 static enum mikeyd_status parse(struct exchange_worker *w, struct error *err)
@@ -108,10 +133,10 @@ static enum mikeyd_status parse(struct exchange_worker *w, struct error *err)
         return error_set(err, MIKEYD_INVALID_ARGUMENT, "reply: an R_MESSAGE is needed");
     enum mikeyd_status status =
         mikey_parse(request->message, request->message_len, &w->message, NULL, err);
-    if (status == MIKEYD_OK && w->message.type == MIKEY_TYPE_ERROR)
-        status = report_error(w, err);
+    if (status == MIKEYD_OK && w->message.type == MIKEY_TYPE_ERROR && !w->message.has_v)
+        return report_error(w, false, err);
     /* Our own I_MESSAGE sent back to us: the key is symmetric (RFC 9257 4.1). */
-    else if (status == MIKEYD_OK && w->message.type != MIKEY_TYPE_PSK_RESP)
+    if (status == MIKEYD_OK && w->message.type == MIKEY_TYPE_PSK_INIT)
         status = error_set(err, MIKEYD_AUTH_FAILED, "reflected: the reply is an I_MESSAGE");
     return status;
 }
@@ -137,12 +162,15 @@ static enum mikeyd_status verify(struct exchange_worker *w,
     enum mikeyd_status status = keyring_take(w, &w->decision, generation, &key, err);
     if (status == MIKEYD_OK)
         status = mikey_verify_reply(&w->message, &expected, &key, err);
+    if (status == MIKEYD_OK && w->message.type == MIKEY_TYPE_ERROR)
+        status = report_error(w, true, err);
     if (status != MIKEYD_OK)
         return status;
-    /* RFC 3830 6.1.1: the responder's choice for the SSRCs left open. */
+    /* RFC 3830 6.1.1: the responder's choice for the SSRCs left open, and the ROCs that it states.
+     */
     for (size_t i = 0; i < b->stream_count; i++) {
-        if (b->streams[i].ssrc == 0)
-            b->streams[i].ssrc = w->message.cs[i].ssrc;
+        b->streams[i].ssrc = w->message.cs[i].ssrc;
+        b->streams[i].roc = w->message.cs[i].roc;
     }
     return MIKEYD_OK;
 }

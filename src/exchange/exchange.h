@@ -96,18 +96,24 @@ struct exchange_caller {
 
 struct exchange_stream {
     uint32_t ssrc;
+    uint32_t roc;      /* of a stream that runs already (RFC 3830 6.1.1) */
     const char *suite; /* NULL: the policy's first */
 };
 
 struct exchange_request {
     enum exchange_operation operation;
     struct exchange_caller caller;
-    const char *from, *to;                 /* initiate */
-    const char *as;                        /* respond */
-    const struct exchange_stream *streams; /* initiate, update (added streams) */
+    const char *from, *to; /* initiate; respond: from is NULL or who calls, as the carrier says */
+    const char *as;        /* respond */
+    const char *reference; /* initiate, respond: the client's name for the call; NULL: none */
+    /* initiate; update: added ones, and running ones (by SSRC) whose ROC is stated */
+    const struct exchange_stream *streams;
     size_t stream_count;
-    const uint32_t *ssrcs; /* respond: for streams whose SSRC is 0, in order */
+    /* respond: for streams whose SSRC is 0, in order, and of others whose ROC is stated */
+    const uint32_t *ssrcs;
+    const uint32_t *rocs; /* ssrc_count of them, or NULL: none is stated */
     size_t ssrc_count;
+    bool error_message; /* respond: a refusal may come with a message for the peer */
     enum policy_method method;
     bool verify;
     bool sdp;               /* carry SDP IDs */
@@ -139,7 +145,10 @@ struct exchange_result {
     uint64_t audit_sequence; /* nothing may leave before audit_durable() has reached it */
 };
 
-/* Serves one request. Refusals are counted and audited here. result is wiped on every failure. */
+/*
+ * Serves one request. Refusals are counted and audited here. On every failure result is wiped and
+ * empty, but for the error message to the peer where the request takes one and the policy says so.
+ */
 enum mikeyd_status exchange_serve(struct exchange_worker *worker,
                                   const struct exchange_request *request,
                                   struct exchange_result *result, struct error *err);

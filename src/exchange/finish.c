@@ -11,17 +11,25 @@ static enum mikeyd_status derive_session_keys(struct exchange_worker *w, struct 
     const struct bundle *b = &w->bundle;
     enum mikey_prf prf =
         b->algorithms == MIKEY_ALGORITHMS_256 ? MIKEY_PRF_HMAC_SHA256 : MIKEY_PRF_1;
-    const struct mikey_key_data key = bundle_key_view(b, &w->secrets->key);
-    for (size_t i = 0; i < b->stream_count; i++) {
+    const struct bundle_keys *keys = &w->secrets->keys;
+    if (b->stream_count * keys->count > MIKEY_CS_MAX)
+        return error_set(err, MIKEYD_UNSUPPORTED, "%zu keys for each of %zu streams", keys->count,
+                         b->stream_count);
+    for (size_t i = 0; i < keys->count; i++)
+        memcpy(w->mki[i], keys->key[i].mki, keys->mki_len);
+    /* RFC 3830 6.13: each key serves every stream, and the MKI says which is in use. */
+    for (size_t i = 0; i < b->stream_count * keys->count; i++) {
+        const struct mikey_stream *stream = &b->streams[i / keys->count];
+        const struct mikey_key_data key = bundle_key_view(keys, i % keys->count);
         struct exchange_key *out = &w->secrets->released[i];
         w->released_count = i + 1; /* to be wiped, also when the next line fails */
         *out = (struct exchange_key){
-            .cs = (uint8_t)(i + 1), /* RFC 3830 6.1.1: counted from 1 */
-            .ssrc = b->streams[i].ssrc,
-            .roc = b->streams[i].roc,
-            .suite = b->streams[i].suite,
-            .mki = b->mki_len == 0 ? NULL : b->mki,
-            .mki_len = b->mki_len,
+            .cs = (uint8_t)(i / keys->count + 1), /* RFC 3830 6.1.1: counted from 1 */
+            .ssrc = stream->ssrc,
+            .roc = stream->roc,
+            .suite = stream->suite,
+            .mki = keys->mki_len == 0 ? NULL : w->mki[i % keys->count],
+            .mki_len = keys->mki_len,
         };
         enum mikeyd_status status = mikey_session_key(prf, &key, out->cs, b->csb_id, b->rand,
                                                       b->rand_len, out->suite, &out->value, err);
@@ -79,6 +87,7 @@ static enum mikeyd_status append_record(struct exchange_worker *w, enum audit_ev
         .suites = suites_text(w),
         .prf = w->prf,
         .keys = (unsigned)w->released_count,
+        .reference = b->reference[0] == '\0' ? NULL : b->reference,
         .policy_sha256 = policy_sha256(w->binding->policy),
         .detail = record_detail(w, event),
     };
@@ -96,7 +105,7 @@ enum mikeyd_status request_finish(struct exchange_worker *w, enum audit_event ev
         w->bundle.role == BUNDLE_AWAITS_REPLY ? config->ticket_s : config->update_ticket_s;
     struct byte_writer ticket = writer_of(w->ticket, sizeof w->ticket);
     status = ticket_seal(w->cipher, w->service->ticket_keys, w->now, w->now + lifetime, &w->bundle,
-                         &w->secrets->key, &w->secrets->scratch.ticket, &ticket, err);
+                         &w->secrets->keys, &w->secrets->scratch.ticket, &ticket, err);
     if (status != MIKEYD_OK)
         return status;
     uint64_t sequence = 0;

@@ -72,7 +72,7 @@ enum mikeyd_status exchange_initiate(struct exchange_worker *w, struct exchange_
     struct bundle *b = &w->bundle;
     b->stream_count = 0;
     b->updates = 0;
-    b->mki_len = 0;
+    b->reference[0] = '\0';
     status = request_fill_bundle(w, generation, err);
     if (status == MIKEYD_OK)
         status = offer_add_streams(w, key_bits, err);

@@ -7,6 +7,8 @@
 
 #include "base/secret.h"
 
+#define UPDATE_MKI_BYTES 4
+
 static enum mikeyd_status stream_suite(const struct exchange_worker *w,
                                        const struct exchange_stream *stream, enum srtp_suite *out,
                                        struct error *err)
@@ -17,6 +19,21 @@ static enum mikeyd_status stream_suite(const struct exchange_worker *w,
     return error_set(err, MIKEYD_UNSUPPORTED, "suite %.60s is not known", stream->suite);
 }
 
+/*
+ * RFC 3830 6.1.1: the ROC of a stream that runs. True when the stream is one that the bundle has
+ * (of its first `known`), and not one to be added.
+ */
+static bool state_roc(struct bundle *b, size_t known, const struct exchange_stream *asked)
+{
+    for (size_t i = 0; i < known; i++) {
+        if (b->streams[i].ssrc == asked->ssrc) {
+            b->streams[i].roc = asked->roc;
+            return true;
+        }
+    }
+    return false;
+}
+
 enum mikeyd_status offer_add_streams(struct exchange_worker *w, unsigned key_bits,
                                      struct error *err)
 {
@@ -25,9 +42,13 @@ enum mikeyd_status offer_add_streams(struct exchange_worker *w, unsigned key_bit
     if (request->stream_count > MIKEY_CS_MAX - b->stream_count)
         return error_set(err, MIKEYD_INVALID_ARGUMENT, "a bundle has at most %d streams",
                          MIKEY_CS_MAX);
+    const size_t known = b->stream_count;
     for (size_t i = 0; i < request->stream_count; i++) {
+        const struct exchange_stream *asked = &request->streams[i];
+        if (asked->roc != 0 && state_roc(b, known, asked))
+            continue;
         struct mikey_stream *stream = &b->streams[b->stream_count];
-        *stream = (struct mikey_stream){.ssrc = request->streams[i].ssrc};
+        *stream = (struct mikey_stream){.ssrc = asked->ssrc, .roc = asked->roc};
         /* Without a reply the initiator would never learn the SSRC the responder chose. */
         if (stream->ssrc == 0 && !request->verify) {
             return error_set(err, MIKEYD_INVALID_ARGUMENT,
@@ -35,7 +56,7 @@ enum mikeyd_status offer_add_streams(struct exchange_worker *w, unsigned key_bit
                              "verification message",
                              i + 1);
         }
-        enum mikeyd_status status = stream_suite(w, &request->streams[i], &stream->suite, err);
+        enum mikeyd_status status = stream_suite(w, asked, &stream->suite, err);
         if (status == MIKEYD_OK)
             status = request_check_suite(w, stream->suite, key_bits, err);
         if (status != MIKEYD_OK)
@@ -45,34 +66,67 @@ enum mikeyd_status offer_add_streams(struct exchange_worker *w, unsigned key_bit
     return MIKEYD_OK;
 }
 
-static enum mikeyd_status make_mki(struct bundle *b, size_t len, struct error *err)
+/* RFC 3830 A.1: a distinct MKI for each TGK, or a switch of keys cannot be seen. */
+static bool mki_is_taken(const struct bundle_keys *old, const uint8_t *mki, size_t len)
 {
-    uint8_t fresh[BUNDLE_MKI_MAX];
+    for (size_t i = 0; len != 0 && len == old->mki_len && i < old->count; i++) {
+        if (memcmp(mki, old->key[i].mki, len) == 0) /* public */
+            return true;
+    }
+    return false;
+}
+
+/*
+ * RFC 3711 3.2.1: presence and length of the MKI are fixed for the life of an SRTP context, so an
+ * update keeps the length that the bundle began with. One that began without, and has several
+ * streams, gets an MKI all the same unless the policy says `mki_bytes: 0`: only an SPI tells the
+ * receiver which stream has switched already (RFC 3830 4.5), and its contexts begin anew.
+ */
+static size_t mki_len(const struct exchange_worker *w)
+{
+    const struct bundle *b = &w->bundle;
+    const size_t wanted = w->decision.mki_bytes;
+    if (b->updates == 0)
+        return wanted;
+    if (w->secrets->keys.mki_len != 0)
+        return w->secrets->keys.mki_len;
+    if (b->stream_count == 1 || w->decision.mki_never)
+        return 0;
+    return wanted != 0 ? wanted : UPDATE_MKI_BYTES;
+}
+
+static enum mikeyd_status make_mki(const struct exchange_worker *w, uint8_t fresh[BUNDLE_MKI_MAX],
+                                   size_t len, struct error *err)
+{
     do {
         if (RAND_bytes(fresh, (int)len) != 1)
             return error_set(err, MIKEYD_INTERNAL, "no random bytes");
-        /* RFC 3830 A.1: a distinct MKI for each TGK, or a switch of keys cannot be seen. */
-    } while (len != 0 && len == b->mki_len && memcmp(fresh, b->mki, len) == 0); /* public */
-    memcpy(b->mki, fresh, len);
-    b->mki_len = len;
+    } while (mki_is_taken(&w->secrets->keys, fresh, len));
     return MIKEYD_OK;
 }
 
 enum mikeyd_status offer_make_key(struct exchange_worker *w, unsigned key_bits, struct error *err)
 {
-    struct bundle *b = &w->bundle;
-    struct bundle_key *key = &w->secrets->key;
-    secret_wipe(key, sizeof *key);
+    const struct bundle *b = &w->bundle;
+    struct bundle_keys *keys = &w->secrets->keys;
+    struct bundle_key *key = &keys->key[0];
+    uint8_t mki[BUNDLE_MKI_MAX];
+    const size_t len = request_tgk_derived(w) ? 0 : mki_len(w);
+    enum mikeyd_status status = make_mki(w, mki, len, err);
+    if (status != MIKEYD_OK)
+        return status;
+    secret_wipe(keys, sizeof *keys);
+    keys->count = 1;
     if (request_tgk_derived(w))
         return MIKEYD_OK; /* the key of the pair makes it, in seal() */
+    keys->mki_len = len;
+    memcpy(key->mki, mki, len);
     key->type = MIKEY_KEY_TGK;
     /* RFC 3830 9.1: no TGK stronger than the key that transports it. */
     key->key_len = b->algorithms == MIKEY_ALGORITHMS_256 && key_bits >= 256 ? 32 : 16;
     if (RAND_priv_bytes(key->key, (int)key->key_len) != 1)
         return error_set(err, MIKEYD_INTERNAL, "no random bytes");
-    /* RFC 3711 3.2.1: presence and length of the MKI are fixed for the life of an SRTP context, so
-     * an update keeps the length that the bundle began with. */
-    return make_mki(b, b->updates == 0 ? w->decision.mki_bytes : b->mki_len, err);
+    return MIKEYD_OK;
 }
 
 /* RFC 3830 5.2: unique for every message of this sender; under AES-CM a repeated T in a bundle
@@ -98,7 +152,7 @@ static enum mikeyd_status seal(struct exchange_worker *w, bool update,
 {
     const struct bundle *b = &w->bundle;
     const bool derived = request_tgk_derived(w);
-    const struct mikey_key_data tgk = bundle_key_view(b, &w->secrets->key);
+    const struct mikey_key_data tgk = bundle_key_view(&w->secrets->keys, 0);
     const struct mikey_init init = {
         .algorithms = b->algorithms,
         .verify = w->request->verify,

@@ -4,9 +4,12 @@
 #include <stdio.h>
 #include <string.h>
 
-#include <openssl/rand.h>
-
 #include "base/secret.h"
+
+uint32_t request_roc(const struct exchange_request *request, size_t i)
+{
+    return request->rocs == NULL ? 0 : request->rocs[i];
+}
 
 enum mikeyd_status request_identity(const char *field, const char *text,
                                     uint8_t store[IDENTITY_MAX], struct identity *out,
@@ -50,8 +53,10 @@ enum mikeyd_status request_derive_tgk(struct exchange_worker *w, const struct mi
                                       struct error *err)
 {
     const struct bundle *b = &w->bundle;
-    struct bundle_key *tgk = &w->secrets->key;
-    secret_wipe(tgk, sizeof *tgk);
+    struct bundle_keys *keys = &w->secrets->keys;
+    struct bundle_key *tgk = &keys->key[0];
+    secret_wipe(keys, sizeof *keys);
+    keys->count = 1;
     tgk->type = MIKEY_KEY_TGK;
     tgk->key_len = mikey_derived_tgk_len(b->algorithms);
     return mikey_derive_tgk(b->algorithms, b->csb_id, b->rand, b->rand_len, key, tgk->key, err);
@@ -87,8 +92,22 @@ enum mikeyd_status request_open_ticket(struct exchange_worker *w, enum bundle_ro
                                        int64_t *expires, struct error *err)
 {
     return ticket_open(w->cipher, w->service->ticket_keys, w->now, w->request->ticket,
-                       w->request->ticket_len, w->client->name, role, &w->bundle, &w->secrets->key,
+                       w->request->ticket_len, w->client->name, role, &w->bundle, &w->secrets->keys,
                        expires, &w->secrets->scratch.ticket, err);
+}
+
+/* Without one, an update keeps that of the call it continues. */
+static enum mikeyd_status set_reference(struct exchange_worker *w, struct error *err)
+{
+    struct bundle *b = &w->bundle;
+    const char *reference = w->request->reference;
+    if (reference == NULL)
+        return MIKEYD_OK;
+    int len = snprintf(b->reference, sizeof b->reference, "%s", reference);
+    if (len < 0 || (size_t)len >= sizeof b->reference)
+        return error_set(err, MIKEYD_INVALID_ARGUMENT, "reference: %d bytes, at most %zu allowed",
+                         len, sizeof b->reference - 1);
+    return MIKEYD_OK;
 }
 
 enum mikeyd_status request_fill_bundle(struct exchange_worker *w,
@@ -106,24 +125,5 @@ enum mikeyd_status request_fill_bundle(struct exchange_worker *w,
         return error_set(err, MIKEYD_INTERNAL, "identity too long for a ticket");
     b->generation = generation->generation;
     b->algorithms = d->algorithms;
-    return MIKEYD_OK;
-}
-
-static bool ssrc_taken(const struct bundle *bundle, uint32_t ssrc)
-{
-    for (size_t i = 0; i < bundle->stream_count; i++) {
-        if (bundle->streams[i].ssrc == ssrc)
-            return true;
-    }
-    return false;
-}
-
-enum mikeyd_status request_random_ssrc(const struct bundle *bundle, uint32_t *out,
-                                       struct error *err)
-{
-    do {
-        if (RAND_bytes((uint8_t *)out, sizeof *out) != 1)
-            return error_set(err, MIKEYD_INTERNAL, "no random bytes");
-    } while (*out == 0 || ssrc_taken(bundle, *out));
-    return MIKEYD_OK;
+    return set_reference(w, err);
 }

@@ -13,7 +13,7 @@
  */
 static enum mikeyd_status advance_counter(struct exchange_worker *w, struct error *err)
 {
-    const struct identity *idi = &w->message.id[0], *idr = &w->message.id[1];
+    const struct identity *idi = &w->from, *idr = &w->to;
     const struct policy_key *key = w->decision.key;
     /* Each pair has another key imported from an EPSK, so the peer may count for each pair. */
     const bool pair = key->kind == POLICY_KEY_EPSK;
@@ -50,6 +50,38 @@ static enum mikeyd_status remember(struct exchange_worker *w,
                         w->now + (int64_t)atomic_load(&w->service->window_s), err);
 }
 
+static struct mikey_reply_rules reply_rules(const struct exchange_worker *w)
+{
+    return (struct mikey_reply_rules){.v_covers_t_only = w->decision.interop.v_covers_t_only};
+}
+
+/*
+ * RFC 3830 5.1.2: what the peer is told when it is refused, if the policy of the pair says so. V
+ * proves it once the message was authentic (key is then not NULL); before, a MAC made on demand
+ * would serve whoever asks for it. A replayed message gets no answer at all.
+ */
+static void build_error(struct exchange_worker *w, const struct mikey_key *key)
+{
+    if (!w->request->error_message || !w->decision.error_messages)
+        return;
+    const struct mikey_refusal why = {
+        .number = w->error_number,
+        .suites = w->error_number == EXCHANGE_ERROR_SP_PARAMETER ? w->decision.suites : 0,
+        .rules = reply_rules(w)};
+    struct byte_writer out = writer_of(w->error, sizeof w->error);
+    /* Without it the refusal is still a refusal. */
+    if (mikey_build_error(&w->message, &why, w->bundle.rand, w->bundle.rand_len, key, &out, NULL) ==
+        MIKEYD_OK)
+        w->error_len = out.len;
+}
+
+/* Not our own troubles, nor the client's, nor a message that has had its answer. */
+static bool is_the_peers_fault(enum mikeyd_status status)
+{
+    return status == MIKEYD_UNSUPPORTED || status == MIKEYD_AUTH_FAILED ||
+           status == MIKEYD_CLOCK_SKEW || status == MIKEYD_POLICY || status == MIKEYD_SYNTAX;
+}
+
 /* All of the R_MESSAGE but V, which comes with the opened message: both keyed by one derivation. */
 static enum mikeyd_status draft_reply(struct exchange_worker *w, struct byte_writer *out,
                                       struct mikey_covered *covered, struct error *err)
@@ -59,8 +91,9 @@ static enum mikeyd_status draft_reply(struct exchange_worker *w, struct byte_wri
     for (size_t i = 0; i < m->cs_count; i++) {
         cs[i] = m->cs[i];
         cs[i].ssrc = w->bundle.streams[i].ssrc;
+        cs[i].roc = w->bundle.streams[i].roc;
     }
-    const struct mikey_reply_rules rules = {.v_covers_t_only = w->decision.interop.v_covers_t_only};
+    const struct mikey_reply_rules rules = reply_rules(w);
     return mikey_draft_reply(m, cs, &rules, out, covered, err);
 }
 
@@ -119,13 +152,19 @@ enum mikeyd_status exchange_respond(struct exchange_worker *w, struct exchange_r
     struct respond_opened opened = {.count = 0};
     struct mikey_covered covered;
     struct byte_writer reply = writer_of(w->out, sizeof w->out);
-    enum mikeyd_status status = respond_check(w, digests, err);
+    bool decided, authentic = false;
+    enum mikeyd_status status = respond_check(w, digests, &decided, err);
     if (status == MIKEYD_OK && w->message.v)
         status = draft_reply(w, &reply, &covered, err);
     if (status == MIKEYD_OK)
         status = open_message(w, w->message.v ? &covered : NULL, &opened, err);
-    if (status == MIKEYD_OK)
+    if (status == MIKEYD_AUTH_FAILED)
+        w->error_number = EXCHANGE_ERROR_AUTH;
+    authentic = status == MIKEYD_OK;
+    if (authentic)
         status = accept(w, &opened, digests, err);
+    if (decided && is_the_peers_fault(status))
+        build_error(w, authentic ? &opened.key : NULL);
     if (status == MIKEYD_OK && w->message.v) {
         writer_bytes(&reply, w->secrets->v, w->message.mac_len);
         if (reply.failed)

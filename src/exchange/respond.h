@@ -4,14 +4,25 @@
 
 #include "exchange/service.h"
 
+/* Error numbers of RFC 3830 6.12. */
+enum {
+    EXCHANGE_ERROR_AUTH = 0,
+    EXCHANGE_ERROR_TS = 1,
+    EXCHANGE_ERROR_PRF = 2,
+    EXCHANGE_ERROR_SP_PARAMETER = 10
+};
+
 /*
- * Everything that needs no key: syntax, who to whom, entitlement, clock, replay look-up,
- * algorithms, the ticket of an update, SSRCs. Nothing of the message is believed yet and nothing is
- * stored. On OK w->bundle holds the streams as they will be (suites not yet known), and digests
- * name the message in the replay store.
+ * What needs no key and must come before one is used: syntax, who to whom, entitlement, clock,
+ * replay look-up, algorithms, the ticket of an update, the streams. Cheap, whatever is sent. Nothing
+ * of the message is believed yet and nothing is stored. On OK w->bundle holds the streams as they
+ * will be (suites not yet known), and digests name the message in the replay store. *decided:
+ * w->decision holds, also on failure.
  */
 enum mikeyd_status respond_check(struct exchange_worker *w, uint8_t digests[2][STORE_DIGEST],
-                                 struct error *err);
+                                 bool *decided, struct error *err);
+/* Of it: the streams into the bundle, with SSRCs and ROCs. */
+enum mikeyd_status respond_streams(struct exchange_worker *w, struct error *err);
 
 /* What the key's holder made of the message: key data, views into the worker's scratch. */
 struct respond_opened {

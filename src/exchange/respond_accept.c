@@ -21,20 +21,29 @@ static enum mikeyd_status stream_suite(struct exchange_worker *w, size_t i, stru
         return mikey_sp_suite(sp, suite, err);
     if (mikey_is_update(m) && *suite != SRTP_SUITE_COUNT)
         return MIKEYD_OK;
-    return error_set(err, MIKEYD_UNSUPPORTED,
-                     "stream %zu names security policy %u, which is absent", i + 1,
-                     m->cs[i].policy);
+    /* RFC 3830 6.10.1 and RFC 3711 8.2 have defaults for every parameter, for none at all too. */
+    if (m->sp_count == 0 && w->decision.interop.sp_optional) {
+        *suite = SRTP_AES_CM_128_HMAC_SHA1_80;
+        return MIKEYD_OK;
+    }
+    return error_set(
+        err, MIKEYD_UNSUPPORTED, "stream %zu names security policy %u, which is absent%s", i + 1,
+        m->cs[i].policy,
+        m->sp_count == 0 ? " (a peer that has `interop: sp: optional` may leave it out)" : "");
 }
 
 static enum mikeyd_status accept_streams(struct exchange_worker *w, unsigned key_bits,
                                          struct error *err)
 {
     enum mikeyd_status status = MIKEYD_OK;
+    w->error_number = EXCHANGE_ERROR_SP_PARAMETER;
     for (size_t i = 0; i < w->bundle.stream_count && status == MIKEYD_OK; i++) {
         status = stream_suite(w, i, err);
         if (status == MIKEYD_OK)
             status = request_check_suite(w, w->bundle.streams[i].suite, key_bits, err);
     }
+    if (status == MIKEYD_OK)
+        w->error_number = EXCHANGE_ERROR_UNSPECIFIED;
     return status;
 }
 
@@ -74,10 +83,8 @@ static enum mikeyd_status check_key_length(const struct bundle *b, const struct 
     return MIKEYD_OK;
 }
 
-static enum mikeyd_status check_key_form(const struct exchange_worker *w,
-                                         const struct mikey_key_data *key, struct error *err)
+static enum mikeyd_status check_key_form(const struct mikey_key_data *key, struct error *err)
 {
-    const struct bundle *b = &w->bundle;
     if (key->type > MIKEY_KEY_TEK_SALT)
         return error_set(err, MIKEYD_UNSUPPORTED, "key data type %u is not for pre-shared keys",
                          key->type);
@@ -87,55 +94,99 @@ static enum mikeyd_status check_key_form(const struct exchange_worker *w,
     if (key->key_len > BUNDLE_TGK_MAX || key->salt_len > BUNDLE_SALT_MAX ||
         key->spi_len > BUNDLE_MKI_MAX)
         return error_set(err, MIKEYD_UNSUPPORTED, "key data longer than accepted here");
-    /* RFC 3711 3.2.1: presence and length of the MKI are fixed for the life of a context. */
-    size_t mki = key->kv == MIKEY_KV_SPI ? key->spi_len : 0;
-    if (b->updates != 0 && mki != b->mki_len)
-        return error_set(err, MIKEYD_UNSUPPORTED, "the update changes the MKI's length");
     return MIKEYD_OK;
 }
 
-static void take_key(struct exchange_worker *w, const struct mikey_key_data *from)
+static bool same_secret(const struct bundle_key *old, const struct mikey_key_data *key)
 {
-    struct bundle_key *key = &w->secrets->key;
-    struct bundle *b = &w->bundle;
-    secret_wipe(key, sizeof *key);
+    return old->type == key->type && old->key_len == key->key_len &&
+           old->salt_len == key->salt_len && secret_equal(old->key, key->key, key->key_len) &&
+           (key->salt_len == 0 || secret_equal(old->salt, key->salt, key->salt_len));
+}
+
+/*
+ * RFC 3711 3.2.1: presence and length of the MKI are fixed for the life of a context; one that had
+ * none may begin anew with one, which RFC 3830 4.5 wants for updates of several streams. A.1: each
+ * key has an MKI of its own, or the switch from one to the next cannot be seen.
+ */
+static enum mikeyd_status check_mki(const struct bundle_keys *old, const struct mikey_key_data *key,
+                                    struct error *err)
+{
+    const size_t len = key->kv == MIKEY_KV_SPI ? key->spi_len : 0;
+    if (old->mki_len == 0)
+        return MIKEYD_OK;
+    if (len != old->mki_len)
+        return error_set(err, MIKEYD_UNSUPPORTED, "the update changes the MKI's length");
+    for (size_t i = 0; i < old->count; i++) {
+        if (memcmp(old->key[i].mki, key->spi, len) == 0 /* public */ &&
+            !same_secret(&old->key[i], key))
+            return error_set(err, MIKEYD_UNSUPPORTED,
+                             "the update brings a new key under the MKI of the old one (RFC 3830 "
+                             "A.1)");
+    }
+    return MIKEYD_OK;
+}
+
+static void take_key(const struct mikey_key_data *from, struct bundle_key *key)
+{
     key->type = from->type;
     key->key_len = from->key_len;
     memcpy(key->key, from->key, from->key_len);
     key->salt_len = from->salt_len;
     if (from->salt_len != 0)
         memcpy(key->salt, from->salt, from->salt_len);
-    b->mki_len = from->kv == MIKEY_KV_SPI ? from->spi_len : 0;
-    if (b->mki_len != 0)
-        memcpy(b->mki, from->spi, b->mki_len);
+    if (from->kv == MIKEY_KV_SPI)
+        memcpy(key->mki, from->spi, from->spi_len);
 }
 
-static enum mikeyd_status accept_key(struct exchange_worker *w, const struct respond_opened *opened,
-                                     struct error *err)
+static enum mikeyd_status check_key_lengths(const struct exchange_worker *w, struct error *err)
 {
-    const struct mikey_message *m = &w->message;
-    const struct mikey_key_data *keys = opened->data;
-    const size_t count = opened->count;
-    enum mikeyd_status status;
-    if (mikey_is_tgk_derived(m)) {
-        status = request_derive_tgk(w, &opened->key, err);
-        const struct mikey_key_data derived = bundle_key_view(&w->bundle, &w->secrets->key);
-        return status == MIKEYD_OK ? check_key_length(&w->bundle, &derived, err) : status;
+    const struct bundle_keys *keys = &w->secrets->keys;
+    enum mikeyd_status status = MIKEYD_OK;
+    for (size_t i = 0; i < keys->count && status == MIKEYD_OK; i++) {
+        const struct mikey_key_data key = bundle_key_view(keys, i);
+        status = check_key_length(&w->bundle, &key, err);
     }
-    /* An update without a key keeps the one of the ticket and changes the rest (RFC 3830 4.5). */
-    if (count == 0 && mikey_is_update(m)) {
-        const struct mikey_key_data kept = bundle_key_view(&w->bundle, &w->secrets->key);
-        return check_key_length(&w->bundle, &kept, err);
-    }
-    if (count != 1)
-        return error_set(err, MIKEYD_UNSUPPORTED, "%zu keys in one message, one is offered here",
-                         count);
-    status = check_key_form(w, &keys[0], err);
-    if (status == MIKEYD_OK)
-        status = check_key_length(&w->bundle, &keys[0], err);
-    if (status == MIKEYD_OK)
-        take_key(w, &keys[0]);
     return status;
+}
+
+/*
+ * The keys of a message take the place of those that the bundle had. Several have distinct MKIs of
+ * one length, or the parser would have refused them.
+ */
+static enum mikeyd_status take_keys(struct exchange_worker *w, const struct mikey_key_data *from,
+                                    size_t count, struct error *err)
+{
+    struct bundle_keys *keys = &w->secrets->keys;
+    if (count > BUNDLE_KEYS_MAX)
+        return error_set(err, MIKEYD_UNSUPPORTED, "%zu keys in one message, at most %d are taken",
+                         count, BUNDLE_KEYS_MAX);
+    for (size_t i = 0; i < count; i++) {
+        enum mikeyd_status status = check_key_form(&from[i], err);
+        if (status == MIKEYD_OK)
+            status = check_mki(keys, &from[i], err);
+        if (status != MIKEYD_OK)
+            return status;
+    }
+    secret_wipe(keys, sizeof *keys);
+    keys->count = count;
+    keys->mki_len = from[0].kv == MIKEY_KV_SPI ? from[0].spi_len : 0;
+    for (size_t i = 0; i < count; i++)
+        take_key(&from[i], &keys->key[i]);
+    return MIKEYD_OK;
+}
+
+static enum mikeyd_status accept_keys(struct exchange_worker *w,
+                                      const struct respond_opened *opened, struct error *err)
+{
+    enum mikeyd_status status = MIKEYD_OK;
+    if (mikey_is_tgk_derived(&w->message))
+        status = request_derive_tgk(w, &opened->key, err);
+    /* An update without a key keeps those of the ticket and changes the rest (RFC 3830 4.5); in a
+     * first message the parser has refused that. */
+    else if (opened->count != 0)
+        status = take_keys(w, opened->data, opened->count, err);
+    return status == MIKEYD_OK ? check_key_lengths(w, err) : status;
 }
 
 /* ---- bidding down */
@@ -172,7 +223,7 @@ enum mikeyd_status respond_accept(struct exchange_worker *w, const struct respon
 {
     enum mikeyd_status status = accept_streams(w, key_bits, err);
     if (status == MIKEYD_OK)
-        status = accept_key(w, opened, err);
+        status = accept_keys(w, opened, err);
     if (status == MIKEYD_OK && w->decision.verification_required && !w->message.v)
         status = error_set(err, MIKEYD_POLICY,
                            "the policy requires a verification message, the initiator wants none");

@@ -7,6 +7,19 @@
 
 #define RAND_MIN 16 /* RFC 3830 4.1.1: at least 128 bits */
 
+/* RFC 3830 6.1.1: the reply tells the SSRCs that we choose, so without one nobody can. */
+static enum mikeyd_status check_open_ssrcs(const struct mikey_message *m, struct error *err)
+{
+    for (size_t i = 0; !m->v && i < m->cs_count; i++) {
+        if (m->cs[i].ssrc == 0)
+            return error_set(err, MIKEYD_UNSUPPORTED,
+                             "stream %zu leaves its SSRC to us, and no reply is wanted that could "
+                             "tell it (RFC 3830 6.1.1)",
+                             i + 1);
+    }
+    return MIKEYD_OK;
+}
+
 static enum mikeyd_status parse(struct exchange_worker *w, struct error *err)
 {
     const struct exchange_request *request = w->request;
@@ -26,36 +39,69 @@ static enum mikeyd_status parse(struct exchange_worker *w, struct error *err)
                            w->message.map_type);
     if (status == MIKEYD_OK && w->message.cs_count == 0)
         status = error_set(err, MIKEYD_UNSUPPORTED, "the message has no crypto session");
-    return status;
+    return status == MIKEYD_OK ? check_open_ssrcs(&w->message, err) : status;
+}
+
+/* The initiator: whom IDi names, and the carrier, when either does (RFC 3830 3.1, RFC 4567 8). */
+static enum mikeyd_status find_initiator(struct exchange_worker *w, struct error *err)
+{
+    const struct mikey_message *m = &w->message;
+    struct identity carrier = {0};
+    if (w->request->from != NULL) {
+        enum mikeyd_status status =
+            request_identity("from", w->request->from, w->identity_store[1], &carrier, err);
+        if (status != MIKEYD_OK)
+            return status;
+    }
+    if (m->id_count == 0 && carrier.len == 0)
+        return error_set(err, MIKEYD_UNSUPPORTED,
+                         "the message does not say who sends it: give what the carrier says "
+                         "(--from)");
+    w->from = m->id_count == 0 ? carrier : m->id[0]; /* a lone ID is IDi (RFC 3830 3.1) */
+    if (m->id_count != 0 && carrier.len != 0 && !identity_equal(&m->id[0], &carrier))
+        return error_set(err, MIKEYD_AUTH_FAILED,
+                         "the message is of another initiator than the one that the carrier names");
+    return MIKEYD_OK;
 }
 
 /*
  * Who says it to whom. A pre-shared key is symmetric: without IDr, or with our own name as IDi, a
  * message of ours would verify when it is sent back to us (Selfie; RFC 9257 4.1, RFC 3830 9.5).
+ * Ours always have both IDs, so one that lacks them is none of ours.
  */
 static enum mikeyd_status check_identities(struct exchange_worker *w, struct error *err)
 {
-    struct identity as;
     const struct mikey_message *m = &w->message;
     enum mikeyd_status status =
-        request_identity("as", w->request->as, w->identity_store[0], &as, err);
+        request_identity("as", w->request->as, w->identity_store[0], &w->to, err);
     if (status != MIKEYD_OK)
         return status;
-    w->to = as;
-    if (m->id_count != 2) {
-        return error_set(err, MIKEYD_UNSUPPORTED,
-                         "the message must name initiator and responder: it carries %zu of 2 IDs",
-                         m->id_count);
+    for (size_t i = 0; i < m->id_count; i++) {
+        if (m->id[i].len > IDENTITY_MAX)
+            return error_set(err, MIKEYD_UNSUPPORTED, "an ID is longer than %d bytes",
+                             IDENTITY_MAX);
     }
-    if (m->id[0].len > IDENTITY_MAX || m->id[1].len > IDENTITY_MAX)
-        return error_set(err, MIKEYD_UNSUPPORTED, "an ID is longer than %d bytes", IDENTITY_MAX);
-    w->from = m->id[0];
-    if (identity_equal(&m->id[0], &as) || identity_equal(&m->id[0], &m->id[1]))
+    status = find_initiator(w, err);
+    if (status != MIKEYD_OK)
+        return status;
+    if (identity_equal(&w->from, &w->to) ||
+        (m->id_count == 2 && identity_equal(&m->id[0], &m->id[1])))
         return error_set(err, MIKEYD_AUTH_FAILED,
                          "reflected: the message's initiator is the responder itself");
-    if (!identity_equal(&m->id[1], &as))
+    if (m->id_count == 2 && !identity_equal(&m->id[1], &w->to))
         return error_set(err, MIKEYD_AUTH_FAILED, "the message is addressed to another responder");
     return MIKEYD_OK;
+}
+
+/* RFC 3830 9.5: both IDs belong under the MAC. After request_decide(). */
+static enum mikeyd_status check_ids_present(const struct exchange_worker *w, struct error *err)
+{
+    if (w->message.id_count == 2 || w->decision.interop.ids_optional)
+        return MIKEYD_OK;
+    return error_set(err, MIKEYD_UNSUPPORTED,
+                     "the message must name initiator and responder: it carries %zu of 2 IDs, "
+                     "which the policy allows a peer that has `interop: ids: optional`",
+                     w->message.id_count);
 }
 
 /*
@@ -64,7 +110,7 @@ static enum mikeyd_status check_identities(struct exchange_worker *w, struct err
  * authentic. Such a message can be delayed for as long as its sender sends no other,
  * so it is taken only from peers that the policy names.
  */
-static enum mikeyd_status check_clock(const struct exchange_worker *w, struct error *err)
+static enum mikeyd_status check_clock(struct exchange_worker *w, struct error *err)
 {
     const struct mikey_timestamp *t = &w->message.t;
     if (t->type == MIKEY_TS_COUNTER && !w->decision.interop.counter_timestamps)
@@ -76,6 +122,7 @@ static enum mikeyd_status check_clock(const struct exchange_worker *w, struct er
     const int64_t allowed = w->decision.clock_skew_ms;
     int64_t ahead = clock_ntp_difference_ms(t->value, clock_ntp_now());
     if (ahead > allowed || ahead < -allowed) {
+        w->error_number = EXCHANGE_ERROR_TS;
         return error_set(err, MIKEYD_CLOCK_SKEW,
                          "the message's clock is %lld ms %s ours, %lld ms are allowed",
                          (long long)(ahead < 0 ? -ahead : ahead), ahead < 0 ? "behind" : "ahead of",
@@ -97,13 +144,13 @@ static void name_message(const struct exchange_worker *w, uint8_t digests[2][STO
 
     uint8_t numbers[14];
     struct byte_writer n = writer_of(numbers, sizeof numbers);
-    writer_u8(&n, m->id[0].type);
-    writer_u8(&n, (uint8_t)m->id[0].len);
+    writer_u8(&n, w->from.type);
+    writer_u8(&n, (uint8_t)w->from.len);
     writer_u32(&n, m->csb_id);
     writer_u64(&n, m->t.value);
     const char *key = w->decision.key->name;
-    const void *data[] = {numbers, m->id[0].data, key};
-    const size_t len[] = {sizeof numbers, m->id[0].len, strlen(key)};
+    const void *data[] = {numbers, w->from.data, key};
+    const size_t len[] = {sizeof numbers, w->from.len, strlen(key)};
     store_digest(STORE_TIMESTAMP, data, len, 3, digests[1]);
 }
 
@@ -115,9 +162,10 @@ const struct store_time *respond_time(const struct exchange_worker *w, struct st
     return out;
 }
 
-static enum mikeyd_status check_algorithms(const struct exchange_worker *w, struct error *err)
+static enum mikeyd_status check_algorithms(struct exchange_worker *w, struct error *err)
 {
     enum mikey_algorithms algorithms;
+    w->error_number = EXCHANGE_ERROR_PRF; /* the first of the three that differ by set */
     if (!mikey_message_algorithms(&w->message, &algorithms))
         return error_set(err, MIKEYD_UNSUPPORTED,
                          "PRF, encryption and MAC are not one set (RFC 6043 12.1)");
@@ -126,6 +174,7 @@ static enum mikeyd_status check_algorithms(const struct exchange_worker *w, stru
                          mikey_algorithms_name(algorithms),
                          mikey_algorithms_name(w->decision.algorithms));
     }
+    w->error_number = EXCHANGE_ERROR_UNSPECIFIED;
     return MIKEYD_OK;
 }
 
@@ -170,7 +219,7 @@ static enum mikeyd_status begin_bundle(struct exchange_worker *w, struct error *
     memcpy(b->rand, m->rand, m->rand_len);
     b->rand_len = m->rand_len;
     b->updates = 0;
-    b->mki_len = 0;
+    b->reference[0] = '\0';
     b->stream_count = 0;
     return MIKEYD_OK;
 }
@@ -212,52 +261,12 @@ static enum mikeyd_status continue_bundle(struct exchange_worker *w, struct erro
     return MIKEYD_OK;
 }
 
-/*
- * SSRCs the initiator left open: the client's in order, then random ones. Done before
- * authentication, so that a mistake in the client's list does not cost it the message.
- */
-static enum mikeyd_status fill_ssrcs(struct exchange_worker *w, struct error *err)
-{
-    const struct mikey_message *m = &w->message;
-    const struct exchange_request *request = w->request;
-    struct bundle *b = &w->bundle;
-    const size_t known = b->stream_count;
-    for (size_t i = 0; i < m->cs_count; i++) {
-        b->streams[i].ssrc = m->cs[i].ssrc;
-        b->streams[i].roc = m->cs[i].roc;
-        if (i >= known)
-            b->streams[i].suite = SRTP_SUITE_COUNT;
-    }
-    b->stream_count = m->cs_count;
-    size_t given = 0;
-    for (size_t i = 0; i < m->cs_count; i++) {
-        if (b->streams[i].ssrc != 0)
-            continue;
-        uint32_t ssrc = given < request->ssrc_count ? request->ssrcs[given++] : 0;
-        for (size_t j = 0; ssrc != 0 && j < m->cs_count; j++) {
-            if (b->streams[j].ssrc == ssrc)
-                return error_set(err, MIKEYD_INVALID_ARGUMENT, "SSRC %08x is given twice", ssrc);
-        }
-        if (ssrc == 0) {
-            enum mikeyd_status status = request_random_ssrc(b, &ssrc, err);
-            if (status != MIKEYD_OK)
-                return status;
-        }
-        b->streams[i].ssrc = ssrc;
-    }
-    if (given < request->ssrc_count)
-        return error_set(err, MIKEYD_INVALID_ARGUMENT,
-                         "%zu SSRCs given, the message leaves %zu to choose", request->ssrc_count,
-                         given);
-    return MIKEYD_OK;
-}
-
 static enum mikeyd_status take_bundle(struct exchange_worker *w, struct error *err)
 {
     enum mikeyd_status status =
         mikey_is_update(&w->message) ? continue_bundle(w, err) : begin_bundle(w, err);
     if (status == MIKEYD_OK)
-        status = fill_ssrcs(w, err);
+        status = respond_streams(w, err);
     w->bundle.role = BUNDLE_RESPONDER;
     w->bundle.csb_id = w->message.csb_id;
     w->bundle.t = w->message.t;
@@ -265,13 +274,18 @@ static enum mikeyd_status take_bundle(struct exchange_worker *w, struct error *e
 }
 
 enum mikeyd_status respond_check(struct exchange_worker *w, uint8_t digests[2][STORE_DIGEST],
-                                 struct error *err)
+                                 bool *decided, struct error *err)
 {
+    *decided = false;
     enum mikeyd_status status = parse(w, err);
     if (status == MIKEYD_OK)
         status = check_identities(w, err);
     if (status == MIKEYD_OK)
         status = request_decide(w, POLICY_RESPOND, err);
+    if (status != MIKEYD_OK)
+        return status;
+    *decided = true;
+    status = check_ids_present(w, err);
     if (status == MIKEYD_OK)
         status = check_clock(w, err);
     if (status != MIKEYD_OK)

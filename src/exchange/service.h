@@ -35,12 +35,13 @@ struct binding *service_binding(struct exchange_service *service);
 /* ---- a worker */
 
 #define WORKER_MESSAGE_MAX 8192 /* the longest message sent: 255 streams, longest identities */
+#define WORKER_ERROR_MAX 512    /* an error message: every suite, the longest V */
 #define WORKER_SUITES_MAX 192
 
 /* The worker's part of the secure heap: one block of at most 32 KiB. */
 struct worker_secrets {
     struct mikey_message_keys message_keys;
-    struct bundle_key key;
+    struct bundle_keys keys;
     union {
         struct ticket_scratch ticket;
         struct mikey_plain plain; /* key data of a message, on its way out or in */
@@ -68,13 +69,17 @@ struct exchange_worker {
     const char *prf;                           /* "sign" or "derive" */
     struct mikey_psk_port port;                /* how the engine computes with it */
     struct mikey_message message;              /* parsed; views into the request */
+    uint8_t error_number;                      /* RFC 3830 6.12, of the refusal to come */
     struct identity from, to;                  /* views; len 0: not known yet */
     struct bundle bundle;
+    uint8_t mki[BUNDLE_KEYS_MAX][BUNDLE_MKI_MAX]; /* of the keys released: no secret */
     uint8_t out[WORKER_MESSAGE_MAX];
     size_t out_len;
+    uint8_t error[WORKER_ERROR_MAX]; /* for the peer, when the request is refused */
+    size_t error_len;
     uint8_t ticket[TICKET_MAX];
-    uint8_t identity_store[2][IDENTITY_MAX];
-    char key_text[TOKEN_NAME_MAX + 16]; /* "core/1" */
+    uint8_t identity_store[2][IDENTITY_MAX]; /* of "from" and "to", or of "as" and "from" */
+    char key_text[TOKEN_NAME_MAX + 16];      /* "core/1" */
     char suites_text[WORKER_SUITES_MAX];
 };
 
@@ -92,8 +97,12 @@ void keyring_release(struct exchange_worker *w);
 /* Strength of the key in bits, as far as RFC 3830 9.1 asks: capped at 256. */
 unsigned keyring_bits(const struct bound_generation *generation);
 
+#define EXCHANGE_ERROR_UNSPECIFIED 12 /* RFC 3830 6.12 */
+
 /* ---- request.c: steps that operations share; the worker is the context */
 
+/* ROC number i of the client's list; 0: not stated. */
+uint32_t request_roc(const struct exchange_request *request, size_t i);
 /* Reads an identity of the request's text form; INVALID_ARGUMENT naming the field. */
 enum mikeyd_status request_identity(const char *field, const char *text,
                                     uint8_t store[IDENTITY_MAX], struct identity *out,
@@ -111,17 +120,13 @@ enum mikeyd_status request_check_suite(const struct exchange_worker *w, enum srt
                                        unsigned key_bits, struct error *err);
 /* The policy and key as bound of w->decision.key. */
 const struct bound_key *request_key(const struct exchange_worker *w);
-/* Opens request->ticket into w->bundle and w->secrets->key for that use. */
+/* Opens request->ticket into w->bundle and w->secrets->keys for that use. */
 enum mikeyd_status request_open_ticket(struct exchange_worker *w, enum bundle_role role,
                                        int64_t *expires, struct error *err);
-/* Bundle fields that every new bundle has: client, pair, key, algorithms. */
+/* Bundle fields that every bundle has: client, pair, key, algorithms, the client's reference. */
 enum mikeyd_status request_fill_bundle(struct exchange_worker *w,
                                        const struct bound_generation *generation,
                                        struct error *err);
-/* Random, not zero, and not among the bundle's SSRCs. */
-enum mikeyd_status request_random_ssrc(const struct bundle *bundle, uint32_t *out,
-                                       struct error *err);
-
 /* ---- finish.c */
 
 /*

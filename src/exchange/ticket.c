@@ -11,7 +11,7 @@
 
 #define NONCE 12
 #define MAGIC "MKT"
-#define VERSION 1
+#define VERSION 2
 
 struct ticket_cipher {
     EVP_CIPHER *aes;
@@ -72,7 +72,7 @@ static bool cipher_run(struct ticket_cipher *cipher, bool encrypt, const uint8_t
 
 static enum mikeyd_status seal(struct ticket_cipher *cipher, struct ticket_keys *keys, int64_t now,
                                int64_t expires, const struct bundle *bundle,
-                               const struct bundle_key *key, struct ticket_scratch *scratch,
+                               const struct bundle_keys *contents, struct ticket_scratch *scratch,
                                struct byte_writer *out, struct error *err)
 {
     struct ticket_key_id id;
@@ -82,7 +82,7 @@ static enum mikeyd_status seal(struct ticket_cipher *cipher, struct ticket_keys 
     if (RAND_bytes(nonce, sizeof nonce) != 1)
         return error_set(err, MIKEYD_INTERNAL, "no random bytes");
     struct byte_writer plain = writer_of(scratch->plain, sizeof scratch->plain);
-    bundle_write(bundle, key, &plain);
+    bundle_write(bundle, contents, &plain);
 
     const uint8_t *header = out->failed ? NULL : out->data + out->len;
     writer_bytes(out, MAGIC, sizeof MAGIC - 1);
@@ -102,10 +102,11 @@ static enum mikeyd_status seal(struct ticket_cipher *cipher, struct ticket_keys 
 
 enum mikeyd_status ticket_seal(struct ticket_cipher *cipher, struct ticket_keys *keys, int64_t now,
                                int64_t expires, const struct bundle *bundle,
-                               const struct bundle_key *key, struct ticket_scratch *scratch,
+                               const struct bundle_keys *contents, struct ticket_scratch *scratch,
                                struct byte_writer *out, struct error *err)
 {
-    enum mikeyd_status status = seal(cipher, keys, now, expires, bundle, key, scratch, out, err);
+    enum mikeyd_status status =
+        seal(cipher, keys, now, expires, bundle, contents, scratch, out, err);
     secret_wipe(scratch, sizeof *scratch);
     return status;
 }
@@ -127,8 +128,9 @@ static bool read_header(struct byte_reader *in, struct ticket_key_id *id, int64_
 
 static enum mikeyd_status unseal(struct ticket_cipher *cipher, struct ticket_keys *keys,
                                  int64_t now, const uint8_t *ticket, size_t ticket_len,
-                                 struct bundle *bundle, struct bundle_key *key, int64_t *expires,
-                                 struct ticket_scratch *scratch, struct error *err)
+                                 struct bundle *bundle, struct bundle_keys *contents,
+                                 int64_t *expires, struct ticket_scratch *scratch,
+                                 struct error *err)
 {
     struct byte_reader in = reader_of(ticket, ticket_len);
     struct ticket_key_id id;
@@ -147,7 +149,7 @@ static enum mikeyd_status unseal(struct ticket_cipher *cipher, struct ticket_key
     if (!cipher_run(cipher, false, scratch->key, ticket, text, len, scratch->plain, tag))
         return error_set(err, MIKEYD_TICKET_INVALID, "not a ticket of this service");
     struct byte_reader plain = reader_of(scratch->plain, len);
-    if (!bundle_read(&plain, bundle, key))
+    if (!bundle_read(&plain, bundle, contents))
         return error_set(err, MIKEYD_TICKET_INVALID, "the ticket's contents are not understood");
     return MIKEYD_OK;
 }
@@ -167,11 +169,12 @@ static const char *role_text(enum bundle_role role)
 
 enum mikeyd_status ticket_open(struct ticket_cipher *cipher, struct ticket_keys *keys, int64_t now,
                                const uint8_t *ticket, size_t ticket_len, const char *client,
-                               enum bundle_role role, struct bundle *bundle, struct bundle_key *key,
-                               int64_t *expires, struct ticket_scratch *scratch, struct error *err)
+                               enum bundle_role role, struct bundle *bundle,
+                               struct bundle_keys *contents, int64_t *expires,
+                               struct ticket_scratch *scratch, struct error *err)
 {
     enum mikeyd_status status =
-        unseal(cipher, keys, now, ticket, ticket_len, bundle, key, expires, scratch, err);
+        unseal(cipher, keys, now, ticket, ticket_len, bundle, contents, expires, scratch, err);
     secret_wipe(scratch, sizeof *scratch);
     if (status == MIKEYD_OK && strcmp(bundle->client, client) != 0)
         status = error_set(err, MIKEYD_TICKET_INVALID, "the ticket belongs to another client");
@@ -180,7 +183,7 @@ enum mikeyd_status ticket_open(struct ticket_cipher *cipher, struct ticket_keys 
                            role_text(bundle->role));
     }
     if (status != MIKEYD_OK) {
-        secret_wipe(key, sizeof *key);
+        secret_wipe(contents, sizeof *contents);
         secret_wipe(bundle, sizeof *bundle);
     }
     return status;

@@ -32,17 +32,19 @@ struct ticket_scratch {
 /* Seals into out (capacity TICKET_MAX). expires: Unix seconds, at most a day ahead. */
 enum mikeyd_status ticket_seal(struct ticket_cipher *cipher, struct ticket_keys *keys, int64_t now,
                                int64_t expires, const struct bundle *bundle,
-                               const struct bundle_key *key, struct ticket_scratch *scratch,
+                               const struct bundle_keys *contents, struct ticket_scratch *scratch,
                                struct byte_writer *out, struct error *err);
 
 /*
  * Opens and checks authenticity, expiry, owner and role, in this order. TICKET_INVALID for anything
  * that is not a ticket of ours, belongs to another client, or serves another purpose;
- * TICKET_EXPIRED. On failure bundle and key are wiped. *expires: until when it would be accepted.
+ * TICKET_EXPIRED. On failure bundle and contents are wiped. *expires: until when it would be
+ * accepted.
  */
 enum mikeyd_status ticket_open(struct ticket_cipher *cipher, struct ticket_keys *keys, int64_t now,
                                const uint8_t *ticket, size_t ticket_len, const char *client,
-                               enum bundle_role role, struct bundle *bundle, struct bundle_key *key,
-                               int64_t *expires, struct ticket_scratch *scratch, struct error *err);
+                               enum bundle_role role, struct bundle *bundle,
+                               struct bundle_keys *contents, int64_t *expires,
+                               struct ticket_scratch *scratch, struct error *err);
 
 #endif

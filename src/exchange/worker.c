@@ -69,6 +69,8 @@ static void request_begin(struct exchange_worker *w, const struct exchange_reque
     w->prf = NULL;
     w->from = w->to = (struct identity){0};
     w->message.bytes = NULL;
+    w->error_number = EXCHANGE_ERROR_UNSPECIFIED;
+    w->error_len = 0;
     w->bundle.csb_id = 0;
     w->binding = service_binding(w->service);
     (void)pair_cache_sweep(w->service->pairs, w->session);
@@ -81,7 +83,7 @@ static void request_end(struct exchange_worker *w)
     binding_unref(w->binding);
     w->binding = NULL;
     w->request = NULL;
-    secret_wipe(&w->secrets->key, sizeof w->secrets->key);
+    secret_wipe(&w->secrets->keys, sizeof w->secrets->keys);
     secret_wipe(&w->secrets->scratch, sizeof w->secrets->scratch);
     secret_wipe(w->secrets->v, sizeof w->secrets->v);
 }
@@ -146,6 +148,7 @@ static void refuse(struct exchange_worker *w, enum mikeyd_status status, const s
         .has_csb_id = w->bundle.csb_id != 0,
         .csb_id = w->bundle.csb_id,
         .prf = w->prf,
+        .reference = w->request->reference,
         .policy_sha256 = policy_sha256(w->binding->policy),
         .detail = why->text,
     };
@@ -166,7 +169,9 @@ enum mikeyd_status exchange_serve(struct exchange_worker *worker,
     } else {
         refuse(worker, status, &why);
         exchange_result_wipe(worker);
-        *result = (struct exchange_result){0};
+        *result = (struct exchange_result){.message_len = worker->error_len};
+        if (worker->error_len != 0)
+            result->message = worker->error;
         (void)error_set(err, status, "%s", why.text);
     }
     request_end(worker);

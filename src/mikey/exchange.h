@@ -91,8 +91,8 @@ struct mikey_reply_rules {
  * Drafts the R_MESSAGE for an I_MESSAGE, all but V: same CSB ID and T, the CS map with SSRCs filled
  * in, IDr when the I_MESSAGE carried one. V covers message || IDi || IDr || T (RFC 3830 5.2): what
  * it covers goes into *covered, views into out and m. cs has m->cs_count entries and obeys RFC 3830
- * 6.1.1: SSRCs that were chosen stay, the others are filled in with distinct values
- * (INVALID_ARGUMENT otherwise). rules: of the peer that will check V; of them only v_covers_t_only
+ * 6.1.1: SSRCs and ROCs that were stated stay, the others are filled in, SSRCs with
+ * distinct values (INVALID_ARGUMENT otherwise). rules: of the peer that will check V; of them only v_covers_t_only
  * matters here. out must be an empty writer. The caller appends V once it has it.
  */
 enum mikeyd_status mikey_draft_reply(const struct mikey_message *m, const struct mikey_cs *cs,
@@ -114,7 +114,8 @@ struct mikey_expected_reply {
 
 /*
  * Checks a parsed R_MESSAGE, or a type 6 message that carries V, without key first (type, CSB ID,
- * T, CS map: SSRCs that were chosen stay, zero ones are filled and distinct, IDr equal), then
+ * T, CS map: SSRCs and ROCs that were stated stay, open SSRCs are filled and distinct, IDr equal),
+ * then
  * verifies V, which always covers the Initiator's own T: one call of the key's holder. SYNTAX for
  * an answer to something else, UNSUPPORTED for other algorithms, AUTH_FAILED for a wrong V.
  * After OK r->type says whether it was an R_MESSAGE or an error message (then r->error is
@@ -124,9 +125,17 @@ enum mikeyd_status mikey_verify_reply(const struct mikey_message *r,
                                       const struct mikey_expected_reply *expected,
                                       const struct mikey_key *key, struct error *err);
 
-/* Error message (type 6) to the sender of m: HDR, T, ERR; with V under the key when that is not
- * NULL. rand: of the message, or of the bundle's first one; only with a key. */
-enum mikeyd_status mikey_build_error(const struct mikey_message *m, uint8_t error_number,
+/* What a refused peer is told. suites: bit per enum srtp_suite, what it could have asked for; rules
+ * as for a reply. */
+struct mikey_refusal {
+    uint8_t number; /* RFC 3830 6.12 */
+    uint32_t suites;
+    struct mikey_reply_rules rules;
+};
+
+/* Error message (type 6) to the sender of m: HDR, T, ERR, an SP for each suite; with V under the key
+ * when that is not NULL. rand: of the message, or of the bundle's first one; only with a key. */
+enum mikeyd_status mikey_build_error(const struct mikey_message *m, const struct mikey_refusal *why,
                                      const uint8_t *rand, size_t rand_len,
                                      const struct mikey_key *key, struct byte_writer *out,
                                      struct error *err);

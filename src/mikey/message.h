@@ -71,6 +71,7 @@ struct mikey_key_data {
  * was present. */
 struct mikey_sp {
     uint8_t number;
+    bool passed_over; /* of another protocol, or not understood, and no session names it */
     uint32_t given;
     uint8_t encryption, authentication, prf;
     uint32_t encryption_key_len, authentication_key_len, salt_len, tag_len, aead_tag_len, kdr,

@@ -96,6 +96,21 @@ static enum mikeyd_status parse_id(struct mikey_parser *p)
     return MIKEYD_OK;
 }
 
+/* Does any crypto session name this policy? An error message has none and lists what could be. */
+static bool policy_is_used(const struct mikey_message *m, uint8_t number)
+{
+    for (size_t i = 0; i < m->cs_count; i++) {
+        if (m->cs[i].policy == number)
+            return true;
+    }
+    return false;
+}
+
+/*
+ * What no session names says nothing about this exchange: a policy of another protocol (RFC 3830
+ * 6.10 has others in mind), or with parameters that are not known here, is passed over. Such a one
+ * has no parameters here.
+ */
 static enum mikeyd_status parse_sp(struct mikey_parser *p)
 {
     struct mikey_message *m = p->m;
@@ -106,18 +121,22 @@ static enum mikeyd_status parse_sp(struct mikey_parser *p)
     struct byte_reader parameters = reader_sub(&p->r, reader_u16(&p->r));
     if (p->r.failed)
         return truncated(p);
-    if (protocol != 0) {
+    if (mikey_find_sp(m, number) != NULL)
+        return malformed(p, "policy number stands twice");
+    struct mikey_sp *sp = &m->sp[m->sp_count];
+    sp->number = number;
+    const bool used = policy_is_used(m, number);
+    if (protocol != MIKEY_PROTOCOL_SRTP && used) {
         return mikey_parser_refuse(p, MIKEYD_UNSUPPORTED, MIKEY_ERROR_SP, "security protocol %u",
                                    protocol);
     }
-    if (mikey_find_sp(m, number) != NULL)
-        return malformed(p, "policy number stands twice");
     struct error cause = {0};
     uint8_t number_of_cause = 0;
-    struct mikey_sp *sp = &m->sp[m->sp_count];
-    sp->number = number;
-    enum mikeyd_status status = mikey_sp_read(&parameters, sp, &number_of_cause, &cause);
-    if (status != MIKEYD_OK)
+    enum mikeyd_status status = MIKEYD_OK;
+    if (protocol == MIKEY_PROTOCOL_SRTP)
+        status = mikey_sp_read(&parameters, sp, &number_of_cause, &cause);
+    sp->passed_over = !used && (protocol != MIKEY_PROTOCOL_SRTP || status == MIKEYD_UNSUPPORTED);
+    if (status != MIKEYD_OK && !sp->passed_over)
         return mikey_parser_refuse(p, status, number_of_cause, "%s", cause.text);
     m->sp_count++;
     return MIKEYD_OK;

@@ -15,9 +15,10 @@ enum mikeyd_status mikey_cs_check_answer(const struct mikey_cs *offer,
                                          struct error *err)
 {
     for (size_t i = 0; i < count; i++) {
-        bool kept = answer[i].policy == offer[i].policy && answer[i].roc == offer[i].roc &&
-                    (offer[i].ssrc == 0 || answer[i].ssrc == offer[i].ssrc);
-        if (!kept)
+        /* A stream's sender states its SSRC and its ROC; the offer of one that has none is 0. */
+        bool stated =
+            answer[i].ssrc == offer[i].ssrc && (offer[i].roc == 0 || answer[i].roc == offer[i].roc);
+        if (answer[i].policy != offer[i].policy || (offer[i].ssrc != 0 && !stated))
             return error_set(err, MIKEYD_SYNTAX, "CS %zu differs from the I_MESSAGE", i + 1);
         if (answer[i].ssrc == 0)
             return error_set(err, MIKEYD_SYNTAX, "CS %zu is without an SSRC", i + 1);
@@ -86,18 +87,18 @@ enum mikeyd_status mikey_draft_reply(const struct mikey_message *m, const struct
 }
 
 /* V of an error message: authentic for whoever holds the key, a hint for everybody else. */
-static enum mikeyd_status sign_error(const struct mikey_message *m, const uint8_t *rand,
+static enum mikeyd_status sign_error(const struct mikey_message *m,
+                                     const struct mikey_reply_rules *rules, const uint8_t *rand,
                                      size_t rand_len, const struct mikey_key *key,
                                      struct byte_writer *out, struct error *err)
 {
-    const struct mikey_reply_rules rules = {0};
     struct mikey_key_tag job = {.what = {.prf = (enum mikey_prf)m->prf,
                                          .csb_id = m->csb_id,
                                          .rand = rand,
                                          .rand_len = rand_len,
                                          .encryption = MIKEY_ENCR_NULL,
                                          .mac = m->mac_alg}};
-    enum mikeyd_status status = begin_v(m, &rules, out, &job.covered, err);
+    enum mikeyd_status status = begin_v(m, rules, out, &job.covered, err);
     if (status != MIKEYD_OK)
         return status;
     uint8_t *v = writer_room(out, m->mac_len);
@@ -105,7 +106,20 @@ static enum mikeyd_status sign_error(const struct mikey_message *m, const uint8_
     return status == MIKEYD_OK ? key->ops->tag(key, &job, v, err) : status;
 }
 
-enum mikeyd_status mikey_build_error(const struct mikey_message *m, uint8_t error_number,
+/* The suites as SP payloads, numbered from 0 (RFC 3830 5.1.2); `last` follows them. */
+static void write_policies(struct byte_writer *out, uint32_t suites, uint8_t last)
+{
+    uint8_t number = 0;
+    for (unsigned i = 0; i < SRTP_SUITE_COUNT; i++) {
+        const uint32_t bit = UINT32_C(1) << i;
+        if ((suites & bit) == 0)
+            continue;
+        suites &= ~bit;
+        mikey_sp_write(out, suites != 0 ? MIKEY_PAYLOAD_SP : last, number++, (enum srtp_suite)i);
+    }
+}
+
+enum mikeyd_status mikey_build_error(const struct mikey_message *m, const struct mikey_refusal *why,
                                      const uint8_t *rand, size_t rand_len,
                                      const struct mikey_key *key, struct byte_writer *out,
                                      struct error *err)
@@ -119,11 +133,15 @@ enum mikeyd_status mikey_build_error(const struct mikey_message *m, uint8_t erro
                                         .map_type = MIKEY_MAP_SRTP};
     mikey_header_write(out, &header);
     mikey_timestamp_write(out, MIKEY_PAYLOAD_ERR, &m->t);
-    writer_u8(out, key == NULL ? MIKEY_PAYLOAD_LAST : MIKEY_PAYLOAD_V);
-    writer_u8(out, error_number);
+    const uint32_t suites = why->suites & ((UINT32_C(1) << SRTP_SUITE_COUNT) - 1);
+    const uint8_t end = key == NULL ? MIKEY_PAYLOAD_LAST : MIKEY_PAYLOAD_V;
+    writer_u8(out, suites != 0 ? MIKEY_PAYLOAD_SP : end);
+    writer_u8(out, why->number);
     writer_u16(out, 0);
-    enum mikeyd_status status =
-        key == NULL ? mikey_writer_check(out, err) : sign_error(m, rand, rand_len, key, out, err);
+    write_policies(out, suites, end);
+    enum mikeyd_status status = key == NULL
+                                    ? mikey_writer_check(out, err)
+                                    : sign_error(m, &why->rules, rand, rand_len, key, out, err);
     return drop_on_failure(status, out);
 }
 

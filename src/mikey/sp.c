@@ -194,17 +194,21 @@ static enum mikeyd_status check_lengths(const struct mikey_sp *sp, bool gcm, str
 {
     if (sp->encryption_key_len != 16 && sp->encryption_key_len != 32)
         return misfit(err, "encryption key length (1)", sp->encryption_key_len);
-    if (sp->authentication != (gcm ? 0 : SRTP_HMAC_SHA1))
-        return misfit(err, "authentication algorithm (2)", sp->authentication);
-    /* RFC 3830 6.10.1: parameter 3 is the length of the key, not of the tag. */
-    if (sp->authentication_key_len != (gcm ? 0 : 20))
-        return misfit(err, "authentication key length (3)", sp->authentication_key_len);
     if (sp->salt_len != (gcm ? 12 : 14))
         return misfit(err, "salt length (4)", sp->salt_len);
-    if (gcm ? sp->tag_len != 0 : sp->tag_len != 10 && sp->tag_len != 4)
-        return misfit(err, "tag length (11)", sp->tag_len);
     if (sp->aead_tag_len != 16 || (!gcm && given(sp, SP_AEAD_TAG_LEN)))
         return misfit(err, "AEAD tag length (20)", sp->aead_tag_len);
+    /* RFC 7714 14.3: cipher, key length and AEAD tag length determine an AEAD fully. What else the
+     * peer says of authentication has nothing to apply to. */
+    if (gcm)
+        return MIKEYD_OK;
+    if (sp->authentication != SRTP_HMAC_SHA1)
+        return misfit(err, "authentication algorithm (2)", sp->authentication);
+    /* RFC 3830 6.10.1: parameter 3 is the length of the key, not of the tag. */
+    if (sp->authentication_key_len != 20)
+        return misfit(err, "authentication key length (3)", sp->authentication_key_len);
+    if (sp->tag_len != 10 && sp->tag_len != 4)
+        return misfit(err, "tag length (11)", sp->tag_len);
     return MIKEYD_OK;
 }
 
@@ -212,6 +216,8 @@ enum mikeyd_status mikey_sp_suite(const struct mikey_sp *sp, enum srtp_suite *ou
                                   struct error *err)
 {
     bool gcm = sp->encryption == SRTP_AES_GCM;
+    if (sp->passed_over)
+        return error_set(err, MIKEYD_UNSUPPORTED, "SP: not of SRTP, or not understood");
     if (!gcm && sp->encryption != SRTP_AES_CM)
         return misfit(err, "encryption algorithm (0)", sp->encryption);
     enum mikeyd_status status = check_common(sp, err);

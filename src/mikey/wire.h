@@ -56,6 +56,7 @@ enum {
     MIKEY_ERROR_MESSAGE_TYPE = 13
 };
 
+#define MIKEY_PROTOCOL_SRTP 0 /* Prot type of SP, RFC 3830 6.10 */
 #define MIKEY_EXTENSION_VENDOR 0
 #define MIKEY_EXTENSION_SDP_IDS 1
 

@@ -357,7 +357,9 @@ Test(hostile, an_error_message_is_a_hint_that_spoils_nothing)
     lab_must(lab_respond(&lab, &offer.message, NULL, &answer), answer);
     cr_assert_eq(mikey_parse(offer.message.data, offer.message.len, &m, NULL, NULL), MIKEYD_OK);
     struct byte_writer w = writer_of(error.data, sizeof error.data);
-    cr_assert_eq(mikey_build_error(&m, 0, NULL, 0, NULL, &w, NULL), MIKEYD_OK);
+    cr_assert_eq(
+        mikey_build_error(&m, &(struct mikey_refusal){.number = 0}, NULL, 0, NULL, &w, NULL),
+        MIKEYD_OK);
     error.len = w.len;
     lab_refused(lab_confirm(&lab, &offer.ticket, &error, &got), got, MIKEYD_AUTH_FAILED);
     cr_assert_not_null(strstr(got.err.text, "authentication failure"), "%s", got.err.text);

@@ -6,7 +6,8 @@
 #include "exchange/bundle.h"
 
 static struct bundle bundle, back;
-static struct bundle_key key, back_key;
+static struct bundle_keys keys, back_keys;
+static struct bundle_key *const key = &keys.key[0];
 static uint8_t bytes[BUNDLE_BYTES_MAX];
 
 static void fill(void)
@@ -14,7 +15,7 @@ static void fill(void)
     const struct identity a = {.type = IDENTITY_URI, .len = 7, .data = (const uint8_t *)"sip:a@b"};
     const struct identity b = {.type = IDENTITY_NAI, .len = 3, .data = (const uint8_t *)"c@d"};
     memset(&bundle, 0, sizeof bundle);
-    memset(&key, 0, sizeof key);
+    memset(&keys, 0, sizeof keys);
     bundle.role = BUNDLE_RESPONDER;
     strcpy(bundle.client, "sbc-a");
     cr_assert(bundle_set_identity(&bundle.initiator, &a));
@@ -28,13 +29,15 @@ static void fill(void)
     memset(bundle.rand, 9, 16);
     bundle.rand_len = 16;
     bundle.updates = 3;
-    memset(bundle.mki, 8, 4);
-    bundle.mki_len = 4;
-    key.type = MIKEY_KEY_TGK_SALT;
-    memset(key.key, 7, 32);
-    key.key_len = 32;
-    memset(key.salt, 6, 14);
-    key.salt_len = 14;
+    strcpy(bundle.reference, "a84b4c76e66710@pc33.example");
+    keys.count = 1;
+    keys.mki_len = 4;
+    memset(key->mki, 8, 4);
+    key->type = MIKEY_KEY_TGK_SALT;
+    memset(key->key, 7, 32);
+    key->key_len = 32;
+    memset(key->salt, 6, 14);
+    key->salt_len = 14;
     bundle.streams[0] = (struct mikey_stream){1, 2, SRTP_AES_CM_128_HMAC_SHA1_32};
     bundle.streams[1] = (struct mikey_stream){3, 4, SRTP_AEAD_AES_256_GCM};
     bundle.stream_count = 2;
@@ -43,7 +46,7 @@ static void fill(void)
 static size_t write_all(void)
 {
     struct byte_writer w = writer_of(bytes, sizeof bytes);
-    bundle_write(&bundle, &key, &w);
+    bundle_write(&bundle, &keys, &w);
     cr_assert_not(w.failed);
     return w.len;
 }
@@ -52,8 +55,8 @@ static bool read_all(size_t len)
 {
     struct byte_reader r = reader_of(bytes, len);
     memset(&back, 0, sizeof back);
-    memset(&back_key, 0, sizeof back_key);
-    return bundle_read(&r, &back, &back_key);
+    memset(&back_keys, 0, sizeof back_keys);
+    return bundle_read(&r, &back, &back_keys);
 }
 
 Test(bundle, reads_what_it_wrote)
@@ -61,7 +64,7 @@ Test(bundle, reads_what_it_wrote)
     fill();
     cr_assert(read_all(write_all()));
     cr_assert_eq(memcmp(&back, &bundle, sizeof bundle), 0);
-    cr_assert_eq(memcmp(&back_key, &key, sizeof key), 0);
+    cr_assert_eq(memcmp(&back_keys, &keys, sizeof keys), 0);
 }
 
 Test(bundle, the_largest_fits)
@@ -71,9 +74,14 @@ Test(bundle, the_largest_fits)
     memset(bundle.key_name, 'k', TOKEN_NAME_MAX - 1);
     bundle.initiator.len = bundle.responder.len = IDENTITY_MAX;
     bundle.rand_len = BUNDLE_RAND_MAX;
-    bundle.mki_len = BUNDLE_MKI_MAX;
-    key.key_len = BUNDLE_TGK_MAX;
-    key.salt_len = BUNDLE_SALT_MAX;
+    memset(bundle.reference, 'r', BUNDLE_REFERENCE_MAX - 1);
+    keys.count = BUNDLE_KEYS_MAX;
+    keys.mki_len = BUNDLE_MKI_MAX;
+    for (size_t i = 0; i < BUNDLE_KEYS_MAX; i++) {
+        keys.key[i].type = MIKEY_KEY_TGK_SALT;
+        keys.key[i].key_len = BUNDLE_TGK_MAX;
+        keys.key[i].salt_len = BUNDLE_SALT_MAX;
+    }
     bundle.stream_count = MIKEY_CS_MAX;
     cr_assert(read_all(write_all()));
     cr_assert_eq(back.stream_count, MIKEY_CS_MAX);
@@ -113,10 +121,28 @@ Test(bundle, refuses_numbers_out_of_range)
     cr_assert_not(read_all(len), "suite");
 }
 
+Test(bundle, refuses_no_key_and_more_than_there_is_room_for)
+{
+    fill();
+    keys.count = 0;
+    cr_assert_not(read_all(write_all()));
+    fill();
+    size_t len = write_all();
+    uint8_t *count = NULL;
+    for (size_t i = 0; i + 4 < len; i++) {
+        /* One key, MKIs of 4 bytes, TGK+SALT, 32 bytes. */
+        if (memcmp(bytes + i, (uint8_t[]){1, 4, MIKEY_KEY_TGK_SALT, 32}, 4) == 0)
+            count = bytes + i;
+    }
+    cr_assert_not_null(count);
+    *count = BUNDLE_KEYS_MAX + 1;
+    cr_assert_not(read_all(len));
+}
+
 Test(bundle, refuses_an_empty_key_and_no_stream)
 {
     fill();
-    key.key_len = 0;
+    key->key_len = 0;
     cr_assert_not(read_all(write_all()));
     fill();
     bundle.stream_count = 0;
@@ -126,13 +152,13 @@ Test(bundle, refuses_an_empty_key_and_no_stream)
 Test(bundle, the_key_view_carries_salt_and_mki)
 {
     fill();
-    struct mikey_key_data view = bundle_key_view(&bundle, &key);
+    struct mikey_key_data view = bundle_key_view(&keys, 0);
     cr_assert_eq(view.kv, MIKEY_KV_SPI);
     cr_assert_eq(view.spi_len, 4);
     cr_assert_eq(view.salt_len, 14);
-    bundle.mki_len = 0;
-    key.salt_len = 0;
-    view = bundle_key_view(&bundle, &key);
+    keys.mki_len = 0;
+    key->salt_len = 0;
+    view = bundle_key_view(&keys, 0);
     cr_assert_eq(view.kv, MIKEY_KV_NULL);
     cr_assert_null(view.salt);
 }

@@ -98,9 +98,20 @@ Test(exchange, a_responder_must_not_change_policy_or_roc)
     answer();
     call.reply[CS_AT(0)] = 1;
     answer_refused(MIKEYD_SYNTAX);
+    call.streams[0].roc = 5;
+    answer();
+    call.reply[CS_AT(0) + 8] = 6;
+    answer_refused(MIKEYD_SYNTAX);
+}
+
+/* RFC 3830 6.1.1: the sender of a stream states its ROC, for the open one and for one that the
+ * initiator does not know it of. */
+Test(exchange, a_responder_may_state_the_roc_that_the_initiator_does_not)
+{
     answer();
     call.reply[CS_AT(1) + 8] = 1;
-    answer_refused(MIKEYD_SYNTAX);
+    call.reply[CS_AT(0) + 8] = 2;
+    answer_refused(MIKEYD_OK);
 }
 
 Test(exchange, the_authenticated_reply_helper_makes_right_replies)
@@ -210,7 +221,8 @@ Test(exchange, an_authenticated_error_is_told_from_a_reply)
 {
     seal();
     struct byte_writer w = writer_of(call.reply, sizeof call.reply);
-    cr_assert_eq(mikey_build_error(&m, 9, m.rand, m.rand_len, call_key(&call), &w, &err),
+    cr_assert_eq(mikey_build_error(&m, &(struct mikey_refusal){.number = 9}, m.rand, m.rand_len,
+                                   call_key(&call), &w, &err),
                  MIKEYD_OK);
     cr_assert_eq(call_verify(&call, call.reply, w.len), MIKEYD_OK);
     struct mikey_message r;

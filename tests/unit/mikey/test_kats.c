@@ -209,9 +209,9 @@ Test(kats, block_i_authenticated_error)
     cr_assert_eq(mikey_parse(call.message, call.message_len, &parsed, NULL, &err), MIKEYD_OK);
     uint8_t out[256];
     struct byte_writer w = writer_of(out, sizeof out);
-    cr_assert_eq(
-        mikey_build_error(&parsed, 10, parsed.rand, parsed.rand_len, call_key(&call), &w, &err),
-        MIKEYD_OK);
+    cr_assert_eq(mikey_build_error(&parsed, &(struct mikey_refusal){.number = 10}, parsed.rand,
+                                   parsed.rand_len, call_key(&call), &w, &err),
+                 MIKEYD_OK);
     support_equal(out, w.len, expected.data, expected.len, "error message");
     call_free(&call);
 }
@@ -226,7 +226,9 @@ Test(kats, block_i_unauthenticated_error)
     struct bytes expected = support_kat("   unauthenticated", "failure: ");
     uint8_t out[256];
     struct byte_writer w = writer_of(out, sizeof out);
-    cr_assert_eq(mikey_build_error(&parsed, 0, NULL, 0, NULL, &w, &err), MIKEYD_OK);
+    cr_assert_eq(
+        mikey_build_error(&parsed, &(struct mikey_refusal){.number = 0}, NULL, 0, NULL, &w, &err),
+        MIKEYD_OK);
     support_equal(out, w.len, expected.data, expected.len, "error message");
     cr_assert_eq(call_verify(&call, out, w.len), MIKEYD_SYNTAX, "without V it proves nothing");
     call_free(&call);

@@ -558,6 +558,26 @@ Test(parse, a_policy_for_another_protocol_is_unsupported)
     refused(MIKEYD_UNSUPPORTED, 9, "security protocol 1");
 }
 
+/* The one session names policy 0. */
+Test(parse, a_policy_that_no_session_names_is_passed_over)
+{
+    init_up_to(MIKEY_PAYLOAD_SP);
+    mikey_sp_write(&w, MIKEY_PAYLOAD_SP, 0, SRTP_AEAD_AES_128_GCM);
+    size_t tesla = w.len;
+    mikey_sp_write(&w, MIKEY_PAYLOAD_SP, 1, SRTP_AEAD_AES_128_GCM);
+    buffer[tesla + 2] = 1;
+    size_t odd = w.len;
+    mikey_sp_write(&w, MIKEY_PAYLOAD_KEMAC, 2, SRTP_AEAD_AES_128_GCM);
+    buffer[odd + 5] = 99; /* a parameter that nobody knows */
+    kemac(1, 20, 1, 20);
+    accepted();
+    enum srtp_suite suite;
+    cr_assert_eq(m.sp_count, 3);
+    cr_assert_eq(mikey_sp_suite(&m.sp[0], &suite, NULL), MIKEYD_OK);
+    cr_assert_eq(mikey_sp_suite(&m.sp[1], &suite, NULL), MIKEYD_UNSUPPORTED);
+    cr_assert_eq(mikey_sp_suite(&m.sp[2], &suite, NULL), MIKEYD_UNSUPPORTED);
+}
+
 Test(parse, an_error_message_carries_up_to_eight_numbers)
 {
     for (unsigned count = 8; count < 10; count++) {

@@ -65,6 +65,11 @@ Test(policy, gcm_has_defaults_of_its_own)
     means("000106", SRTP_AEAD_AES_128_GCM);
     means("000106010120", SRTP_AEAD_AES_256_GCM);
     means("000106010120140110020100", SRTP_AEAD_AES_256_GCM);
+    /* RFC 7714 14.3: HMAC-SHA-1, its key and its tag beside an AEAD change nothing. */
+    means("000106010120020101030114"
+          "0b010a",
+          SRTP_AEAD_AES_256_GCM);
+    means("000106020101", SRTP_AEAD_AES_128_GCM);
 }
 
 Test(policy, values_may_have_up_to_four_bytes)
@@ -101,8 +106,6 @@ Test(policy, each_parameter_that_fits_no_suite_is_named)
     does_not_fit("13010a", "4771");
     does_not_fit("140110", "(20)");
     does_not_fit("00010604010e", "(4)");
-    does_not_fit("000106020101", "(2)");
-    does_not_fit("0001060b010a", "(11)");
     does_not_fit("000106140108", "(20)");
 }
 

@@ -18,7 +18,8 @@ static const char text[] =
     "  - {initiator: \"" A "\", responder: \"" B "\", key: own, clock_skew: 5s, verification: "
     "allowed, prf: derive}\n"
     "  - {initiator: \"" A "\", responder: \"sip:d@x.example\", key: pbx, algorithms: mikey-1, "
-    "suites: [AES_CM_128_HMAC_SHA1_80], mac: host, tgk: derived, mki_bytes: 0}\n"
+    "suites: [AES_CM_128_HMAC_SHA1_80], mac: host, tgk: derived, mki_bytes: 0, "
+    "error_messages: sent}\n"
     "  - {initiator: \"" C "\", responder: \"sip:d@x.example\", key: own, forward_secrecy: "
     "required}\n"
     "mesh:\n"
@@ -32,7 +33,7 @@ static const char text[] =
     "[AEAD_AES_128_GCM]}\n"
     "interop:\n"
     "  - {peer: \"sip:d@x.example\", reply_timestamp: any, sdp_ids: optional, "
-    "counter_timestamps: allowed}\n";
+    "counter_timestamps: allowed, ids: optional, sp: optional}\n";
 
 static struct policy *policy;
 static struct error err;
@@ -98,6 +99,7 @@ Test(policy_decide, the_settings_of_defaults_hold_where_a_pair_says_nothing)
     cr_assert_eq(decision.mac, POLICY_MAC_TOKEN);
     cr_assert_eq(decision.tgk, POLICY_TGK_TRANSPORTED);
     cr_assert_eq(decision.mki_bytes, 4);
+    cr_assert_not(decision.mki_never || decision.error_messages);
 }
 
 Test(policy_decide, an_explicit_pair_goes_before_the_mesh_in_its_direction_only)
@@ -120,6 +122,7 @@ Test(policy_decide, a_pair_overrides_every_setting)
     cr_assert_eq(decision.mac, POLICY_MAC_HOST);
     cr_assert_eq(decision.tgk, POLICY_TGK_DERIVED);
     cr_assert_eq(decision.mki_bytes, 0);
+    cr_assert(decision.mki_never && decision.error_messages);
 }
 
 Test(policy_decide, relaxations_are_those_of_the_peer)
@@ -127,10 +130,12 @@ Test(policy_decide, relaxations_are_those_of_the_peer)
     cr_assert_eq(decide("ca", POLICY_INITIATE, A, "sip:d@x.example"), MIKEYD_OK);
     cr_assert(decision.interop.reply_timestamp_any && decision.interop.sdp_ids_optional);
     cr_assert(decision.interop.counter_timestamps);
+    cr_assert(decision.interop.ids_optional && decision.interop.sp_optional);
     cr_assert_not(decision.interop.v_covers_t_only);
     cr_assert_eq(decide("ca", POLICY_INITIATE, A, B), MIKEYD_OK);
     cr_assert_not(decision.interop.reply_timestamp_any || decision.interop.sdp_ids_optional);
     cr_assert_not(decision.interop.counter_timestamps);
+    cr_assert_not(decision.interop.ids_optional || decision.interop.sp_optional);
 }
 
 Test(policy_decide, a_client_that_is_not_listed_is_refused)

@@ -103,10 +103,12 @@ Test(policy_rules_settings, each_relaxation_is_told)
     static const char rule[] = "INTEROP";
     cr_assert_eq(findings_of(rule, HEAD NODES "interop: [{peer: \"" A
                                               "\", reply_timestamp: any, v_covers_ids: false, "
-                                              "sdp_ids: optional, counter_timestamps: allowed}]\n"),
-                 4);
+                                              "sdp_ids: optional, counter_timestamps: allowed, "
+                                              "ids: optional, sp: optional}]\n"),
+                 6);
     cr_assert_eq(findings_of(rule, HEAD NODES "interop: [{peer: \"" A
                                               "\", reply_timestamp: same, v_covers_ids: true, "
-                                              "sdp_ids: required, counter_timestamps: refused}]\n"),
+                                              "sdp_ids: required, counter_timestamps: refused, "
+                                              "ids: required, sp: required}]\n"),
                  0);
 }
