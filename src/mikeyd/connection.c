@@ -26,7 +26,7 @@ static bool is_stranger(const struct daemon *daemon, uid_t uid)
 /* The account counts the new one already. */
 static bool within_bounds(const struct daemon *daemon, const struct account *account, bool stranger)
 {
-    if (daemon->connection_count >= DAEMON_CONNECTIONS_MAX)
+    if (daemon->connection_count >= daemon->connections_max)
         return false;
     if (stranger)
         return daemon->stranger_count < DAEMON_CONNECTIONS_STRANGERS;
@@ -89,7 +89,8 @@ void connection_open(struct daemon *daemon, int fd)
     struct ucred peer;
     socklen_t len = sizeof peer;
     if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &len) != 0) {
-        log_warning("SO_PEERCRED: %s", strerror(errno));
+        static struct log_limit limit;
+        log_write_limited(&limit, LOG_LEVEL_WARNING, "SO_PEERCRED: %s", strerror(errno));
         (void)close(fd);
         return;
     }

@@ -17,7 +17,9 @@ void connection_reply(struct connection *connection, struct job *job)
     struct daemon *daemon = connection->daemon;
     atomic_fetch_add_explicit(&daemon->counters.replies, 1, memory_order_relaxed);
     if (job->reply == NULL && !connection->closed) {
-        log_warning("no memory for a reply; closing the connection");
+        static struct log_limit limit;
+        log_write_limited(&limit, LOG_LEVEL_WARNING,
+                          "no memory for a reply; closing the connection");
         connection_shut(connection);
     }
     if (connection->closed) {

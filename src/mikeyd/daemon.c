@@ -22,6 +22,7 @@
 #include "mikeyd/metrics.h"
 #include "mikeyd/notify.h"
 #include "mikeyd/reloader.h"
+#include "mikeyd/scrape_server.h"
 #include "mikeyd/status_report.h"
 #include "mikeyd/traffic.h"
 
@@ -41,15 +42,34 @@ static size_t heap_size(const struct config *config)
     return size;
 }
 
-/* Every client may have its connection; systemd's default soft limit would not do. */
-static void raise_descriptor_limit(void)
+/* Every client may have its connection; systemd's default soft limit would not do. What is left to
+ * the connections leaves enough to everything else, so that no client can use up what the audit log
+ * and the token need. */
+static size_t connections_by_descriptors(void)
 {
     struct rlimit limit;
     const rlim_t want = DAEMON_CONNECTIONS_MAX + DESCRIPTORS_MORE;
-    if (getrlimit(RLIMIT_NOFILE, &limit) != 0 || limit.rlim_cur >= want)
-        return;
-    limit.rlim_cur = limit.rlim_max < want ? limit.rlim_max : want;
-    (void)setrlimit(RLIMIT_NOFILE, &limit);
+    if (getrlimit(RLIMIT_NOFILE, &limit) != 0)
+        return DAEMON_CONNECTIONS_MAX;
+    if (limit.rlim_cur < want) {
+        limit.rlim_cur = limit.rlim_max < want ? limit.rlim_max : want;
+        (void)setrlimit(RLIMIT_NOFILE, &limit);
+    }
+    if (limit.rlim_cur >= want)
+        return DAEMON_CONNECTIONS_MAX;
+    const rlim_t left = limit.rlim_cur > 2 * DESCRIPTORS_MORE ? limit.rlim_cur - DESCRIPTORS_MORE
+                                                              : limit.rlim_cur / 2;
+    log_warning("%u descriptors are allowed (RLIMIT_NOFILE): at most %u connections",
+                (unsigned)limit.rlim_cur, (unsigned)left);
+    return left;
+}
+
+/* libevent's own complaints, which others can cause. */
+static void log_event(int severity, const char *text)
+{
+    static struct log_limit limit;
+    if (severity >= EVENT_LOG_WARN)
+        log_write_limited(&limit, LOG_LEVEL_WARNING, "libevent: %s", text);
 }
 
 static enum mikeyd_status record_now(struct daemon *daemon, enum audit_event event,
@@ -192,7 +212,8 @@ enum mikeyd_status daemon_open(struct config *config, bool sandbox, struct daemo
     daemon->jobs_max = 4 * (size_t)config->queue + 2 * (size_t)config->workers;
     /* Heap blocks are powers of two: a quarter in bytes is half the heap at worst. */
     daemon->unsent_max = heap_size(config) / 4;
-    raise_descriptor_limit();
+    daemon->connections_max = connections_by_descriptors();
+    event_set_log_callback(log_event);
     *out = daemon;
     /* The store would make it; for a rule of the sandbox it has to be there. The store tells of a
      * failure. */
@@ -340,13 +361,28 @@ static void unblock_signals(void)
     (void)pthread_sigmask(SIG_UNBLOCK, &stopping, NULL);
 }
 
+static char *text_of_metrics(void *daemon)
+{
+    return metrics_text(daemon);
+}
+
+static enum mikeyd_status open_metrics(struct daemon *daemon, struct error *err)
+{
+    const struct scrape_server_config config = {.base = daemon->base,
+                                                .address = daemon->config->metrics_address,
+                                                .port = daemon->config->metrics_port,
+                                                .text = text_of_metrics,
+                                                .context = daemon};
+    return scrape_server_open(&config, &daemon->metrics, err);
+}
+
 enum mikeyd_status daemon_run(struct daemon *daemon, struct error *err)
 {
     enum mikeyd_status status = make_events(daemon, err);
     if (status == MIKEYD_OK)
         status = listener_open_all(daemon, err);
     if (status == MIKEYD_OK && daemon->config->metrics_address != NULL)
-        status = metrics_open(daemon, &daemon->metrics, err);
+        status = open_metrics(daemon, err);
     if (status == MIKEYD_OK)
         status = confinement_enter(daemon->confinement, err);
     if (status != MIKEYD_OK)
@@ -372,7 +408,7 @@ static void free_events(struct daemon *daemon)
         if (events[i] != NULL)
             event_free(events[i]);
     }
-    metrics_close(daemon->metrics);
+    scrape_server_close(daemon->metrics);
     if (daemon->base != NULL)
         event_base_free(daemon->base);
 }

@@ -49,7 +49,7 @@ struct account;
 struct connection;
 struct listener;
 struct reloader;
-struct metrics;
+struct scrape_server;
 struct checkpoint_signer;
 struct confinement;
 
@@ -68,7 +68,7 @@ struct daemon {
     struct release_gate *gate;
     struct worker_pool *pool;
     struct reloader *reloader;
-    struct metrics *metrics;
+    struct scrape_server *metrics; /* or NULL */
 
     struct event_base *base;
     struct event *mail_event, *tick_event, *second_event;
@@ -76,7 +76,7 @@ struct daemon {
     struct listener *listeners;
     size_t listener_count;
     struct connection *connections; /* doubly linked */
-    size_t connection_count, stranger_count;
+    size_t connection_count, connections_max, stranger_count;
     uint64_t last_connection;     /* its id */
     struct account *accounts;     /* of who has connections or requests */
     struct connection *unflushed; /* replies to be sent at the end of this turn */

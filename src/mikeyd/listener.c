@@ -1,66 +1,38 @@
 #include "mikeyd/listener.h"
 
-#include <errno.h>
 #include <stdlib.h>
-#include <string.h>
-#include <sys/socket.h>
 
-#include "base/log.h"
+#include "mikeyd/acceptor.h"
 #include "mikeyd/connection.h"
 #include "mikeyd/unix_socket.h"
 
-#define ACCEPT_BATCH 32
+#define ACCEPT_A_SECOND 2000
 
 struct listener {
-    struct daemon *daemon;
     struct unix_socket socket;
-    struct event *event;
-    struct event *retry; /* after the process ran out of descriptors */
+    struct acceptor *acceptor;
 };
 
-static void on_connection(evutil_socket_t fd, short events, void *context)
+static void on_accepted(void *context, int fd, const struct sockaddr_storage *peer)
 {
-    (void)events;
-    struct listener *listener = context;
-    const struct timeval pause = {.tv_usec = 200000};
-    for (int i = 0; i < ACCEPT_BATCH; i++) {
-        int client = accept4(fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
-        if (client >= 0) {
-            connection_open(listener->daemon, client);
-            continue;
-        }
-        if (errno == EMFILE || errno == ENFILE || errno == ENOMEM || errno == ENOBUFS) {
-            /* The waiting connection keeps the descriptor readable: look away for a while. */
-            log_warning("accept: %s", strerror(errno));
-            (void)event_del(listener->event);
-            (void)event_add(listener->retry, &pause);
-        }
-        return;
-    }
-}
-
-static void on_retry(evutil_socket_t fd, short events, void *context)
-{
-    (void)fd;
-    (void)events;
-    struct listener *listener = context;
-    (void)event_add(listener->event, NULL);
+    (void)peer;
+    connection_open(context, fd);
 }
 
 static enum mikeyd_status listener_open(struct listener *listener, struct daemon *daemon,
                                         const struct config_listen *config, struct error *err)
 {
-    listener->daemon = daemon;
     enum mikeyd_status status =
         unix_socket_listen(&listener->socket, config->unix_path, config->mode, config->group, err);
     if (status != MIKEYD_OK)
         return status;
-    listener->event =
-        event_new(daemon->base, listener->socket.fd, EV_READ | EV_PERSIST, on_connection, listener);
-    listener->retry = event_new(daemon->base, -1, 0, on_retry, listener);
-    if (listener->event == NULL || listener->retry == NULL || event_add(listener->event, NULL) != 0)
-        return error_set(err, MIKEYD_INTERNAL, "out of memory");
-    return MIKEYD_OK;
+    const struct acceptor_config accept = {.base = daemon->base,
+                                           .fd = listener->socket.fd,
+                                           .name = config->unix_path,
+                                           .a_second = ACCEPT_A_SECOND,
+                                           .accepted = on_accepted,
+                                           .context = daemon};
+    return acceptor_open(&accept, &listener->acceptor, err);
 }
 
 enum mikeyd_status listener_open_all(struct daemon *daemon, struct error *err)
@@ -82,10 +54,7 @@ void listener_close_all(struct daemon *daemon)
 {
     for (size_t i = 0; i < daemon->listener_count; i++) {
         struct listener *listener = &daemon->listeners[i];
-        if (listener->event != NULL)
-            event_free(listener->event);
-        if (listener->retry != NULL)
-            event_free(listener->retry);
+        acceptor_close(listener->acceptor);
         unix_socket_close(&listener->socket);
     }
     free(daemon->listeners);

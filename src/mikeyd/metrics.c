@@ -1,17 +1,11 @@
 #include "mikeyd/metrics.h"
 
 #include <event2/buffer.h>
-#include <event2/http.h>
 #include <inttypes.h>
 #include <stdlib.h>
 
 #include "base/clock.h"
 #include "base/log.h"
-
-struct metrics {
-    struct daemon *daemon;
-    struct evhttp *http;
-};
 
 static void put_metric(struct evbuffer *out, const char *name, const char *type, const char *help)
 {
@@ -115,10 +109,11 @@ static void put_disk(struct evbuffer *out, struct daemon *daemon)
               audit.suppressed);
 }
 
-static void on_metrics(struct evhttp_request *request, void *context)
+char *metrics_text(struct daemon *daemon)
 {
-    struct daemon *daemon = ((struct metrics *)context)->daemon;
-    struct evbuffer *out = evhttp_request_get_output_buffer(request);
+    struct evbuffer *out = evbuffer_new();
+    if (out == NULL)
+        return NULL;
     put_metric(out, "build_info", "gauge", "The version, as a label.");
     put_labelled(out, "build_info", "version", MIKEYD_VERSION, 1);
     put_value(out, "uptime_seconds", "gauge", "Seconds since start.",
@@ -129,49 +124,12 @@ static void on_metrics(struct evhttp_request *request, void *context)
     put_exchanges(out, daemon);
     put_token(out, daemon);
     put_disk(out, daemon);
-    (void)evhttp_add_header(evhttp_request_get_output_headers(request), "Content-Type",
-                            "text/plain; version=0.0.4; charset=utf-8");
-    evhttp_send_reply(request, HTTP_OK, "OK", NULL);
-}
-
-static void on_other(struct evhttp_request *request, void *context)
-{
-    (void)context;
-    evhttp_send_error(request, HTTP_NOTFOUND, NULL);
-}
-
-enum mikeyd_status metrics_open(struct daemon *daemon, struct metrics **out, struct error *err)
-{
-    const struct config *config = daemon->config;
-    struct metrics *metrics = calloc(1, sizeof *metrics);
-    if (metrics == NULL)
-        return error_set(err, MIKEYD_INTERNAL, "out of memory");
-    metrics->daemon = daemon;
-    metrics->http = evhttp_new(daemon->base);
-    if (metrics->http == NULL) {
-        free(metrics);
-        return error_set(err, MIKEYD_INTERNAL, "out of memory");
+    const size_t len = evbuffer_get_length(out);
+    char *text = malloc(len + 1);
+    if (text != NULL) {
+        (void)evbuffer_remove(out, text, len);
+        text[len] = '\0';
     }
-    /* Whoever reaches the port sends a short GET and goes; nothing else is kept for it. */
-    evhttp_set_allowed_methods(metrics->http, EVHTTP_REQ_GET | EVHTTP_REQ_HEAD);
-    evhttp_set_max_headers_size(metrics->http, 8192);
-    evhttp_set_max_body_size(metrics->http, 0);
-    evhttp_set_timeout(metrics->http, 5);
-    (void)evhttp_set_cb(metrics->http, "/metrics", on_metrics, metrics);
-    evhttp_set_gencb(metrics->http, on_other, metrics);
-    if (evhttp_bind_socket(metrics->http, config->metrics_address, config->metrics_port) != 0) {
-        metrics_close(metrics);
-        return error_set(err, MIKEYD_INTERNAL, "metrics: cannot listen on %s port %u",
-                         config->metrics_address, config->metrics_port);
-    }
-    *out = metrics;
-    return MIKEYD_OK;
-}
-
-void metrics_close(struct metrics *metrics)
-{
-    if (metrics == NULL)
-        return;
-    evhttp_free(metrics->http);
-    free(metrics);
+    evbuffer_free(out);
+    return text;
 }

@@ -1,10 +1,10 @@
-/* Counters for Prometheus (text format 0.0.4) over HTTP on metrics.listen, GET /metrics only. */
+/* What the daemon counts, as Prometheus reads it. */
 #ifndef MIKEYD_METRICS_H
 #define MIKEYD_METRICS_H
 
 #include "mikeyd/daemon.h"
 
-enum mikeyd_status metrics_open(struct daemon *daemon, struct metrics **out, struct error *err);
-void metrics_close(struct metrics *metrics);
+/* The whole text, to be freed with free(); NULL without memory. Waits for nothing. */
+char *metrics_text(struct daemon *daemon);
 
 #endif

@@ -11,3 +11,6 @@ mikeyd_unit_test(test_unix_socket
 mikeyd_unit_test(test_fair_queue
     SOURCES mikeyd/fair_queue.c ${PROJECT_SOURCE_DIR}/src/mikeyd/fair_queue.c ${PROJECT_SOURCE_DIR}/src/mikeyd/job.c
     LIBS mikeyd_rpc mikeyd_base)
+mikeyd_unit_test(test_scrape_server
+    SOURCES mikeyd/scrape_server.c ${PROJECT_SOURCE_DIR}/src/mikeyd/scrape_server.c ${PROJECT_SOURCE_DIR}/src/mikeyd/acceptor.c
+    LIBS mikeyd_base PkgConfig::LIBEVENT Threads::Threads)

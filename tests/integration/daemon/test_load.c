@@ -167,6 +167,38 @@ Test(load, many_requests_on_one_connection_are_all_served)
     cr_assert_eq(lab_verify_audit(&lab), 0);
 }
 
+/* A machine that allows few descriptors: connections get a part of them, and the rest of the daemon
+ * the other. */
+Test(load, connections_leave_descriptors_to_the_rest)
+{
+    int fds[300];
+    const struct rlimit few = {.rlim_cur = 128, .rlim_max = 400};
+    lab_make(&lab, NULL);
+    struct rlimit before;
+    cr_assert_eq(getrlimit(RLIMIT_NOFILE, &before), 0);
+    cr_assert_eq(setrlimit(RLIMIT_NOFILE, &few), 0);
+    lab_start(&lab);
+    cr_assert_eq(prlimit(0, RLIMIT_NOFILE, &(struct rlimit){400, 400}, NULL), 0);
+    mikeyd_client *client = lab_client(&lab);
+    for (size_t i = 0; i < 300; i++)
+        fds[i] = lab_connect(&lab);
+    lab_exchange(client);
+    size_t turned_away = 0;
+    for (size_t i = 0; i < 300; i++) {
+        struct pollfd ended = {.fd = fds[i], .events = POLLIN};
+        turned_away += poll(&ended, 1, i == 0 ? 500 : 0) == 1;
+    }
+    cr_assert_geq(turned_away, 300 - 200, "%zu", turned_away);
+    /* A reload opens files. */
+    cr_assert_eq(kill(lab.daemon, SIGHUP), 0);
+    cr_assert(lab_file_gets(lab.audit, "\"event\":\"reload\""));
+    cr_assert_eq(lab_count_in_file(lab.log, "Too many open files"), 0);
+    for (size_t i = 0; i < 300; i++)
+        (void)close(fds[i]);
+    lab_exchange(client);
+    mikeyd_client_close(client);
+}
+
 /* The daemon's own limit on the size of files stands for the full disk: the audit log is the
  * largest file, so that it alone meets the limit. */
 static void limit_files(rlim_t bytes)
