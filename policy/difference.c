@@ -9,7 +9,6 @@
 #include "policy/findings.h"
 #include "policy/internal.h"
 
-#define NAMES_MAX 32
 #define NAME_TEXT_MAX 600 /* two identities of 255 bytes and an arrow */
 
 /* ---- a file as JSON
@@ -123,15 +122,12 @@ static json_t *section_of(const struct policy *policy, size_t section)
  * ------------------------------------------------------------------------------------ */
 
 struct names {
-    json_t *list;
-    size_t count; /* also of those left out */
+    json_t *list; /* NULL: none */
     bool failed;
 };
 
 static void names_add(struct names *names, const char *name)
 {
-    if (++names->count > NAMES_MAX)
-        return;
     if (names->list == NULL)
         names->list = json_array();
     if (json_array_append_new(names->list, json_string_nocheck(name)) != 0)
@@ -141,14 +137,8 @@ static void names_add(struct names *names, const char *name)
 /* Puts the list into the section under its word, unless it is empty. Takes the list. */
 static bool names_store(struct names *names, json_t *section, const char *word)
 {
-    if (names->count == 0)
-        return true;
-    if (names->count > NAMES_MAX) {
-        char more[48];
-        (void)snprintf(more, sizeof more, "and %zu more", names->count - NAMES_MAX);
-        if (json_array_append_new(names->list, json_string_nocheck(more)) != 0)
-            names->failed = true;
-    }
+    if (names->list == NULL)
+        return !names->failed;
     return json_object_set_new_nocheck(section, word, names->list) == 0 && !names->failed;
 }
 

@@ -52,6 +52,7 @@ enum audit_event {
     AUDIT_LOGIN,
     AUDIT_RELOAD,
     AUDIT_RELOAD_REFUSED,
+    AUDIT_POLICY_CHANGE, /* what a reload changes, when that is too long for its record */
     AUDIT_TOKEN_UP,
     AUDIT_TOKEN_DOWN,
     AUDIT_INITIATE,

@@ -27,6 +27,7 @@ const char *audit_event_name(enum audit_event event)
         [AUDIT_LOGIN] = "login",
         [AUDIT_RELOAD] = "reload",
         [AUDIT_RELOAD_REFUSED] = "reload_refused",
+        [AUDIT_POLICY_CHANGE] = "policy_change",
         [AUDIT_TOKEN_UP] = "token_up",
         [AUDIT_TOKEN_DOWN] = "token_down",
         [AUDIT_INITIATE] = "initiate",

@@ -133,6 +133,12 @@ static enum mikeyd_status delete_main(struct derivation *derivation, struct erro
             count.present - count.foreign, count.pairs, key->name, derivation->generation);
     unsigned objects = 0;
     char name[TOKEN_NAME_MAX + 16], detail[200];
+    (void)snprintf(name, sizeof name, "%s/%u", key->name, derivation->generation);
+    (void)snprintf(detail, sizeof detail, "main key of %zu pairs, kind %s, token %s", count.pairs,
+                   token_kind_name(kind), ceremony->facts.label);
+    status = ceremony_record(ceremony, AUDIT_KEY_DESTROY, MIKEYD_OK, name, detail, err);
+    if (status != MIKEYD_OK)
+        return status;
     status = provision_destroy_name(ceremony->session, kind, key->name, derivation->generation,
                                     &objects, err);
     if (status == MIKEYD_OK)
@@ -140,16 +146,8 @@ static enum mikeyd_status delete_main(struct derivation *derivation, struct erro
     if (status == MIKEYD_OK && pairs_main_key(ceremony, key, derivation->generation) != NULL)
         status = error_set(err, MIKEYD_TOKEN_DOWN, "main key %s/%u is still in the token",
                            key->name, derivation->generation);
-    (void)snprintf(name, sizeof name, "%s/%u", key->name, derivation->generation);
-    (void)snprintf(detail, sizeof detail, "main key of %zu pairs, kind %s, token %s", count.pairs,
-                   token_kind_name(kind), ceremony->facts.label);
-    struct error second = {0};
-    enum mikeyd_status recorded =
-        ceremony_record(ceremony, AUDIT_KEY_DESTROY, status, name, detail, &second);
-    if (status == MIKEYD_OK && recorded != MIKEYD_OK) {
-        *err = second;
-        return recorded;
-    }
+    if (status != MIKEYD_OK)
+        (void)ceremony_record(ceremony, AUDIT_KEY_DESTROY, status, name, detail, NULL);
     if (status == MIKEYD_OK && !ceremony->options->json)
         (void)printf("deleted  mikeyd/%s/%s\n", token_kind_name(kind), name);
     return status;

@@ -37,24 +37,35 @@ static enum mikeyd_status find_key(struct ceremony *ceremony, const struct token
 
 /* ---- wrap ---- */
 
-/* --out, or --out.1 ... for a key of several blocks. */
+struct wrapped {
+    uint8_t data[TOKEN_BLOCKS_MAX][PROVISION_WRAPPED_MAX];
+    size_t len[TOKEN_BLOCKS_MAX];
+};
+
 static enum mikeyd_status wrap_blocks(struct ceremony *ceremony, const struct token_key *key,
-                                      json_t *files, struct error *err)
+                                      struct wrapped *out, struct error *err)
 {
-    const struct key_options *options = ceremony->options;
-    for (size_t i = 0; i < key->block_count; i++) {
-        uint8_t wrapped[PROVISION_WRAPPED_MAX];
-        size_t len = sizeof wrapped;
+    enum mikeyd_status status = MIKEYD_OK;
+    for (size_t i = 0; i < key->block_count && status == MIKEYD_OK; i++) {
+        out->len[i] = sizeof out->data[i];
+        status = provision_wrap(ceremony->session, key, i, &ceremony->options->wrapping,
+                                out->data[i], &out->len[i], err);
+    }
+    return status;
+}
+
+/* --out, or --out.1 ... for a key of several blocks. */
+static enum mikeyd_status write_blocks(const struct key_options *options, size_t count,
+                                       const struct wrapped *wrapped, json_t *files,
+                                       struct error *err)
+{
+    for (size_t i = 0; i < count; i++) {
         char path[4096];
-        const int written = key->block_count == 1
-                                ? snprintf(path, sizeof path, "%s", options->out)
-                                : snprintf(path, sizeof path, "%s.%zu", options->out, i + 1);
+        const int written = count == 1 ? snprintf(path, sizeof path, "%s", options->out)
+                                       : snprintf(path, sizeof path, "%s.%zu", options->out, i + 1);
         if (written < 0 || (size_t)written >= sizeof path)
             return error_set(err, MIKEYD_INVALID_ARGUMENT, "--out is too long");
-        enum mikeyd_status status =
-            provision_wrap(ceremony->session, key, i, &options->wrapping, wrapped, &len, err);
-        if (status == MIKEYD_OK)
-            status = key_file_write(path, wrapped, len, err);
+        enum mikeyd_status status = key_file_write(path, wrapped->data[i], wrapped->len[i], err);
         if (status != MIKEYD_OK)
             return status;
         (void)json_array_append_new(files, json_string(path));
@@ -72,36 +83,48 @@ static void remove_files(const json_t *files)
     }
 }
 
+static enum mikeyd_status wrap_allowed(struct ceremony *ceremony, const struct token_key **key,
+                                       struct error *err)
+{
+    const struct key_options *options = ceremony->options;
+    const struct policy_key *policy_key = ceremony_policy_key(ceremony, options->name);
+    if (policy_key == NULL || !policy_key->transport)
+        return error_set(err, MIKEYD_POLICY,
+                         "the policy does not let key %s travel (transport: true)", options->name);
+    return find_key(ceremony, key, err);
+}
+
 static enum mikeyd_status wrap_key(struct ceremony *ceremony, struct error *err)
 {
     const struct key_options *options = ceremony->options;
     const struct token_key *key = NULL;
-    const struct policy_key *policy_key = ceremony_policy_key(ceremony, options->name);
+    struct wrapped *wrapped = calloc(1, sizeof *wrapped);
     char name[TOKEN_NAME_MAX + 16], detail[200];
     json_t *files = json_array();
-    enum mikeyd_status status = MIKEYD_OK;
-    if (policy_key == NULL || !policy_key->transport)
-        status =
-            error_set(err, MIKEYD_POLICY, "the policy does not let key %s travel (transport: true)",
-                      options->name);
+    enum mikeyd_status status = wrap_allowed(ceremony, &key, err);
+    if (status == MIKEYD_OK && (wrapped == NULL || files == NULL))
+        status = error_set(err, MIKEYD_INTERNAL, "out of memory");
     if (status == MIKEYD_OK)
-        status = find_key(ceremony, &key, err);
-    if (status == MIKEYD_OK)
-        status = wrap_blocks(ceremony, key, files, err);
+        status = wrap_blocks(ceremony, key, wrapped, err);
 
     (void)snprintf(name, sizeof name, "%s/%u", options->name,
                    key != NULL ? key->generation : options->generation);
     (void)snprintf(detail, sizeof detail, "under %.100s, token %s", options->with,
                    ceremony->facts.label);
-    struct error second = {0};
-    enum mikeyd_status recorded =
-        ceremony_record(ceremony, AUDIT_KEY_WRAP, status, name, detail, &second);
-    if (status == MIKEYD_OK && recorded != MIKEYD_OK) {
-        *err = second;
-        status = recorded;
+    if (status == MIKEYD_OK) {
+        /* Nothing leaves before its record. */
+        status = ceremony_record(ceremony, AUDIT_KEY_WRAP, MIKEYD_OK, name, detail, err);
+        if (status == MIKEYD_OK) {
+            status = write_blocks(options, key->block_count, wrapped, files, err);
+            if (status != MIKEYD_OK)
+                (void)ceremony_record(ceremony, AUDIT_KEY_WRAP, status, name, detail, NULL);
+        }
+    } else {
+        (void)ceremony_record(ceremony, AUDIT_KEY_WRAP, status, name, detail, NULL);
     }
+    free(wrapped);
     if (status != MIKEYD_OK) {
-        remove_files(files); /* nothing leaves without its record */
+        remove_files(files);
         json_decref(files);
         return status;
     }
@@ -148,18 +171,16 @@ static enum mikeyd_status trust_key(struct ceremony *ceremony, struct error *err
     pem[len] = '\0';
     ceremony_token_config(ceremony, index, &config);
     config.pin_file = options->so_pin_file;
-    status = provision_trust_public_key(&config, options->with, pem, err);
     (void)snprintf(detail, sizeof detail, "wrapping key %.80s trusted, token %.80s", options->with,
                    config.uri);
-    struct error second = {0};
-    enum mikeyd_status recorded =
-        ceremony_record(ceremony, AUDIT_KEY_IMPORT, status, NULL, detail, &second);
-    if (status == MIKEYD_OK && recorded != MIKEYD_OK) {
-        *err = second;
-        return recorded;
-    }
+    status = ceremony_record(ceremony, AUDIT_KEY_IMPORT, MIKEYD_OK, NULL, detail, err);
     if (status != MIKEYD_OK)
         return status;
+    status = provision_trust_public_key(&config, options->with, pem, err);
+    if (status != MIKEYD_OK) {
+        (void)ceremony_record(ceremony, AUDIT_KEY_IMPORT, status, NULL, detail, NULL);
+        return status;
+    }
     if (options->json)
         (void)ctl_print(json_pack("{s:s, s:b}", "label", options->with, "trusted", 1));
     else
@@ -212,20 +233,18 @@ static enum mikeyd_status destroy_key(struct ceremony *ceremony, struct error *e
     if (status != MIKEYD_OK)
         return status;
     (void)snprintf(name, sizeof name, "%s/%u", options->name, options->generation);
-    status = provision_destroy_name(ceremony->session, kind, options->name, options->generation,
-                                    &objects, err);
-    (void)snprintf(detail, sizeof detail, "kind %s, %u objects, token %s", token_kind_name(kind),
-                   objects, ceremony->facts.label);
-    struct error second = {0};
-    enum mikeyd_status recorded =
-        ceremony_record(ceremony, AUDIT_KEY_DESTROY, status, name, detail, &second);
-    if (status == MIKEYD_OK && recorded != MIKEYD_OK) {
-        *err = second;
-        error_prefix(err, "destroyed, but not recorded");
-        return recorded;
-    }
+    (void)snprintf(detail, sizeof detail, "kind %s, token %s", token_kind_name(kind),
+                   ceremony->facts.label);
+    /* What cannot be taken back is recorded before it is done, and once more when it fails. */
+    status = ceremony_record(ceremony, AUDIT_KEY_DESTROY, MIKEYD_OK, name, detail, err);
     if (status != MIKEYD_OK)
         return status;
+    status = provision_destroy_name(ceremony->session, kind, options->name, options->generation,
+                                    &objects, err);
+    if (status != MIKEYD_OK) {
+        (void)ceremony_record(ceremony, AUDIT_KEY_DESTROY, status, name, detail, NULL);
+        return status;
+    }
     if (options->json)
         (void)ctl_print(json_pack("{s:s, s:s, s:s, s:I, s:I}", "token", ceremony->facts.label,
                                   "kind", token_kind_name(kind), "name", options->name,

@@ -1,5 +1,6 @@
 /* mikeyctl: the global options, then the command named by the first other argument. */
 #include <getopt.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -116,6 +117,8 @@ int main(int argc, char **argv)
 {
     struct error err = {0};
     output_hold_descriptors();
+    /* A file over its size limit is a failed write, as a full disk is. */
+    (void)signal(SIGXFSZ, SIG_IGN);
     output_make_visible();
     int result = run(argc, argv);
     if (output_finish(&err) == MIKEYD_OK)

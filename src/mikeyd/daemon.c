@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
+#include <sys/signalfd.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -205,6 +206,7 @@ enum mikeyd_status daemon_open(struct config *config, bool sandbox, struct daemo
         return error_set(err, MIKEYD_INTERNAL, "out of memory");
     daemon->config = config;
     daemon->mailbox.fd = -1;
+    daemon->hangup_fd = -1;
     daemon->started_ms = clock_monotonic_ms();
     daemon->audit_was_healthy = true;
     /* All that may be at a worker or at the gate, of which one client gets half; the queue alone is
@@ -246,12 +248,27 @@ static void begin_stop(struct daemon *daemon)
 
 static void on_signal(evutil_socket_t number, short events, void *context)
 {
+    (void)number;
+    (void)events;
+    begin_stop(context);
+}
+
+/* Who asks for a reload stands in the record of it: the kernel names who sent the signal. */
+static void on_hangup(evutil_socket_t fd, short events, void *context)
+{
     (void)events;
     struct daemon *daemon = context;
-    if (number == SIGHUP)
-        reloader_request(daemon->reloader);
+    struct signalfd_siginfo info;
+    char who[RELOADER_WHO];
+    if (read(fd, &info, sizeof info) != (ssize_t)sizeof info)
+        return;
+    if (info.ssi_code == SI_KERNEL)
+        (void)snprintf(who, sizeof who, "SIGHUP by the kernel");
     else
-        begin_stop(daemon);
+        (void)snprintf(who, sizeof who, "SIGHUP by uid %u, process %u", (unsigned)info.ssi_uid,
+                       (unsigned)info.ssi_pid);
+    log_notice("%s: reloading", who);
+    reloader_request(daemon->reloader, who);
 }
 
 static void on_tick(evutil_socket_t fd, short events, void *context)
@@ -327,9 +344,22 @@ static struct event *add_event(struct daemon *daemon, evutil_socket_t fd, short 
     return event;
 }
 
+/* Blocked in every thread, and read in the main loop. */
+static enum mikeyd_status add_hangup_event(struct daemon *daemon, struct error *err)
+{
+    sigset_t hangup;
+    (void)sigemptyset(&hangup);
+    (void)sigaddset(&hangup, SIGHUP);
+    daemon->hangup_fd = signalfd(-1, &hangup, SFD_CLOEXEC | SFD_NONBLOCK);
+    if (daemon->hangup_fd >= 0)
+        daemon->hangup_event = add_event(daemon, daemon->hangup_fd, EV_READ, on_hangup, 0);
+    return daemon->hangup_event != NULL ? MIKEYD_OK
+                                        : error_set(err, MIKEYD_INTERNAL, "signalfd failed");
+}
+
 static enum mikeyd_status make_events(struct daemon *daemon, struct error *err)
 {
-    static const int signals[3] = {SIGTERM, SIGINT, SIGHUP};
+    static const int signals[2] = {SIGTERM, SIGINT};
     bool all = true;
     daemon->base = event_base_new();
     if (daemon->base == NULL)
@@ -341,14 +371,14 @@ static enum mikeyd_status make_events(struct daemon *daemon, struct error *err)
     daemon->mail_event = add_event(daemon, daemon->mailbox.fd, EV_READ, on_mail, 0);
     daemon->tick_event = add_event(daemon, -1, 0, on_tick, tick_ms);
     daemon->second_event = add_event(daemon, -1, 0, on_second, 1000);
-    for (size_t i = 0; i < 3; i++) {
+    for (size_t i = 0; i < 2; i++) {
         daemon->signal_events[i] = add_event(daemon, signals[i], EV_SIGNAL, on_signal, 0);
         all = all && daemon->signal_events[i] != NULL;
     }
     if (!all || daemon->mail_event == NULL || daemon->tick_event == NULL ||
         daemon->second_event == NULL)
         return error_set(err, MIKEYD_INTERNAL, "out of memory");
-    return MIKEYD_OK;
+    return add_hangup_event(daemon, err);
 }
 
 static void unblock_signals(void)
@@ -357,7 +387,6 @@ static void unblock_signals(void)
     (void)sigemptyset(&stopping);
     (void)sigaddset(&stopping, SIGTERM);
     (void)sigaddset(&stopping, SIGINT);
-    (void)sigaddset(&stopping, SIGHUP);
     (void)pthread_sigmask(SIG_UNBLOCK, &stopping, NULL);
 }
 
@@ -402,12 +431,14 @@ static void free_events(struct daemon *daemon)
 {
     struct event *const events[] = {
         daemon->mail_event,       daemon->tick_event,       daemon->second_event,
-        daemon->signal_events[0], daemon->signal_events[1], daemon->signal_events[2],
+        daemon->signal_events[0], daemon->signal_events[1], daemon->hangup_event,
     };
     for (size_t i = 0; i < sizeof events / sizeof events[0]; i++) {
         if (events[i] != NULL)
             event_free(events[i]);
     }
+    if (daemon->hangup_fd >= 0)
+        (void)close(daemon->hangup_fd);
     scrape_server_close(daemon->metrics);
     if (daemon->base != NULL)
         event_base_free(daemon->base);

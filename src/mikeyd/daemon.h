@@ -72,7 +72,8 @@ struct daemon {
 
     struct event_base *base;
     struct event *mail_event, *tick_event, *second_event;
-    struct event *signal_events[3];
+    struct event *signal_events[2], *hangup_event;
+    int hangup_fd; /* SIGHUP, with who sent it */
     struct listener *listeners;
     size_t listener_count;
     struct connection *connections; /* doubly linked */

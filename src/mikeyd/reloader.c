@@ -1,5 +1,6 @@
 #include "mikeyd/reloader.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
@@ -9,12 +10,16 @@
 #include "mikeyd/notify.h"
 #include "policy/findings.h"
 
+/* Bytes of a policy's difference in one record. */
+#define PIECE_MAX ((size_t)1000)
+
 struct reloader {
     struct daemon *daemon;
     pthread_t thread;
     pthread_mutex_t mutex;
     pthread_cond_t changed;
     bool requested, stopping;
+    char who[RELOADER_WHO]; /* asked for the one that is requested */
     _Atomic bool ended;
 };
 
@@ -22,34 +27,59 @@ struct reloader {
 static char *describe_difference(const struct policy *old, const struct policy *new)
 {
     json_t *difference = policy_difference(old, new);
-    char *text = difference == NULL ? NULL : json_dumps(difference, JSON_COMPACT);
+    char *text =
+        difference == NULL ? NULL : json_dumps(difference, JSON_COMPACT | JSON_ENSURE_ASCII);
     json_decref(difference);
     return text;
 }
 
-static void record(struct daemon *daemon, enum audit_event event, enum mikeyd_status status,
-                   const struct policy *in_force, const char *detail)
+static void record(struct daemon *daemon, const struct audit_record *reload)
 {
     struct error err = {.text = ""};
-    uint64_t sequence;
-    const struct audit_record reload = {
-        .event = event,
-        .status = status,
-        .policy_sha256 = policy_sha256(in_force),
-        .detail = detail,
-    };
-    if (audit_append(daemon->audit, &reload, &sequence, &err) != MIKEYD_OK)
+    if (audit_append(daemon->audit, reload, NULL, &err) != MIKEYD_OK)
         log_error("audit: %s", err.text);
 }
 
-static void refuse(struct daemon *daemon, const struct policy *old, const struct error *err)
+/*
+ * What changed goes into the record of the reload when it is short enough for a field, otherwise in
+ * pieces into records of its own before that one: nothing of it is left out. Twice as long as it is
+ * at most, with its backslashes doubled.
+ */
+static void record_reload(struct daemon *daemon, const char *who, const struct policy *new,
+                          const char *difference)
+{
+    char piece[PIECE_MAX + 1], note[64];
+    const size_t len = difference == NULL ? 0 : strlen(difference);
+    const size_t pieces = (len + PIECE_MAX - 1) / PIECE_MAX;
+    for (size_t i = 0; pieces > 1 && i < pieces; i++) {
+        (void)snprintf(piece, sizeof piece, "%s", difference + i * PIECE_MAX);
+        (void)snprintf(note, sizeof note, "part %zu of %zu", i + 1, pieces);
+        record(daemon, &(struct audit_record){.event = AUDIT_POLICY_CHANGE,
+                                              .client = who,
+                                              .operation = note,
+                                              .policy_sha256 = policy_sha256(new),
+                                              .detail = piece});
+    }
+    (void)snprintf(note, sizeof note, "in %zu records policy_change before this one", pieces);
+    record(daemon, &(struct audit_record){.event = AUDIT_RELOAD,
+                                          .client = who,
+                                          .policy_sha256 = policy_sha256(new),
+                                          .detail = pieces > 1 ? note : difference});
+}
+
+static void refuse(struct daemon *daemon, const char *who, const struct policy *old,
+                   const struct error *err)
 {
     atomic_fetch_add(&daemon->counters.reloads_refused, 1);
     log_error("reload refused, the old policy stays in force: %s", err->text);
-    record(daemon, AUDIT_RELOAD_REFUSED, err->status, old, err->text);
+    record(daemon, &(struct audit_record){.event = AUDIT_RELOAD_REFUSED,
+                                          .status = err->status,
+                                          .client = who,
+                                          .policy_sha256 = policy_sha256(old),
+                                          .detail = err->text});
 }
 
-static void reload_policy(struct daemon *daemon)
+static void reload_policy(struct daemon *daemon, const char *who)
 {
     struct error err = {.text = ""};
     struct policy *old = exchange_service_policy(daemon->service);
@@ -58,12 +88,12 @@ static void reload_policy(struct daemon *daemon)
     if (status == MIKEYD_OK)
         status = exchange_service_set_policy(daemon->service, new, &err);
     if (status != MIKEYD_OK) {
-        refuse(daemon, old, &err);
+        refuse(daemon, who, old, &err);
     } else {
         char *difference = describe_difference(old, new);
         atomic_fetch_add(&daemon->counters.reloads, 1);
         log_notice("policy %.16s... in force", policy_sha256(new));
-        record(daemon, AUDIT_RELOAD, MIKEYD_OK, new, difference);
+        record_reload(daemon, who, new, difference);
         free(difference);
         atomic_store(&daemon->policy_changed, true);
         worker_pool_prewarm(daemon->pool);
@@ -72,7 +102,7 @@ static void reload_policy(struct daemon *daemon)
     policy_unref(old);
 }
 
-static void reload(struct daemon *daemon)
+static void reload(struct daemon *daemon, const char *who)
 {
     struct error err = {.text = ""};
     notify_reloading();
@@ -84,7 +114,7 @@ static void reload(struct daemon *daemon)
     /* Before the policy, which may name keys made since the last look. */
     if (token_rescan(daemon->token, &err) != MIKEYD_OK)
         log_error("token: %s", err.text);
-    reload_policy(daemon);
+    reload_policy(daemon, who);
     notify_ready("policy reloaded");
     mailbox_wake(&daemon->mailbox);
 }
@@ -98,9 +128,11 @@ static void *reloader_main(void *context)
             (void)pthread_cond_wait(&reloader->changed, &reloader->mutex);
             continue;
         }
+        char who[RELOADER_WHO];
         reloader->requested = false;
+        (void)snprintf(who, sizeof who, "%s", reloader->who);
         (void)pthread_mutex_unlock(&reloader->mutex);
-        reload(reloader->daemon);
+        reload(reloader->daemon, who);
         (void)pthread_mutex_lock(&reloader->mutex);
     }
     (void)pthread_mutex_unlock(&reloader->mutex);
@@ -124,9 +156,13 @@ enum mikeyd_status reloader_start(struct daemon *daemon, struct reloader **out, 
     return MIKEYD_OK;
 }
 
-void reloader_request(struct reloader *reloader)
+void reloader_request(struct reloader *reloader, const char *who)
 {
     (void)pthread_mutex_lock(&reloader->mutex);
+    if (!reloader->requested)
+        (void)snprintf(reloader->who, sizeof reloader->who, "%s", who);
+    else if (strcmp(reloader->who, who) != 0)
+        (void)snprintf(reloader->who, sizeof reloader->who, "%.70s and others", who);
     reloader->requested = true;
     (void)pthread_cond_signal(&reloader->changed);
     (void)pthread_mutex_unlock(&reloader->mutex);

@@ -9,8 +9,10 @@
 #include "mikeyd/daemon.h"
 
 enum mikeyd_status reloader_start(struct daemon *daemon, struct reloader **out, struct error *err);
-/* Asks for a reload and returns; the mailbox is woken when it is over. */
-void reloader_request(struct reloader *reloader);
+/* Room for who asks. */
+#define RELOADER_WHO 96
+/* Asks for a reload and returns; the mailbox is woken when it is over. who: for the record. */
+void reloader_request(struct reloader *reloader, const char *who);
 /* False when it hangs in the token. */
 bool reloader_stop(struct reloader *reloader, unsigned timeout_ms);
 

@@ -6,6 +6,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/inotify.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -415,7 +417,8 @@ Test(ceremony_softhsm, key_travels_only_if_the_policy_says_so)
     EXPECT_EXIT(3, "wrap --kind epsk --name core --with anything --out core.wrapped");
 }
 
-Test(ceremony_softhsm, key_travels_from_token_to_token)
+/* A second token with a key pair that the first trusts, and key core that may travel there. */
+static void prepare_transport(void)
 {
     char other[300];
     write_policy("wrapped-only", ", transport: true");
@@ -433,6 +436,11 @@ Test(ceremony_softhsm, key_travels_from_token_to_token)
     EXPECT_EXIT(0,
                 "trust --token 1 --with receiver --public-key receiver.pem --so-pin-file so-pin");
     EXPECT_EXIT(0, "generate --token 1 --kind epsk --name core --for-transport");
+}
+
+Test(ceremony_softhsm, key_travels_from_token_to_token)
+{
+    prepare_transport();
     EXPECT_EXIT(3, "check --token 1");
     EXPECT_SAID("CKA_EXTRACTABLE");
     EXPECT_EXIT(0, "wrap --token 1 --kind epsk --name core --with receiver --scheme rsa-oaep-sha1 "
@@ -446,6 +454,52 @@ Test(ceremony_softhsm, key_travels_from_token_to_token)
     EXPECT_EXIT(0, "list --token 2 --kind pair");
     cr_expect(file_has("audit.jsonl", "\"key_wrap\""));
     cr_expect(file_has("audit.jsonl", "\"key_unwrap\""));
+}
+
+/* The disk takes the wrapped key, but no more records: not even for a moment is there a file. */
+Test(ceremony_softhsm, wrapped_key_never_leaves_before_its_record)
+{
+    char path[200];
+    struct stat info;
+    struct rlimit limit;
+    prepare_transport();
+    (void)snprintf(path, sizeof path, "%s/audit.jsonl", fixture.dir);
+    cr_assert_eq(stat(path, &info), 0);
+    int watch = inotify_init1(IN_NONBLOCK);
+    cr_assert_geq(inotify_add_watch(watch, fixture.dir, IN_CREATE), 0);
+    cr_assert_eq(getrlimit(RLIMIT_FSIZE, &limit), 0);
+    limit.rlim_cur = (rlim_t)info.st_size + 10;
+    cr_assert_eq(setrlimit(RLIMIT_FSIZE, &limit), 0);
+    EXPECT_EXIT(6, "wrap --token 1 --kind epsk --name core --with receiver --scheme rsa-oaep-sha1 "
+                   "--out core.wrapped");
+    limit.rlim_cur = limit.rlim_max;
+    cr_assert_eq(setrlimit(RLIMIT_FSIZE, &limit), 0);
+    _Alignas(struct inotify_event) char events[4096];
+    ssize_t n = read(watch, events, sizeof events);
+    cr_assert_null(n > 0 ? memmem(events, (size_t)n, "core.wrapped", 12) : NULL,
+                   "it was there for a moment");
+    /* And when the file cannot be written, the log says that, too. */
+    EXPECT_EXIT(1, "wrap --token 1 --kind epsk --name core --with receiver --scheme rsa-oaep-sha1 "
+                   "--out missing/core.wrapped");
+    cr_expect(file_has("audit.jsonl", "\"event\":\"key_wrap\",\"result\":\"INVALID_ARGUMENT\""));
+}
+
+Test(ceremony_softhsm, key_is_not_destroyed_without_a_record)
+{
+    char path[200];
+    struct stat info;
+    struct rlimit limit;
+    EXPECT_EXIT(0, "generate --kind psk --name legacy");
+    (void)snprintf(path, sizeof path, "%s/audit.jsonl", fixture.dir);
+    cr_assert_eq(stat(path, &info), 0);
+    cr_assert_eq(getrlimit(RLIMIT_FSIZE, &limit), 0);
+    limit.rlim_cur = (rlim_t)info.st_size + 10;
+    cr_assert_eq(setrlimit(RLIMIT_FSIZE, &limit), 0);
+    EXPECT_EXIT(6, "destroy --kind psk --name legacy --generation 1 --yes");
+    limit.rlim_cur = limit.rlim_max;
+    cr_assert_eq(setrlimit(RLIMIT_FSIZE, &limit), 0);
+    EXPECT_EXIT(0, "list");
+    EXPECT_SAID("legacy");
 }
 
 Test(ceremony_softhsm, audit_key_is_made_once)

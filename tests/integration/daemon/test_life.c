@@ -265,6 +265,54 @@ Test(life, good_policy_takes_effect_at_once)
     mikeyd_client_close(client);
 }
 
+Test(life, reload_record_names_who_asked)
+{
+    char who[80];
+    lab_start(&lab);
+    reload_until("\"event\":\"reload\"");
+    (void)snprintf(who, sizeof who, "\"client\":\"SIGHUP by uid %u, process %u\"",
+                   (unsigned)getuid(), (unsigned)getpid());
+    cr_assert_eq(lab_count_in_file(lab.audit, who), 1, "%s", who);
+}
+
+/* 300 nodes are more than one field of a record holds. */
+Test(life, large_change_of_the_policy_is_recorded_whole)
+{
+    static char text[40000];
+    lab_start(&lab);
+    char *old = lab_read_file(lab.policy);
+    const char *nodes = strstr(old, "nodes: [");
+    cr_assert_not_null(nodes);
+    nodes += strlen("nodes: [");
+    (void)snprintf(text, sizeof text, "%.*s", (int)(nodes - old), old);
+    for (int i = 0; i < 300; i++)
+        (void)snprintf(text + strlen(text), sizeof text - strlen(text),
+                       "\"sip:node-%d@lab.example\", ", i);
+    (void)snprintf(text + strlen(text), sizeof text - strlen(text), "%s", nodes);
+    free(old);
+    lab_write_file(lab.policy, text);
+    reload_until("\"event\":\"reload\"");
+    cr_assert_eq(lab_stop(&lab, SIGTERM), 0);
+    const char *const join[] = {
+        "/bin/sh", "-c",
+        "grep policy_change audit.jsonl | sed -E 's/.*\"detail\":\"(.*)\",\"prev\".*/\\1/' | "
+        "tr -d '\\n' | sed 's/\\\\\"/\"/g'",
+        NULL};
+    cr_assert_eq(chdir(lab.dir), 0);
+    cr_assert_eq(lab_run(&lab, join), 0);
+    char path[LAB_PATH + 8];
+    (void)snprintf(path, sizeof path, "%s/out", lab.dir);
+    char *whole = lab_read_file(path);
+    for (int i = 0; i < 300; i++) {
+        char name[64];
+        (void)snprintf(name, sizeof name, "\"sip:node-%d@lab.example\"", i);
+        cr_assert_not_null(strstr(whole, name), "%s is not in: %s", name, whole);
+    }
+    free(whole);
+    cr_assert_eq(lab_count_in_file(lab.audit, "(cut:"), 0);
+    cr_assert_eq(lab_verify_audit(&lab), 0);
+}
+
 /* ---- kill and restart ---- */
 
 Test(life, restart_between_initiate_and_confirm)

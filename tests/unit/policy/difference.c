@@ -69,14 +69,14 @@ Test(policy_difference, nodes_pairs_meshes_and_relaxations)
            "{\"interop\":{\"removed\":[\"" A "\"]}}");
 }
 
-Test(policy_difference, long_lists_are_cut)
+Test(policy_difference, long_lists_are_whole)
 {
     char text[4000] = HEAD "nodes: [";
     for (int i = 0; i < 50; i++)
         (void)snprintf(text + strlen(text), 40, "\"sip:%d@x\", ", i);
     strcat(text, "]\n");
     char *found = difference(HEAD, text);
-    cr_assert_not_null(strstr(found, "\"sip:31@x\",\"and 18 more\"]"));
-    cr_assert_null(strstr(found, "sip:32@x"));
+    cr_assert_not_null(strstr(found, "\"sip:31@x\",\"sip:32@x\""));
+    cr_assert_not_null(strstr(found, "\"sip:49@x\"]"));
     free(found);
 }
