@@ -231,6 +231,7 @@ void token_get_facts(const struct token *token, struct token_facts *out)
         .objects_created = atomic_load(&token->objects_created),
         .hmac_us = token->hmac_us,
         .keys = token_keys_present(token),
+        .spreads = token->assist != NULL,
         .up = (atomic_load(&token->gate) & (TOKEN_GATE_DOWN | TOKEN_GATE_HUNG)) == 0};
     /* For people: what a token calls itself may hold newlines and escape sequences. */
     (void)visible_text(token->label, strlen(token->label), out->label, sizeof out->label);

@@ -68,6 +68,7 @@ struct token_facts {
     uint64_t hmacs, derives, objects_created;
     size_t keys;      /* that are there, fit or not */
     unsigned hmac_us; /* measured at start: one HMAC-SHA-256 on a hot key */
+    bool spreads;     /* calls are slow, and a batch runs on several sessions at once */
     bool up;
 };
 void token_get_facts(const struct token *token, struct token_facts *out);

@@ -89,10 +89,12 @@ static enum mikeyd_status take_pair(struct exchange_worker *w,
                                     const struct bound_generation *generation,
                                     struct mikey_psk *psk, struct error *err)
 {
-    const struct pair_name name = {.binding = w->binding->serial,
-                                   .pair_id = decision->pair_id,
+    const struct pair_name name = {.era = w->binding->serial,
+                                   .key = decision->key->name,
                                    .generation = generation->generation,
-                                   .algorithms = decision->algorithms};
+                                   .algorithms = decision->algorithms,
+                                   .initiator = decision->initiator->identity,
+                                   .responder = decision->responder->identity};
     w->pair = pair_cache_get(w->service->pairs, &name);
     enum mikeyd_status status = MIKEYD_OK;
     if (w->pair == NULL)
@@ -114,13 +116,13 @@ static enum mikeyd_status choose_strategy(struct exchange_worker *w,
                          "the policy says `prf: derive`, which key %s on token %s cannot do",
                          decision->key->name, w->binding->facts.label);
     }
-    psk->hmac = &exchange_hmac_token;
+    psk->hmac = &keyholder_hmac_token;
     if (can_derive)
-        psk->ops = &exchange_psk_derive;
+        psk->ops = &keyholder_psk_derive;
     else if (decision->mac == POLICY_MAC_HOST)
         psk->ops = &mikey_psk_by_hmac;
     else
-        psk->ops = &exchange_psk_sign;
+        psk->ops = &keyholder_psk_sign;
     w->prf = psk->ops->name;
     return MIKEYD_OK;
 }

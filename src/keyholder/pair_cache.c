@@ -3,6 +3,9 @@
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdlib.h>
+#include <string.h>
+
+#include "base/bytes.h"
 
 /* Of each call of pair_cache_sweep(): slots looked at, and objects destroyed, each a token call. */
 #define SWEEP_SLOTS 256
@@ -19,7 +22,7 @@ struct pair_cache {
     uint32_t newest, oldest;
     uint32_t *buckets; /* heads of hash chains, index + 1 */
     size_t bucket_mask;
-    uint64_t retired; /* bindings before this one: their entries go when nobody uses them */
+    uint64_t retired; /* eras before this one: their entries go when nobody uses them */
     size_t swept;     /* slots before this one hold none of those */
     atomic_bool sweeping;
     struct pair_cache_stats stats;
@@ -64,20 +67,54 @@ static uint32_t index_of(const struct pair_cache *cache, const struct pair_entry
     return (uint32_t)(entry - cache->entries) + 1;
 }
 
-static bool same_name(const struct pair_name *a, const struct pair_name *b)
+/* ---- names */
+
+#define ID_MAX (4 + 1 + 2 + TOKEN_NAME_MAX + 2 * (1 + 2 + IDENTITY_MAX))
+
+/* A name ready to be looked for: its fields as bytes, each variable one behind its length. */
+struct pair_id {
+    uint64_t era, hash;
+    uint8_t bytes[ID_MAX];
+    size_t len; /* 0: no name that a pair key can have */
+};
+
+static void write_sized(struct byte_writer *w, const void *data, size_t len)
 {
-    return a->binding == b->binding && a->pair_id == b->pair_id && a->generation == b->generation &&
-           a->algorithms == b->algorithms;
+    writer_u16(w, (uint16_t)len);
+    writer_bytes(w, data, len);
 }
 
-static uint32_t *bucket_of(struct pair_cache *cache, const struct pair_name *name)
+static struct pair_id id_of(const struct pair_name *name)
 {
-    /* The finaliser of SplitMix64 over all fields: node indexes are small and dense. */
-    uint64_t h = name->pair_id + name->binding * 0x9e3779b97f4a7c15ULL +
-                 ((uint64_t)name->generation << 8) + (uint64_t)name->algorithms;
+    struct pair_id id = {.era = name->era};
+    struct byte_writer w = writer_of(id.bytes, sizeof id.bytes);
+    writer_u32(&w, name->generation);
+    writer_u8(&w, (uint8_t)name->algorithms);
+    write_sized(&w, name->key, strlen(name->key));
+    writer_u8(&w, name->initiator.type);
+    write_sized(&w, name->initiator.data, name->initiator.len);
+    writer_u8(&w, name->responder.type);
+    write_sized(&w, name->responder.data, name->responder.len);
+    id.len = w.failed ? 0 : w.len;
+    /* FNV-1a, and the finaliser of SplitMix64: names differ in few bytes. */
+    uint64_t h = 0xcbf29ce484222325ULL ^ (id.era * 0x9e3779b97f4a7c15ULL);
+    for (size_t i = 0; i < id.len; i++)
+        h = (h ^ id.bytes[i]) * 0x100000001b3ULL;
     h = (h ^ (h >> 30)) * 0xbf58476d1ce4e5b9ULL;
     h = (h ^ (h >> 27)) * 0x94d049bb133111ebULL;
-    return &cache->buckets[(h ^ (h >> 31)) & cache->bucket_mask];
+    id.hash = h ^ (h >> 31);
+    return id;
+}
+
+static bool is_named(const struct pair_entry *entry, const struct pair_id *id)
+{
+    return entry->hash == id->hash && entry->era == id->era && entry->id_len == id->len &&
+           memcmp(entry->id, id->bytes, id->len) == 0; /* public */
+}
+
+static uint32_t *bucket_of(struct pair_cache *cache, uint64_t hash)
+{
+    return &cache->buckets[hash & cache->bucket_mask];
 }
 
 /* ---- lists; all with the lock held */
@@ -114,7 +151,7 @@ static void link_newest(struct pair_cache *cache, struct pair_entry *entry)
 static void hide(struct pair_cache *cache, struct pair_entry *entry)
 {
     uint32_t index = index_of(cache, entry);
-    uint32_t *at = bucket_of(cache, &entry->name);
+    uint32_t *at = bucket_of(cache, entry->hash);
     while (*at != 0 && *at != index)
         at = &entry_at(cache, *at)->next;
     if (*at == index)
@@ -132,15 +169,16 @@ static bool recycle(struct pair_cache *cache, struct pair_entry *entry, struct t
     bool destroy = entry->owned;
     if (destroy)
         *doomed = entry->derived;
+    free(entry->id);
     *entry = (struct pair_entry){.next = cache->free};
     cache->free = index_of(cache, entry);
     return destroy;
 }
 
-static struct pair_entry *find(struct pair_cache *cache, const struct pair_name *name)
+static struct pair_entry *find(struct pair_cache *cache, const struct pair_id *id)
 {
-    struct pair_entry *entry = entry_at(cache, *bucket_of(cache, name));
-    while (entry != NULL && !same_name(&entry->name, name))
+    struct pair_entry *entry = entry_at(cache, *bucket_of(cache, id->hash));
+    while (entry != NULL && !is_named(entry, id))
         entry = entry_at(cache, entry->next);
     return entry;
 }
@@ -171,8 +209,9 @@ static void destroy_object(const struct pair_cache *cache, struct token_session 
 struct pair_entry *pair_cache_get(struct pair_cache *cache, const struct pair_name *name)
 {
     uint64_t generation = token_generation(cache->token);
+    const struct pair_id id = id_of(name);
     pthread_mutex_lock(&cache->lock);
-    struct pair_entry *entry = find(cache, name);
+    struct pair_entry *entry = find(cache, &id);
     if (entry != NULL && entry->owned && entry->derived.generation != generation) {
         /* The object died with its initialisation. */
         entry->owned = false;
@@ -195,46 +234,64 @@ struct pair_entry *pair_cache_get(struct pair_cache *cache, const struct pair_na
     return entry;
 }
 
+/* With the lock held: a free slot as an entry of that name, which takes over *bytes; NULL when all
+ * are in use. */
+static struct pair_entry *enter(struct pair_cache *cache, const struct pair_id *id, uint8_t **bytes,
+                                const struct token_object *object, bool owned)
+{
+    struct pair_entry *entry = entry_at(cache, cache->free);
+    if (entry == NULL)
+        return NULL;
+    cache->free = entry->next;
+    *entry = (struct pair_entry){.era = id->era,
+                                 .id = *bytes,
+                                 .id_len = id->len,
+                                 .hash = id->hash,
+                                 .owned = owned,
+                                 .object = object};
+    *bytes = NULL;
+    if (owned) {
+        entry->derived = *object;
+        entry->object = &entry->derived;
+    }
+    uint32_t *bucket = bucket_of(cache, id->hash);
+    entry->next = *bucket;
+    *bucket = index_of(cache, entry);
+    link_newest(cache, entry);
+    cache->live++;
+    /* Of a request that began in an earlier era: for that request alone. */
+    if (entry->era < cache->retired)
+        hide(cache, entry);
+    return entry;
+}
+
 static struct pair_entry *put(struct pair_cache *cache, const struct pair_name *name,
                               const struct token_object *object, bool owned,
                               struct token_session *session)
 {
     struct token_object doomed[2];
     size_t doomed_count = 0;
+    const struct pair_id id = id_of(name);
+    uint8_t *bytes = id.len == 0 ? NULL : malloc(id.len);
+    if (bytes != NULL)
+        memcpy(bytes, id.bytes, id.len);
     pthread_mutex_lock(&cache->lock);
-    struct pair_entry *entry = find(cache, name);
-    if (entry != NULL) {
-        if (owned)
-            doomed[doomed_count++] = *object;
-    } else {
+    struct pair_entry *entry = find(cache, &id);
+    const bool found = entry != NULL;
+    if (!found && bytes != NULL) {
         if (cache->live >= cache->capacity) {
             struct pair_entry *victim = evict(cache);
             if (victim != NULL && recycle(cache, victim, &doomed[doomed_count]))
                 doomed_count++;
         }
-        entry = entry_at(cache, cache->free);
-        if (entry != NULL) {
-            cache->free = entry->next;
-            *entry = (struct pair_entry){.name = *name, .owned = owned, .object = object};
-            if (owned) {
-                entry->derived = *object;
-                entry->object = &entry->derived;
-            }
-            uint32_t *bucket = bucket_of(cache, name);
-            entry->next = *bucket;
-            *bucket = index_of(cache, entry);
-            link_newest(cache, entry);
-            cache->live++;
-            /* Of a request that began before the policy changed: for that request alone. */
-            if (name->binding < cache->retired)
-                hide(cache, entry);
-        } else if (owned) {
-            doomed[doomed_count++] = *object;
-        }
+        entry = enter(cache, &id, &bytes, object, owned);
     }
     if (entry != NULL)
         entry->users++;
+    if (owned && (found || entry == NULL))
+        doomed[doomed_count++] = *object;
     pthread_mutex_unlock(&cache->lock);
+    free(bytes);
     for (size_t i = 0; i < doomed_count; i++)
         destroy_object(cache, session, &doomed[i]);
     return entry;
@@ -276,10 +333,10 @@ void pair_cache_drop(struct pair_cache *cache, struct pair_entry *entry)
     pthread_mutex_unlock(&cache->lock);
 }
 
-void pair_cache_retire(struct pair_cache *cache, uint64_t binding)
+void pair_cache_retire(struct pair_cache *cache, uint64_t era)
 {
     pthread_mutex_lock(&cache->lock);
-    cache->retired = binding;
+    cache->retired = era;
     cache->swept = 0;
     atomic_store(&cache->sweeping, true);
     pthread_mutex_unlock(&cache->lock);
@@ -289,7 +346,7 @@ void pair_cache_retire(struct pair_cache *cache, uint64_t binding)
 static bool sweep_slot(struct pair_cache *cache, struct pair_entry *entry,
                        struct token_object *doomed)
 {
-    if (entry->object == NULL || entry->dead || entry->name.binding >= cache->retired)
+    if (entry->object == NULL || entry->dead || entry->era >= cache->retired)
         return false;
     hide(cache, entry);
     return entry->users == 0 && recycle(cache, entry, doomed);
@@ -319,6 +376,7 @@ void pair_cache_free(struct pair_cache *cache, struct token_session *session)
     for (size_t i = 0; i < cache->size; i++) {
         if (cache->entries[i].owned)
             destroy_object(cache, session, &cache->entries[i].derived);
+        free(cache->entries[i].id);
     }
     pthread_mutex_destroy(&cache->lock);
     free(cache->entries);

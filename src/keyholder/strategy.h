@@ -16,12 +16,12 @@
 #include "mikey/psk.h"
 
 /* HMACs under the PSK in the token; under a key in clear by OpenSSL. */
-extern const struct mikey_hmac_ops exchange_hmac_token;
+extern const struct mikey_hmac_ops keyholder_hmac_token;
 
-/* Strategy "sign": psk->hmac is exchange_hmac_token. For `mac: host`: mikey_psk_by_hmac. */
-extern const struct mikey_psk_ops exchange_psk_sign;
+/* Strategy "sign": psk->hmac is keyholder_hmac_token. For `mac: host`: mikey_psk_by_hmac. */
+extern const struct mikey_psk_ops keyholder_psk_sign;
 
 /* Strategy "derive": for a PSK of one block on a token with token_facts.prf_derive. */
-extern const struct mikey_psk_ops exchange_psk_derive;
+extern const struct mikey_psk_ops keyholder_psk_derive;
 
 #endif

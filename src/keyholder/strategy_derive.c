@@ -133,7 +133,7 @@ static enum mikeyd_status derive_tgk(const struct mikey_psk *psk,
     return mikey_psk_by_hmac.tgk(psk, what, keys, tgk, len, err);
 }
 
-const struct mikey_psk_ops exchange_psk_derive = {
+const struct mikey_psk_ops keyholder_psk_derive = {
     .name = "derive",
     .derive = derive_keys,
     .extend = derive_extend,

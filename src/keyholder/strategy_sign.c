@@ -20,7 +20,7 @@ static enum mikeyd_status message_on_host(void *service, enum hmac_hash hash, co
     return mikey_host_hmac.hmac_message(NULL, hash, key, key_len, data, len, parts, tag, err);
 }
 
-const struct mikey_hmac_ops exchange_hmac_token = {batch_in_token, message_on_host};
+const struct mikey_hmac_ops keyholder_hmac_token = {batch_in_token, message_on_host};
 
 /* ---- the MACs of a message in the token */
 
@@ -72,7 +72,7 @@ static void sign_release(const struct mikey_psk *psk, struct mikey_message_keys 
     mikey_psk_by_hmac.release(psk, keys);
 }
 
-const struct mikey_psk_ops exchange_psk_sign = {
+const struct mikey_psk_ops keyholder_psk_sign = {
     .name = "sign",
     .derive = sign_derive,
     .extend = sign_extend,

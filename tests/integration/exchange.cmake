@@ -7,8 +7,6 @@ foreach(area call counter derived hostile interop pair peers prf reload threads 
     mikeyd_integration_test(test_exchange_${area} SOURCES exchange/${area}.c LIBS exchange_lab
         TOKENS softhsm nss isolated)
 endforeach()
-# Of the token it needs only that there is one.
-mikeyd_integration_test(test_exchange_pair_cache SOURCES exchange/pair_cache.c LIBS exchange_lab)
 # The tests move the clocks. Of the token it needs only that there is one.
 mikeyd_integration_test(test_exchange_clock SOURCES exchange/clock.c LIBS exchange_lab)
 target_link_options(test_exchange_clock PRIVATE

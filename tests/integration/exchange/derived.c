@@ -227,7 +227,7 @@ static void derive_by(struct lab *lab, const struct mikey_psk_ops *ops,
     cr_assert_eq(token_session_acquire(lab->token, 100, &session, &err), MIKEYD_OK, "%s", err.text);
     cr_assert_eq(token_key_find(lab->token, TOKEN_PSK, "legacy", 1, &key, &err), MIKEYD_OK);
     struct mikey_psk psk = {.ops = ops,
-                            .hmac = &exchange_hmac_token,
+                            .hmac = &keyholder_hmac_token,
                             .service = session,
                             .blocks = {&key->block[0]},
                             .block_count = 1};
@@ -254,8 +254,8 @@ Test(derived, every_strategy_gives_the_same_tgk)
         const enum mikey_algorithms set = i == 0 ? MIKEY_ALGORITHMS_1 : MIKEY_ALGORITHMS_256;
         uint8_t by_host[32], by_sign[32], by_derive[32];
         derive_by(&lab, NULL, set, by_host);
-        derive_by(&lab, &exchange_psk_sign, set, by_sign);
-        derive_by(&lab, &exchange_psk_derive, set, by_derive);
+        derive_by(&lab, &keyholder_psk_sign, set, by_sign);
+        derive_by(&lab, &keyholder_psk_derive, set, by_derive);
         cr_expect_eq(memcmp(by_host, by_sign, 32), 0);
         cr_expect_eq(memcmp(by_host, by_derive, 32), 0);
     }

@@ -155,7 +155,7 @@ static void seal_by(struct lab *lab, const struct mikey_psk_ops *ops, const stru
     cr_assert_eq(token_session_acquire(lab->token, 100, &session, &err), MIKEYD_OK, "%s", err.text);
     cr_assert_eq(token_key_find(lab->token, TOKEN_PSK, "legacy", 1, &key, &err), MIKEYD_OK);
     const struct mikey_psk psk = {.ops = ops,
-                                  .hmac = &exchange_hmac_token,
+                                  .hmac = &keyholder_hmac_token,
                                   .service = session,
                                   .blocks = {&key->block[0]},
                                   .block_count = 1};
@@ -180,8 +180,8 @@ static void compare_strategies(enum mikey_algorithms algorithms)
     init.algorithms = algorithms;
     init.streams = &stream;
     lab_seal(&init, lab_psk, 32, &by_host);
-    seal_by(&lab, &exchange_psk_sign, &init, &by_sign);
-    seal_by(&lab, &exchange_psk_derive, &init, &by_derive);
+    seal_by(&lab, &keyholder_psk_sign, &init, &by_sign);
+    seal_by(&lab, &keyholder_psk_derive, &init, &by_derive);
     cr_assert_eq(by_host.len, by_sign.len);
     cr_assert_eq(by_host.len, by_derive.len);
     cr_assert_eq(memcmp(by_host.data, by_sign.data, by_host.len), 0, "sign");

@@ -1,4 +1,7 @@
 /* The cache of pair keys by itself. */
+#include <stdio.h>
+#include <string.h>
+
 #include <criterion/criterion.h>
 
 #include "keyholder/pair_cache.h"
@@ -13,7 +16,7 @@ static const struct token_object object;
 static void open_cache(size_t capacity, size_t workers)
 {
     struct error err = {0};
-    lab_open(&lab, LAB_ANY, NULL);
+    lab_open(&lab, LAB_ANY);
     cr_assert_eq(pair_cache_make(lab.token, capacity, workers, &cache, &err), MIKEYD_OK);
 }
 
@@ -23,9 +26,16 @@ static void close_cache(void)
     lab_close(&lab);
 }
 
+/* One of many directed pairs. */
 static struct pair_name name_of(uint64_t pair)
 {
-    return (struct pair_name){.binding = 1, .pair_id = pair, .generation = 1};
+    static char text[24];
+    (void)snprintf(text, sizeof text, "sip:%016llx", (unsigned long long)pair);
+    return (struct pair_name){.era = 1,
+                              .key = "core",
+                              .generation = 1,
+                              .initiator = {IDENTITY_URI, strlen(text), (const uint8_t *)text},
+                              .responder = {IDENTITY_URI, 5, (const uint8_t *)"sip:b"}};
 }
 
 static struct pair_entry *put(uint64_t pair)
@@ -49,15 +59,37 @@ Test(pair_cache, finds_what_was_put_and_nothing_else)
     pair_cache_release(cache, put(1), NULL);
     cr_assert(has(1));
     struct pair_name name = name_of(1);
-    name.binding = 2;
-    cr_assert_null(pair_cache_get(cache, &name), "another policy");
+    name.era = 2;
+    cr_assert_null(pair_cache_get(cache, &name), "another era");
+    name = name_of(1);
+    name.key = "cora";
+    cr_assert_null(pair_cache_get(cache, &name), "another key");
     name = name_of(1);
     name.generation = 2;
     cr_assert_null(pair_cache_get(cache, &name), "another generation");
     name = name_of(1);
     name.algorithms = MIKEY_ALGORITHMS_256;
     cr_assert_null(pair_cache_get(cache, &name), "another algorithm set");
-    cr_assert_not(has((uint64_t)1 << 32), "the other direction");
+    name = name_of(1);
+    name.responder.type = IDENTITY_NAI;
+    cr_assert_null(pair_cache_get(cache, &name), "another type of identity");
+    name = name_of(1);
+    name.initiator = name_of(1).responder;
+    name.responder = name_of(1).initiator;
+    cr_assert_null(pair_cache_get(cache, &name), "the other direction");
+    close_cache();
+}
+
+Test(pair_cache, where_a_name_ends_matters)
+{
+    open_cache(8, 2);
+    struct pair_name name = name_of(1);
+    name.key = "cores";
+    name.initiator = (struct identity){IDENTITY_URI, 4, (const uint8_t *)"ip:a"};
+    pair_cache_release(cache, pair_cache_put_object(cache, &name, &object, NULL), NULL);
+    name.key = "core";
+    name.initiator = (struct identity){IDENTITY_URI, 5, (const uint8_t *)"sip:a"};
+    cr_assert_null(pair_cache_get(cache, &name));
     close_cache();
 }
 
@@ -141,9 +173,10 @@ Test(pair_cache, two_that_derive_at_once_share_one_entry)
     close_cache();
 }
 
-static struct pair_entry *put_for(uint64_t binding, uint64_t pair)
+static struct pair_entry *put_for(uint64_t era, uint64_t pair)
 {
-    const struct pair_name name = {.binding = binding, .pair_id = pair, .generation = 1};
+    struct pair_name name = name_of(pair);
+    name.era = era;
     return pair_cache_put_object(cache, &name, &object, NULL);
 }
 
@@ -154,7 +187,7 @@ static size_t entries(void)
     return stats.entries;
 }
 
-Test(pair_cache, gives_back_what_belongs_to_an_earlier_policy)
+Test(pair_cache, gives_back_what_belongs_to_an_earlier_era)
 {
     open_cache(1000, 2);
     for (uint64_t pair = 0; pair < 600; pair++)
@@ -168,7 +201,7 @@ Test(pair_cache, gives_back_what_belongs_to_an_earlier_policy)
     close_cache();
 }
 
-Test(pair_cache, what_an_earlier_policy_still_uses_goes_with_its_user)
+Test(pair_cache, what_an_earlier_era_still_uses_goes_with_its_user)
 {
     open_cache(8, 2);
     struct pair_entry *in_use = put_for(1, 1);

@@ -1,0 +1,17 @@
+# A keyholder in one process with its tests, on real tokens; and the program itself.
+add_library(keyholder_lab STATIC keyholder/lab.c)
+target_link_libraries(keyholder_lab PUBLIC mikeyd_keyholder mikeyd_lab_token mikeyd_build)
+target_include_directories(keyholder_lab PUBLIC ${CMAKE_CURRENT_SOURCE_DIR}/keyholder)
+
+foreach(area door faults program proof use)
+    mikeyd_integration_test(test_keyholder_${area} SOURCES keyholder/test_keyholder_${area}.c
+        LIBS keyholder_lab TOKENS softhsm nss)
+endforeach()
+target_compile_definitions(test_keyholder_faults
+    PRIVATE FAULT_MODULE="$<TARGET_FILE:mikeyd_fault_module>")
+add_dependencies(test_keyholder_faults mikeyd_fault_module)
+target_compile_definitions(test_keyholder_program
+    PRIVATE KEYHOLDER_PROGRAM="$<TARGET_FILE:mikeyd-keyholder>")
+add_dependencies(test_keyholder_program mikeyd-keyholder)
+# Of the token it needs only that there is one.
+mikeyd_integration_test(test_pair_cache SOURCES keyholder/test_pair_cache.c LIBS keyholder_lab)

@@ -1,0 +1,210 @@
+/* What goes wrong in a token, made to happen by the fault module, and what the front hears of it. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include <criterion/criterion.h>
+
+#include "base/clock.h"
+#include "lab.h"
+
+static struct lab lab;
+static struct door_answer answer;
+static char plan_path[128];
+
+static void plan(const char *text)
+{
+    char fresh[160];
+    (void)snprintf(fresh, sizeof fresh, "%s.new", plan_path);
+    FILE *file = fopen(fresh, "we");
+    cr_assert_not_null(file);
+    cr_assert_geq(fputs(text, file), 0);
+    cr_assert_eq(fclose(file), 0);
+    cr_assert_eq(rename(fresh, plan_path), 0);
+}
+
+static void make(enum lab_token need)
+{
+    lab_make(&lab, lab_token_of_run(need));
+    (void)snprintf(plan_path, sizeof plan_path, "%s/plan", lab.fixture.dir);
+    plan("# nothing\n");
+    cr_assert_eq(setenv("MIKEYD_FAULT_PLAN", plan_path, 1), 0);
+    cr_assert_eq(setenv("MIKEYD_FAULT_REAL", lab.fixture.module, 1), 0);
+    lab.config.module = FAULT_MODULE;
+    lab.config.call_timeout_ms = 400;
+}
+
+static void stop(void)
+{
+    if (lab.holder != NULL)
+        plan("# nothing\n");
+    lab_close(&lab);
+}
+TestSuite(keyholder_faults, .fini = stop, .timeout = 120);
+
+static struct door_request pair_request(void)
+{
+    const struct keys_name name = lab_pair(MIKEY_ALGORITHMS_256, false);
+    return lab_seal(&name, MIKEY_ALGORITHMS_256);
+}
+
+static void assert_sealed_right(void)
+{
+    struct lab_host host;
+    uint8_t key[32], covered[2048], mac[32];
+    const struct keys_name name = lab_pair(MIKEY_ALGORITHMS_256, false);
+    lab_pair_key(&name, key);
+    lab_host_open(&host, key, sizeof key);
+    (void)lab_host_message(&host, MIKEY_ALGORITHMS_256, covered, mac);
+    lab_host_close(&host);
+    cr_assert_eq(answer.status, MIKEYD_OK, "%s", answer.text);
+    cr_assert_arr_eq(answer.seal.mac, mac, 32);
+}
+
+static void assert_served_through(const char *fault)
+{
+    char text[96];
+    make(LAB_ANY);
+    lab_start(&lab);
+    const struct door_request request = pair_request();
+    (void)lab_ask(&lab, &request, &answer);
+    assert_sealed_right();
+    (void)snprintf(text, sizeof text, "%s 1 %s\n",
+                   lab_token_derives(&lab.fixture) ? "C_DeriveKey" : "C_Sign", fault);
+    plan(text);
+    (void)lab_ask(&lab, &request, &answer);
+    assert_sealed_right();
+    plan("# nothing\n");
+    (void)lab_ask(&lab, &request, &answer);
+    assert_sealed_right();
+    cr_assert_eq(lab_facts(&lab).uses, 3);
+}
+
+Test(keyholder_faults, a_request_outlives_the_loss_of_all_sessions)
+{
+    assert_served_through("closeall");
+}
+
+Test(keyholder_faults, a_request_outlives_the_loss_of_the_login)
+{
+    assert_served_through("logout");
+}
+
+/* A pair key that was derived is gone with it: the request derives it again. */
+Test(keyholder_faults, a_request_outlives_the_module_being_initialised_again)
+{
+    assert_served_through("finalize");
+}
+
+Test(keyholder_faults, a_pair_key_that_failed_is_made_anew)
+{
+    make(LAB_ANY);
+    lab_start(&lab);
+    const struct door_request request = pair_request();
+    (void)lab_ask(&lab, &request, &answer);
+    assert_sealed_right();
+    plan("C_Sign 1+ rv 0x30\nC_DeriveKey 1+ rv 0x30\n");
+    cr_assert_eq(lab_ask(&lab, &request, &answer), MIKEYD_TOKEN_DOWN);
+    plan("# nothing\n");
+    const int64_t until_ms = clock_monotonic_ms() + 10000;
+    while (lab_ask(&lab, &request, &answer) != MIKEYD_OK && clock_monotonic_ms() < until_ms)
+        (void)usleep(20000);
+    assert_sealed_right();
+    const struct door_facts facts = lab_facts(&lab);
+    cr_assert_geq(facts.pair_misses, 2);
+    cr_assert_eq(facts.uses, 2);
+}
+
+static void send_request(int door, const struct door_request *request)
+{
+    static uint8_t memory[DOOR_MESSAGE_MAX];
+    struct byte_writer out = writer_of(memory, sizeof memory);
+    cr_assert_eq(door_write_request(request, &out, NULL), MIKEYD_OK);
+    cr_assert_eq(door_send(door, &out, NULL), MIKEYD_OK);
+}
+
+static enum mikeyd_status receive_status(int door)
+{
+    struct error err = {0};
+    cr_assert_eq(door_receive(door, LAB_WAIT_MS, lab.in, sizeof lab.in, &lab.in_len, &err),
+                 MIKEYD_OK, "%s", err.text);
+    cr_assert_eq(door_read_answer(lab.in, lab.in_len, NULL, &answer, &err), MIKEYD_OK, "%s",
+                 err.text);
+    return answer.status;
+}
+
+Test(keyholder_faults, a_request_that_finds_no_session_in_time_is_told_so)
+{
+    make(LAB_SIGNS);
+    lab.config.sessions = 1;
+    lab.config.call_timeout_ms = 5000;
+    lab.options.wait_ms = 150;
+    lab_start(&lab);
+    const struct keys_name name = lab_psk("plain");
+    const struct door_request request = lab_seal(&name, MIKEY_ALGORITHMS_256);
+    int slow = lab_connect(&lab);
+    plan("C_Sign 1 delay 1500\n");
+    send_request(slow, &request);
+    (void)usleep(300000);
+    const int64_t start_ms = clock_monotonic_ms();
+    cr_assert_eq(lab_ask(&lab, &request, &answer), MIKEYD_TOKEN_BUSY);
+    cr_assert_lt(clock_monotonic_ms() - start_ms, 1000);
+    cr_assert_eq(receive_status(slow), MIKEYD_OK, "%s", answer.text);
+    (void)close(slow);
+}
+
+/* More requests than desks: those without one are refused by their header alone. */
+Test(keyholder_faults, a_crowd_that_waits_is_refused_in_time_however_large)
+{
+    enum { CROWD = 24 };
+    int door[CROWD];
+    unsigned busy = 0, served = 0;
+    make(LAB_SIGNS);
+    lab.config.sessions = 1;
+    lab.config.call_timeout_ms = 5000;
+    lab.options.wait_ms = 150;
+    lab_start(&lab);
+    const struct keys_name name = lab_psk("plain");
+    struct door_request request = lab_seal(&name, MIKEY_ALGORITHMS_256);
+    plan("C_Sign 1 delay 1500\n");
+    const int64_t start_ms = clock_monotonic_ms();
+    for (uint32_t i = 0; i < CROWD; i++) {
+        door[i] = lab_connect(&lab);
+        request.id = 7000 + i;
+        send_request(door[i], &request);
+    }
+    for (uint32_t i = CROWD; i-- > 0;) {
+        const enum mikeyd_status status = receive_status(door[i]);
+        cr_assert_eq(answer.id, 7000 + i);
+        cr_assert_eq(answer.op, DOOR_SEAL);
+        busy += status == MIKEYD_TOKEN_BUSY;
+        served += status == MIKEYD_OK;
+        if (status == MIKEYD_TOKEN_BUSY)
+            cr_assert_lt(clock_monotonic_ms() - start_ms, 4000);
+        (void)close(door[i]);
+    }
+    cr_assert_eq(busy + served, CROWD);
+    cr_assert_geq(served, 1);
+    cr_assert_gt(busy, 10);
+}
+
+Test(keyholder_faults, while_a_call_hangs_the_others_are_refused_at_once)
+{
+    make(LAB_SIGNS);
+    lab_start(&lab);
+    const struct keys_name name = lab_psk("plain");
+    const struct door_request request = lab_seal(&name, MIKEY_ALGORITHMS_256);
+    int hanging = lab_connect(&lab);
+    plan("C_Sign 1 hang\n");
+    send_request(hanging, &request);
+    (void)usleep(900000);
+    const int64_t start_ms = clock_monotonic_ms();
+    cr_assert_eq(lab_ask(&lab, &request, &answer), MIKEYD_TOKEN_DOWN);
+    cr_assert_lt(clock_monotonic_ms() - start_ms, 300);
+    cr_assert_not(lab_facts(&lab).up);
+    plan("# nothing\n");
+    cr_assert_eq(receive_status(hanging), MIKEYD_OK, "%s", answer.text);
+    (void)close(hanging);
+    cr_assert_eq(lab_ask(&lab, &request, &answer), MIKEYD_OK, "%s", answer.text);
+}
