@@ -98,7 +98,7 @@ static void list_add(struct list *list, const struct token_key *seen, enum keys_
     entry->bits = seen->bits;
     entry->block_count = (unsigned)seen->block_count;
     entry->findings = seen->findings;
-    entry->usable = (seen->findings & TOKEN_FINDING_FATAL) == 0;
+    entry->usable = (seen->findings & KEY_FINDING_FATAL) == 0;
     memcpy(entry->start_date, seen->start_date, sizeof entry->start_date);
     memcpy(entry->end_date, seen->end_date, sizeof entry->end_date);
     slot->key = place;
