@@ -75,6 +75,8 @@ enum audit_event {
     AUDIT_CEREMONY,  /* how far the ceremony's own log has come: see audit_link_ceremony() */
     AUDIT_UNSIGNED,  /* checkpoints cannot be signed at present: status says why, OK: they can again
                       */
+    AUDIT_STORE,     /* the replay store was opened: STORE_DOWN when track was lost; or the log goes
+                        on in a new file, in which its mark has to stand */
     AUDIT_EVENT_COUNT
 };
 const char *audit_event_name(enum audit_event event);
@@ -97,6 +99,7 @@ struct audit_record {
     const char *reference;     /* the client's own name for the call: a Call-ID */
     uint64_t count;            /* AUDIT_SUPPRESSED */
     const char *policy_sha256; /* of the policy in force, hex; NULL outside the daemon */
+    const char *store;         /* mark of the replay store (store/store.h), not older than this */
     const char *detail;        /* for people, one sentence */
 };
 
@@ -133,6 +136,14 @@ enum mikeyd_status audit_open(const struct audit_options *options, struct audit_
                               struct error *err);
 /* Writes what is queued, a last checkpoint, closes. */
 void audit_close(struct audit_log *log);
+
+/*
+ * The latest mark of the replay store that the log at path holds, or the rotated file before it; ""
+ * when there is none. Reads backwards: quick unless the mark is far from the end.
+ */
+#define AUDIT_STORE_MARK_MAX 64
+enum mikeyd_status audit_last_store(const char *path, char mark[AUDIT_STORE_MARK_MAX],
+                                    struct error *err);
 
 /*
  * Queues a record: it gets its sequence number and place in the chain now. AUDIT_DOWN at once when

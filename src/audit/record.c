@@ -48,6 +48,7 @@ const char *audit_event_name(enum audit_event event)
         [AUDIT_RECOVERED] = "recovered",
         [AUDIT_CEREMONY] = "ceremony",
         [AUDIT_UNSIGNED] = "unsigned",
+        [AUDIT_STORE] = "store",
     };
     if ((unsigned)event >= AUDIT_EVENT_COUNT)
         return "unknown";
@@ -228,6 +229,7 @@ size_t audit_record_format(const struct audit_record *record, const struct audit
         put_number(&text, "count", record->count);
     if (record->policy_sha256 != NULL && record->policy_sha256[0] != '\0')
         put_string(&text, "policy", record->policy_sha256);
+    put_string(&text, "store", record->store);
     if (internal != NULL)
         put_internal(&text, internal);
     put_string(&text, "detail", record->detail);

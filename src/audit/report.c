@@ -276,6 +276,7 @@ void audit_report_add(void *context, const json_t *record)
     case AUDIT_CEREMONY:
     case AUDIT_POLICY_CHANGE:
     case AUDIT_ROTATE:
+    case AUDIT_STORE:
         report->events_total++;
         add_event(report->events, REPORT_EVENTS, &report->event_count, record, event);
         break;

@@ -72,7 +72,9 @@ static enum mikeyd_status append_record(struct exchange_worker *w, enum audit_ev
                                         uint64_t *sequence, struct error *err)
 {
     const struct bundle *b = &w->bundle;
+    char mark[STORE_MARK];
     (void)snprintf(w->key_text, sizeof w->key_text, "%s/%u", b->key_name, b->generation);
+    store_get_mark(w->service->config.store, mark);
     const struct audit_record record = {
         .event = event,
         .status = MIKEYD_OK,
@@ -89,6 +91,7 @@ static enum mikeyd_status append_record(struct exchange_worker *w, enum audit_ev
         .keys = (unsigned)w->released_count,
         .reference = b->reference[0] == '\0' ? NULL : b->reference,
         .policy_sha256 = policy_sha256(w->binding->policy),
+        .store = mark,
         .detail = record_detail(w, event),
     };
     return audit_append(w->service->config.audit, &record, sequence, err);

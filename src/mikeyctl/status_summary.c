@@ -69,7 +69,7 @@ static void print_health(FILE *out, const json_t *report)
 static void print_failed_checks(FILE *out, const json_t *report)
 {
     const json_t *checks = part(report, "checks");
-    const char *const names[] = {"token", "audit", "store"};
+    const char *const names[] = {"token", "audit", "store", "clock"};
     for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
         const char *sentence = json_string_value(part(checks, names[i]));
         if (sentence == NULL || strcmp(sentence, "OK") == 0)

@@ -25,6 +25,7 @@
 #include "mikeyd/reloader.h"
 #include "mikeyd/scrape_server.h"
 #include "mikeyd/status_report.h"
+#include "mikeyd/store_watch.h"
 #include "mikeyd/traffic.h"
 
 /* Descriptors besides connections: token, store, audit, metrics, libraries. */
@@ -73,14 +74,18 @@ static void log_event(int severity, const char *text)
         log_write_limited(&limit, LOG_LEVEL_WARNING, "libevent: %s", text);
 }
 
-static enum mikeyd_status record_now(struct daemon *daemon, enum audit_event event,
-                                     const char *detail, struct error *err)
+enum mikeyd_status daemon_record(struct daemon *daemon, enum audit_event event,
+                                 enum mikeyd_status result, const char *detail, struct error *err)
 {
     uint64_t sequence;
+    char mark[STORE_MARK] = "";
+    if (daemon->store != NULL)
+        store_get_mark(daemon->store, mark);
     const struct audit_record record = {
         .event = event,
-        .status = MIKEYD_OK,
+        .status = result,
         .policy_sha256 = policy_sha256(daemon->policy),
+        .store = daemon->store == NULL ? NULL : mark,
         .detail = detail,
     };
     enum mikeyd_status status = audit_append(daemon->audit, &record, &sequence, err);
@@ -108,7 +113,9 @@ static enum mikeyd_status open_audit(struct daemon *daemon, struct error *err)
     };
     status = audit_open(&options, &daemon->audit, err);
     if (status == MIKEYD_OK)
-        status = record_now(daemon, AUDIT_START, "mikeyd " MIKEYD_VERSION, err);
+        daemon->log_found = audit_durable(daemon->audit);
+    if (status == MIKEYD_OK)
+        status = daemon_record(daemon, AUDIT_START, MIKEYD_OK, "mikeyd " MIKEYD_VERSION, err);
     if (status == MIKEYD_OK)
         status = audit_link_ceremony(daemon->audit, err);
     return status;
@@ -132,7 +139,7 @@ static enum mikeyd_status open_token(struct daemon *daemon, struct error *err)
                    facts.serial, facts.prf_derive ? "derivation" : "HMAC calls");
     log_notice("%s, %zu keys", detail, facts.keys);
     daemon->token_was_up = true;
-    status = record_now(daemon, AUDIT_LOGIN, detail, err);
+    status = daemon_record(daemon, AUDIT_LOGIN, MIKEYD_OK, detail, err);
     if (status == MIKEYD_OK && daemon->signer != NULL)
         status = audit_signer_attach(daemon->signer, daemon->token, err);
     return status;
@@ -185,10 +192,8 @@ static enum mikeyd_status open_parts(struct daemon *daemon, struct error *err)
         status = release_gate_make(&daemon->mailbox, &daemon->gate, err);
     if (status == MIKEYD_OK)
         status = open_audit(daemon, err);
-    if (status == MIKEYD_OK) {
-        status = store_open(config->replay_lmdb, exchange_store_window_s(daemon->policy), NULL,
-                            &daemon->store, err);
-    }
+    if (status == MIKEYD_OK)
+        status = store_watch_open(daemon, err);
     if (status == MIKEYD_OK)
         status = open_token(daemon, err);
     if (status == MIKEYD_OK)
@@ -328,6 +333,7 @@ static void on_second(evutil_socket_t fd, short events, void *context)
     const int64_t now_ms = clock_monotonic_ms();
     connection_check_stalls(daemon, now_ms);
     tell_changes(daemon);
+    store_watch_look(daemon);
     if (daemon->watchdog && !hangs_for_good(daemon, now_ms))
         notify_alive();
 }
@@ -450,7 +456,7 @@ static void close_audit(struct daemon *daemon)
     struct error err = {.text = ""};
     if (daemon->audit == NULL)
         return;
-    if (record_now(daemon, AUDIT_STOP, NULL, &err) != MIKEYD_OK)
+    if (daemon_record(daemon, AUDIT_STOP, MIKEYD_OK, NULL, &err) != MIKEYD_OK)
         log_error("audit: %s", err.text);
     audit_close(daemon->audit);
     daemon->audit = NULL;

@@ -9,6 +9,7 @@
 #include <stdatomic.h>
 
 #include "audit/audit.h"
+#include "base/clock_watch.h"
 #include "exchange/exchange.h"
 #include "mikeyd/config.h"
 #include "mikeyd/mailbox.h"
@@ -90,6 +91,10 @@ struct daemon {
     unsigned stuck;            /* workers that hang in the token */
     int64_t stuck_since_ms;    /* when the first of them began to */
     bool token_was_up, audit_was_healthy;
+    uint64_t log_found;          /* the audit log's last record before this start */
+    uint64_t marked_files;       /* of the audit log: each has the replay store's mark in it */
+    _Atomic int64_t skew_ms;     /* the widest of the policy in force */
+    struct clock_watch clock;    /* has it stepped? */
     bool watchdog;               /* systemd waits for signs of life */
     int64_t tick_ms;             /* between two deadline checks */
     _Atomic bool policy_changed; /* set by the reloader */
@@ -106,5 +111,9 @@ enum mikeyd_status daemon_open(struct config *config, bool sandbox, struct daemo
 /* Serves until SIGTERM or SIGINT; then finishes what is in flight. */
 enum mikeyd_status daemon_run(struct daemon *daemon, struct error *err);
 void daemon_close(struct daemon *daemon);
+
+/* One record of the daemon's own, on the disk when it returns OK. */
+enum mikeyd_status daemon_record(struct daemon *daemon, enum audit_event event,
+                                 enum mikeyd_status result, const char *detail, struct error *err);
 
 #endif

@@ -6,6 +6,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "mikeyd/confinement.h"
+#include "mikeyd/store_watch.h"
 
 static json_t *count_of(uint64_t value)
 {
@@ -147,24 +148,18 @@ static json_t *report_sandbox(struct daemon *daemon)
                      confinement_landlock(daemon->confinement));
 }
 
-static bool closed_for_replay(struct daemon *daemon)
-{
-    struct store_stats stats;
-    store_get_stats(daemon->store, &stats);
-    return stats.closed_until > clock_unix_now();
-}
-
 /* Each check is "OK" or the sentence that says what is wrong. */
 static json_t *report_checks(struct daemon *daemon, bool *healthy)
 {
-    struct error err = {.text = ""};
+    struct error err = {.text = ""}, closed = {.text = ""}, stepped = {.text = ""};
     const bool token = token_check_health(daemon->token, &err) == MIKEYD_OK;
     const bool audit = audit_healthy(daemon->audit);
-    const bool store = !closed_for_replay(daemon);
-    *healthy = token && audit && store;
-    return json_pack("{s:s, s:s, s:s}", "token", token ? "OK" : err.text, "audit",
+    const bool store = store_watch_check(daemon, &closed) == MIKEYD_OK;
+    const bool clock = store_watch_check_clock(daemon, &stepped) == MIKEYD_OK;
+    *healthy = token && audit && store && clock;
+    return json_pack("{s:s, s:s, s:s, s:s}", "token", token ? "OK" : err.text, "audit",
                      audit ? "OK" : "the audit log cannot be written", "store",
-                     store ? "OK" : "replay track was lost: nothing is accepted yet");
+                     store ? "OK" : closed.text, "clock", clock ? "OK" : stepped.text);
 }
 
 char *status_report_make(struct daemon *daemon, bool checks)

@@ -98,6 +98,7 @@ struct store_job {
     const uint8_t (*digests)[STORE_DIGEST];
     size_t count;
     int64_t expires_unix;
+    uint64_t log_sequence;
     struct discard_job discard;
     bool forgotten;
 };
@@ -198,6 +199,8 @@ static int store_insert_work(struct store_env *env, MDB_txn *txn, void *arg)
         return MDB_KEYEXIST;
     for (size_t i = 0; rc == 0 && i < job->count; i++)
         rc = store_put(env, txn, job, job->digests[i]);
+    if (rc == 0 && job->log_sequence != atomic_load(&store->log_written))
+        rc = store_env_put_number(env, txn, STORE_LOG_NAME, job->log_sequence);
     if (rc == 0 && store->inserts_until_discard-- == 0) {
         store->inserts_until_discard = DISCARD_EVERY - 1;
         rc = store_discard(env, txn, &job->discard);
@@ -236,7 +239,8 @@ enum mikeyd_status store_insert(struct replay_store *store, const struct store_t
                             .time = time,
                             .digests = digests,
                             .count = count,
-                            .expires_unix = expires_unix};
+                            .expires_unix = expires_unix,
+                            .log_sequence = atomic_load(&store->log_sequence)};
     int rc = store_write(store, store_insert_work, &job);
     if (rc == MDB_KEYEXIST && job.forgotten)
         return store_refuse_forgotten(time, err);
@@ -246,6 +250,7 @@ enum mikeyd_status store_insert(struct replay_store *store, const struct store_t
     }
     if (rc != 0)
         return store_fail(store, rc, err);
+    atomic_store(&store->log_written, job.log_sequence);
     atomic_fetch_add(&store->inserted, count);
     atomic_fetch_add(&store->expired, job.discard.discarded);
     return MIKEYD_OK;
@@ -261,6 +266,11 @@ void store_get_mark(struct replay_store *store, char out[STORE_MARK])
 {
     (void)snprintf(out, STORE_MARK, STORE_MARK_FORMAT, store->incarnation,
                    atomic_load(&store->env.commits));
+}
+
+void store_note_log(struct replay_store *store, uint64_t sequence)
+{
+    atomic_store(&store->log_sequence, sequence);
 }
 
 const char *store_identity(const struct replay_store *store)

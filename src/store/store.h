@@ -57,28 +57,39 @@ struct store_stats {
  */
 #define STORE_MARK 40
 
+/* What the audit log knows of the store, asked before the store is opened. */
+struct store_witness {
+    char mark[STORE_MARK]; /* the latest in the log; "" when it holds none */
+    uint64_t log_sequence; /* the log's last record */
+};
+
 /*
  * Opens or creates the database in directory path (mode 0700, one process at a time: STORE_DOWN
  * when it is in use).
  *
  * window_s: how long a message can matter after its receipt, and so the least time for which
  * entries are kept (twice the clock skew, and whatever else outlives a loss).
- * witness: the latest mark that the audit log holds, "" when it holds none, NULL when nobody asked.
+ * witness: NULL when nobody asked.
  *
- * When the database is damaged or gone, is older than the witness or another one, or was not closed
- * before the machine itself restarted, replay track is lost: the old files are moved aside and
+ * When the database is damaged or gone, is older than the witness or another one, or the witness is
+ * older than the store remembers it and so proves nothing, or the store was not closed before the
+ * machine itself restarted, replay track is lost: the old files are moved aside and
  * look-ups and inserts return STORE_DOWN until window_s has passed (RFC 3830 5.4), by the wall
  * clock and by the monotonic one, and until the wall clock has left what it had reached before;
  * closed_until in the statistics tells when. A directory that is empty is a first start and opens
- * at once, unless there is a witness.
+ * at once, unless the witness knows of a store.
  */
-enum mikeyd_status store_open(const char *path, unsigned window_s, const char *witness,
-                              struct replay_store **out, struct error *err);
+enum mikeyd_status store_open(const char *path, unsigned window_s,
+                              const struct store_witness *witness, struct replay_store **out,
+                              struct error *err);
 /* Flushes and marks the store as closed in order. No other call may be running. NULL is allowed. */
 void store_close(struct replay_store *store);
 
 /* The mark of now: not older than any call that has returned. */
 void store_get_mark(struct replay_store *store, char out[STORE_MARK]);
+/* To be told, now and then, which record of the audit log is the last on the disk: the store
+ * remembers it with its next entry. */
+void store_note_log(struct replay_store *store, uint64_t sequence);
 /* Which store this is, through all losses: 32 hexadecimal digits, made with the directory. */
 const char *store_identity(const struct replay_store *store);
 

@@ -39,11 +39,16 @@ struct replay_store {
     const char *closed_why;
     struct store_clock clock;       /* under env.writer */
     unsigned inserts_until_discard; /* under env.writer */
+    _Atomic uint64_t log_sequence;  /* of the audit log, last told ... */
+    uint64_t log_written;           /* ... and in the database; under env.writer */
     _Atomic uint64_t inserted, refused, expired;
 };
 
 /* OK, or why nothing can be judged now: track was lost. */
 enum mikeyd_status store_check_gate(struct replay_store *store, struct error *err);
+
+/* The last record of the audit log that was on the disk; absent until it is first told. */
+#define STORE_LOG_NAME "log"
 
 /* store_env_write(), and once more after discarding when the map is full and may not grow. */
 int store_write(struct replay_store *store, store_env_work *work, void *arg);

@@ -18,13 +18,13 @@
 
 /* Why, by what stands beside the database; NULL when nothing speaks against it. */
 static const char *open_why_lost(const struct store_state *state, bool has_database,
-                                 const char *boot_id, const char *witness)
+                                 const char *boot_id, const struct store_witness *witness)
 {
     bool same_boot = strcmp(state->boot_id, boot_id) == 0;
     if (!has_database && state->left != STORE_LEFT_ABSENT)
         return "the database is gone";
     if (!has_database)
-        return witness == NULL || *witness == '\0'
+        return witness == NULL || witness->mark[0] == '\0'
                    ? NULL
                    : "the audit log has seen a replay store, which is gone";
     switch (state->left) {
@@ -41,23 +41,27 @@ static const char *open_why_lost(const struct store_state *state, bool has_datab
 }
 
 /*
- * Why, by the latest mark that the audit log holds. The database commits before a record with its
- * mark is written, so a crash in between leaves the store the younger of the two, never the older.
+ * Why, by what the audit log holds. The database commits before a record with its mark is written,
+ * and remembers only records that are on the disk: a crash in between leaves neither of them
+ * behind what the other knows of it.
  */
-static const char *open_why_older(const struct replay_store *store, const char *witness)
+static const char *open_why_older(const struct replay_store *store,
+                                  const struct store_witness *witness)
 {
     uint64_t incarnation = 0, commits = 0;
     char end;
     if (witness == NULL)
         return NULL;
-    if (*witness == '\0')
+    if (witness->mark[0] == '\0')
         return "the audit log has never seen this replay store";
-    if (sscanf(witness, "%16" SCNx64 "/%20" SCNu64 "%c", &incarnation, &commits, &end) != 2)
+    if (sscanf(witness->mark, "%16" SCNx64 "/%20" SCNu64 "%c", &incarnation, &commits, &end) != 2)
         return "the audit log's mark of the replay store is damaged";
     if (incarnation != store->incarnation)
         return "the audit log has seen another replay store since";
-    return commits > atomic_load(&store->env.commits)
-               ? "the replay store is older than the audit log: it was restored from a copy"
+    if (commits > atomic_load(&store->env.commits))
+        return "the replay store is older than the audit log: it was restored from a copy";
+    return witness->log_sequence < store->log_written
+               ? "the audit log is older than the replay store: records are missing from its end"
                : NULL;
 }
 
@@ -110,14 +114,19 @@ static int open_incarnation_work(struct store_env *env, MDB_txn *txn, void *arg)
     return store_env_put_number(env, txn, INCARNATION_NAME, *(const uint64_t *)arg);
 }
 
-/* Reads which database this is; a new one gets its number. */
+/* Reads which database this is, and what it knows of the log; a new one gets its number. */
 static enum mikeyd_status open_incarnation(struct replay_store *store, struct error *err)
 {
     MDB_txn *txn;
     int rc = store_env_read(&store->env, &txn);
     if (rc != 0)
         return store_fail(store, rc, err);
-    rc = store_env_get_number(&store->env, txn, INCARNATION_NAME, &store->incarnation);
+    uint64_t log = 0;
+    rc = store_env_get_number(&store->env, txn, STORE_LOG_NAME, &log);
+    atomic_store(&store->log_written, log);
+    atomic_store(&store->log_sequence, log);
+    if (rc == 0 || rc == MDB_NOTFOUND)
+        rc = store_env_get_number(&store->env, txn, INCARNATION_NAME, &store->incarnation);
     store_env_read_end(&store->env, txn);
     if (rc == MDB_NOTFOUND) {
         if (RAND_bytes((unsigned char *)&store->incarnation, sizeof store->incarnation) != 1)
@@ -129,7 +138,7 @@ static enum mikeyd_status open_incarnation(struct replay_store *store, struct er
 
 /* A database that is older than the audit log is opened only to be put aside. */
 static enum mikeyd_status open_database(struct replay_store *store, const char *path, bool is_new,
-                                        const char *witness, struct error *err)
+                                        const struct store_witness *witness, struct error *err)
 {
     enum mikeyd_status status = open_env(store, path, err);
     if (status != MIKEYD_OK)
@@ -167,7 +176,7 @@ static enum mikeyd_status open_load(struct replay_store *store, struct error *er
 }
 
 static enum mikeyd_status open_files(struct replay_store *store, const char *path,
-                                     const char *witness, struct error *err)
+                                     const struct store_witness *witness, struct error *err)
 {
     struct store_state *state = &store->state;
     char boot_id[STORE_BOOT_ID];
@@ -215,8 +224,9 @@ static void open_free(struct replay_store *store)
     free(store);
 }
 
-enum mikeyd_status store_open(const char *path, unsigned window_s, const char *witness,
-                              struct replay_store **out, struct error *err)
+enum mikeyd_status store_open(const char *path, unsigned window_s,
+                              const struct store_witness *witness, struct replay_store **out,
+                              struct error *err)
 {
     *out = NULL;
     struct replay_store *store = calloc(1, sizeof *store);

@@ -24,3 +24,10 @@ mikeyd_integration_test(test_ctl SOURCES daemon/test_ctl.c LIBS daemon_lab PkgCo
 mikeyd_integration_test(test_daemon_token_hangs SOURCES daemon/test_token_hangs.c LIBS daemon_lab THREADS)
 mikeyd_integration_test(test_output SOURCES daemon/test_output.c LIBS daemon_lab)
 mikeyd_integration_test(test_ceremony_log SOURCES daemon/test_ceremony_log.c LIBS daemon_lab)
+
+add_library(mikeyd_clock_shift MODULE ${PROJECT_SOURCE_DIR}/tests/module/clock_shift.c)
+target_link_libraries(mikeyd_clock_shift PRIVATE mikeyd_build)
+set_target_properties(mikeyd_clock_shift PROPERTIES C_VISIBILITY_PRESET default)
+mikeyd_integration_test(test_daemon_store SOURCES daemon/test_store.c LIBS daemon_lab)
+target_compile_definitions(test_daemon_store PRIVATE CLOCK_SHIFT="$<TARGET_FILE:mikeyd_clock_shift>")
+add_dependencies(test_daemon_store mikeyd_clock_shift)

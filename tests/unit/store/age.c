@@ -156,6 +156,28 @@ Test(store_age, death_before_the_first_record_heals)
     store_close(store);
 }
 
+Test(store_age, a_log_older_than_the_store_proves_nothing)
+{
+    struct replay_store *store = open_store_with(WINDOW, "");
+    store_note_log(store, 17);
+    cr_assert_eq(insert_number(store, 1, 60, NULL), MIKEYD_OK);
+    store_get_mark(store, mark);
+    store_close(store);
+    log_sequence = 17;
+    store = open_store_with(WINDOW, mark);
+    cr_expect_eq(closed_until(store), 0);
+    store_close(store);
+    log_sequence = 16;
+    expect_lost(mark, "records are missing");
+    store = open_store_with(WINDOW, mark);
+    time_passes(WINDOW + 1);
+    cr_expect_eq(insert_number(store, 2, 60, NULL), MIKEYD_OK);
+    store_close(store);
+    store = open_store_with(WINDOW, mark);
+    cr_expect_eq(closed_until(store), 0, "it heals");
+    store_close(store);
+}
+
 Test(store_age, the_identity_outlives_a_loss)
 {
     char identity[64];

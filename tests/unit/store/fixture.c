@@ -13,6 +13,7 @@
 char store_path[64];
 int64_t wall_offset_ms;
 int64_t boottime_offset_ms;
+uint64_t log_sequence;
 
 int64_t __real_clock_unix_ms(void);
 int64_t __real_store_clock_boottime_ms(void);
@@ -74,8 +75,11 @@ struct replay_store *open_store_with(unsigned window_s, const char *witness)
 {
     struct replay_store *store = NULL;
     struct error err = {0};
-    cr_assert_eq(store_open(store_path, window_s, witness, &store, &err), MIKEYD_OK, "%s",
-                 err.text);
+    struct store_witness seen = {.log_sequence = log_sequence};
+    if (witness != NULL)
+        (void)snprintf(seen.mark, sizeof seen.mark, "%s", witness);
+    cr_assert_eq(store_open(store_path, window_s, witness == NULL ? NULL : &seen, &store, &err),
+                 MIKEYD_OK, "%s", err.text);
     return store;
 }
 

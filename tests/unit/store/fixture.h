@@ -20,7 +20,9 @@ void store_fixture_stop(void);
 
 /* Asserts that it opens. */
 struct replay_store *open_store(void);
+/* With the mark and the last record that the audit log holds. */
 struct replay_store *open_store_with(unsigned window_s, const char *witness);
+extern uint64_t log_sequence;
 /* The digest that stands for a number. */
 void digest_of(uint64_t number, uint8_t out[STORE_DIGEST]);
 enum mikeyd_status insert_number(struct replay_store *store, uint64_t number, int64_t life_s,
