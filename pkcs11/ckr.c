@@ -1,4 +1,5 @@
 #include <stdio.h>
+#include <string.h>
 
 #include "pkcs11/internal.h"
 
@@ -110,4 +111,48 @@ const char *ckr_name(CK_RV rv)
     static _Thread_local char number[32];
     (void)snprintf(number, sizeof number, "CKR_0x%08lx", rv);
     return number;
+}
+
+static const struct {
+    const char *operation; /* NULL: any */
+    CK_RV rv;
+    const char *text;
+} advices[] = {
+    {"C_CreateObject", CKR_SESSION_READ_ONLY,
+     ": the token refuses C_CreateObject of secrets in read-only sessions"},
+    {"C_CreateObject", CKR_TEMPLATE_INCONSISTENT,
+     ": the token does not take this kind of secret from outside"},
+    {"C_CreateObject", CKR_ATTRIBUTE_VALUE_INVALID,
+     ": the token does not take this kind of secret from outside"},
+    {"C_CreateObject", CKR_FUNCTION_NOT_SUPPORTED, ": the token takes no secrets from outside"},
+    {"C_WrapKey", CKR_KEY_NOT_WRAPPABLE, ": the key was not made for transport"},
+    {"C_WrapKey", CKR_KEY_UNEXTRACTABLE, ": the key was not made for transport"},
+    {"C_UnwrapKey", CKR_WRAPPED_KEY_INVALID, ": damaged, or wrapped otherwise or for another key"},
+    {"C_UnwrapKey", CKR_WRAPPED_KEY_LEN_RANGE, ": damaged, or wrapped otherwise"},
+    {"C_UnwrapKey", CKR_ENCRYPTED_DATA_INVALID,
+     ": damaged, or wrapped otherwise or for another key"},
+    {"C_UnwrapKey", CKR_ENCRYPTED_DATA_LEN_RANGE, ": damaged, or wrapped otherwise"},
+    {NULL, CKR_SESSION_READ_ONLY,
+     ": the module lets nothing be written: run the ceremony with the token's own module"},
+    {NULL, CKR_TOKEN_WRITE_PROTECTED,
+     ": the module lets nothing be written: run the ceremony with the token's own module"},
+    {NULL, CKR_SESSION_COUNT, ": configure fewer sessions"},
+    {NULL, CKR_DEVICE_MEMORY, ": the token is full: destroy keys that are not used"},
+    {NULL, CKR_KEY_SIZE_RANGE, ": the token allows no key of this length for the mechanism"},
+    {NULL, CKR_MECHANISM_INVALID, ": the token, or its FIPS mode, does not offer the mechanism"},
+    {NULL, CKR_KEY_FUNCTION_NOT_PERMITTED, ": the key's usage flags forbid it: mikeyctl key check"},
+    {NULL, CKR_USER_NOT_LOGGED_IN, ": somebody logged out, or the HSM was reset"},
+    {NULL, CKR_DEVICE_REMOVED, ": look after the HSM and its client software"},
+    {NULL, CKR_TOKEN_NOT_PRESENT, ": look after the HSM and its client software"},
+    {NULL, CKR_DEVICE_ERROR, ": look after the HSM and its client software"},
+};
+
+const char *ckr_advice(const char *operation, CK_RV rv)
+{
+    for (size_t i = 0; i < sizeof advices / sizeof advices[0]; i++) {
+        if (advices[i].rv == rv &&
+            (advices[i].operation == NULL || strcmp(advices[i].operation, operation) == 0))
+            return advices[i].text;
+    }
+    return "";
 }

@@ -32,6 +32,8 @@
 /* "CKR_DEVICE_ERROR"; "CKR_0x80000001" for one without a name here. The text is static or of this
  * thread. */
 const char *ckr_name(CK_RV rv);
+/* ": what is behind it, or to be done"; "" where the code says it all. Static. */
+const char *ckr_advice(const char *operation, CK_RV rv);
 
 /* ---- the module: one per path and process, shared by the tokens behind it
  * ------------------------ */
@@ -130,7 +132,7 @@ void token_call_end(struct token_session *session);
  * Ends the bracket of a call that did not return CKR_OK: fills err ("token T: OPERATION: CKR_..."),
  * closes the session (an active operation cannot be cancelled otherwise) and has the next begin
  * open another. Returns the status for the caller: TOKEN_DOWN, UNSUPPORTED for CKR_MECHANISM_*,
- * TOKEN_BUSY for CKR_SESSION_COUNT.
+ * TOKEN_BUSY for CKR_SESSION_COUNT, AUTH_FAILED for a wrapping or cipher text that is not right.
  */
 enum mikeyd_status token_call_failed(struct token_session *session, const char *operation, CK_RV rv,
                                      struct error *err);

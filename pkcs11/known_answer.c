@@ -68,7 +68,8 @@ static size_t case_key(const struct token *token, const struct hmac_case *c, uin
     return w.len;
 }
 
-static CK_RV case_run(struct token_session *session, const struct hmac_case *c, uint8_t *tag)
+static CK_RV case_run(struct token_session *session, const struct hmac_case *c, uint8_t *tag,
+                      const char **operation)
 {
     uint8_t key[KEY_MAX], fill[50];
     size_t key_len = case_key(session->token, c, key);
@@ -82,12 +83,16 @@ static CK_RV case_run(struct token_session *session, const struct hmac_case *c, 
     const uint8_t *const data[1] = {c->text == NULL ? fill : text.bytes};
     const size_t len[1] = {c->text == NULL ? sizeof fill : strlen(c->text)};
     CK_OBJECT_HANDLE handle = CK_INVALID_HANDLE;
+    *operation = "C_CreateObject";
     CK_RV rv = token_create_session_key(session, key, key_len, true, false, &handle);
-    if (rv == CKR_OK)
-        rv = token_sign_hmac(session, handle, c->hash, data, len, 1, tag);
-    if (rv == CKR_OK)
-        rv = session->token->f->C_DestroyObject(session->handle, handle);
-    return rv;
+    if (rv != CKR_OK)
+        return rv;
+    *operation = "C_Sign";
+    rv = token_sign_hmac(session, handle, c->hash, data, len, 1, tag);
+    if (rv != CKR_OK)
+        return rv;
+    *operation = "C_DestroyObject";
+    return session->token->f->C_DestroyObject(session->handle, handle);
 }
 
 static enum mikeyd_status check_case(struct token_session *session, const struct hmac_case *c,
@@ -99,10 +104,12 @@ static enum mikeyd_status check_case(struct token_session *session, const struct
         hex_decode(c->tag, strlen(c->tag), expected, sizeof expected, &expected_len, err);
     if (status != MIKEYD_OK)
         return status;
-    CK_RV rv = case_run(session, c, tag);
+    const char *operation = "";
+    CK_RV rv = case_run(session, c, tag, &operation);
     if (rv != CKR_OK)
-        return error_set(err, MIKEYD_TOKEN_DOWN, "token %s: known-answer test %s: %s",
-                         session->token->label, c->name, ckr_name(rv));
+        return error_set(err, MIKEYD_TOKEN_DOWN, "token %s: known-answer test %s: %s: %s%s",
+                         session->token->label, c->name, operation, ckr_name(rv),
+                         ckr_advice(operation, rv));
     if (expected_len != hmac_tag_len(c->hash) || !secret_equal(tag, expected, expected_len))
         return error_set(err, MIKEYD_TOKEN_DOWN,
                          "token %s: known-answer test %s: the token computed another HMAC",

@@ -8,8 +8,8 @@
  * token_rescan().
  *
  * Errors: INVALID_ARGUMENT for a specification that makes no sense or a label that exists;
- * UNSUPPORTED when the token lacks what the operation needs; TOKEN_DOWN when a call fails or the
- * token disobeyed.
+ * UNSUPPORTED when the token lacks what the operation needs; AUTH_FAILED for a wrapping that is
+ * damaged or of another key; TOKEN_DOWN when a call fails or the token disobeyed.
  */
 #ifndef PKCS11_PROVISION_H
 #define PKCS11_PROVISION_H
@@ -65,6 +65,15 @@ enum mikeyd_status provision_generate(struct token_session *session,
 enum mikeyd_status provision_import(struct token_session *session,
                                     const struct provision_spec *spec, const uint8_t *key,
                                     size_t len, struct error *err);
+
+/*
+ * Looks for a key of that kind that was just made by the specification: the token must show it
+ * again, as it was made, and an audit key must sign. Else it is destroyed, as far as it is there:
+ * TOKEN_DOWN.
+ */
+enum mikeyd_status provision_confirm(struct token_session *session,
+                                     const struct provision_spec *spec, enum token_kind kind,
+                                     struct error *err);
 
 /* ---- transport between tokens
  * ----------------------------------------------------------------------- */

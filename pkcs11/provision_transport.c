@@ -1,6 +1,7 @@
 /* Keys that arrive wrapped, and keys made for transport that leave wrapped. */
 #include <string.h>
 
+#include <openssl/evp.h>
 #include <openssl/rand.h>
 
 #include "pkcs11/provision_internal.h"
@@ -78,15 +79,17 @@ struct arrival {
     uint8_t blob[PROVISION_WRAPPED_MAX];
     size_t blob_len;
     CK_OBJECT_HANDLE unwrapping_key;
+    CK_RV answer; /* of the last C_UnwrapKey */
 };
 
 static CK_RV make_by_unwrap(struct token_session *session, CK_ATTRIBUTE *list, CK_ULONG count,
                             const struct provision_maker *maker, CK_OBJECT_HANDLE *out)
 {
     struct arrival *arrival = maker->context;
-    return session->token->f->C_UnwrapKey(session->handle, &arrival->mechanism.mechanism,
-                                          arrival->unwrapping_key, arrival->blob,
-                                          (CK_ULONG)arrival->blob_len, list, count, out);
+    arrival->answer = session->token->f->C_UnwrapKey(session->handle, &arrival->mechanism.mechanism,
+                                                     arrival->unwrapping_key, arrival->blob,
+                                                     (CK_ULONG)arrival->blob_len, list, count, out);
+    return arrival->answer;
 }
 
 static enum mikeyd_status arrival_prepare(struct token_session *session,
@@ -111,6 +114,14 @@ static enum mikeyd_status arrival_prepare(struct token_session *session,
     return status;
 }
 
+/* Some tokens have only a general code for a wrapping that is not right: then they are well. */
+static bool is_damage(struct token_session *session, CK_RV answer)
+{
+    CK_TOKEN_INFO info;
+    return (answer == CKR_GENERAL_ERROR || answer == CKR_FUNCTION_FAILED) &&
+           session->token->f->C_GetTokenInfo(session->token->slot, &info) == CKR_OK;
+}
+
 static enum mikeyd_status arrival_unwrap(struct token_session *session, struct arrival *arrival,
                                          const struct provision_object *object,
                                          CK_OBJECT_HANDLE *handle, unsigned *omitted,
@@ -120,6 +131,11 @@ static enum mikeyd_status arrival_unwrap(struct token_session *session, struct a
         .operation = "C_UnwrapKey", .make = make_by_unwrap, .context = arrival};
     enum mikeyd_status status =
         provision_object_make(session, object, &maker, handle, omitted, err);
+    if (status == MIKEYD_TOKEN_DOWN && is_damage(session, arrival->answer))
+        status = error_set(err, MIKEYD_AUTH_FAILED,
+                           "token %s: C_UnwrapKey: %s: damaged, or wrapped otherwise or for "
+                           "another key",
+                           session->token->label, ckr_name(arrival->answer));
     if (status != MIKEYD_OK)
         error_prefix(err, "unwrap of %zu bits under %s", 8 * object->value_len,
                      arrival->wrapping->key_label);
@@ -242,6 +258,17 @@ static enum mikeyd_status length_check(struct token_session *session, struct arr
     return measure_arrival(session, arrival, expected, err);
 }
 
+/* Zeros of any length up to a hash block make the same HMAC (RFC 2104 2). */
+static bool is_tag_of_zeros(const uint8_t *data, size_t len, const uint8_t tag[32])
+{
+    static const uint8_t zeros[PROVISION_BLOCK_LEN];
+    uint8_t expected[32];
+    size_t made = 0;
+    return EVP_Q_mac(NULL, "HMAC", NULL, "SHA256", NULL, zeros, sizeof zeros, data, len, expected,
+                     sizeof expected, &made) != NULL &&
+           secret_equal(expected, tag, sizeof expected);
+}
+
 /* A key that cannot do its one job must not stay: one HMAC, which also finds a key under the
  * token's minimum that its length did not give away. */
 static enum mikeyd_status sign_check(struct token_session *session, CK_OBJECT_HANDLE handle,
@@ -257,6 +284,7 @@ static enum mikeyd_status sign_check(struct token_session *session, CK_OBJECT_HA
     CK_RV rv = f->C_SignInit(session->handle, &mechanism, handle);
     if (rv == CKR_OK)
         rv = f->C_Sign(session->handle, &zero, sizeof zero, tag, &len);
+    const bool blank = rv == CKR_OK && is_tag_of_zeros(&zero, sizeof zero, tag);
     secret_wipe(tag, sizeof tag);
     if (rv != CKR_OK) {
         status = token_call_failed(session, "C_Sign", rv, err);
@@ -264,6 +292,9 @@ static enum mikeyd_status sign_check(struct token_session *session, CK_OBJECT_HA
         return status;
     }
     token_call_end(session);
+    if (blank)
+        return error_set(err, MIKEYD_INVALID_ARGUMENT,
+                         "the unwrapped key is nothing but zeros: blank memory, not a key");
     return MIKEYD_OK;
 }
 

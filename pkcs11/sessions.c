@@ -125,19 +125,32 @@ void token_call_end(struct token_session *session)
         (void)token_overdue(session->token, clock_monotonic_ms());
 }
 
+static enum mikeyd_status status_of(CK_RV rv)
+{
+    switch (rv) {
+    case CKR_MECHANISM_INVALID:
+    case CKR_MECHANISM_PARAM_INVALID:
+    case CKR_FUNCTION_NOT_SUPPORTED:
+        return MIKEYD_UNSUPPORTED;
+    case CKR_SESSION_COUNT:
+        return MIKEYD_TOKEN_BUSY;
+    case CKR_WRAPPED_KEY_INVALID:
+    case CKR_WRAPPED_KEY_LEN_RANGE:
+    case CKR_ENCRYPTED_DATA_INVALID:
+    case CKR_ENCRYPTED_DATA_LEN_RANGE:
+        return MIKEYD_AUTH_FAILED;
+    default:
+        return MIKEYD_TOKEN_DOWN;
+    }
+}
+
 enum mikeyd_status token_call_failed(struct token_session *session, const char *operation, CK_RV rv,
                                      struct error *err)
 {
     token_session_drop(session);
     token_call_end(session);
-    enum mikeyd_status status = MIKEYD_TOKEN_DOWN;
-    if (rv == CKR_MECHANISM_INVALID || rv == CKR_MECHANISM_PARAM_INVALID ||
-        rv == CKR_FUNCTION_NOT_SUPPORTED)
-        status = MIKEYD_UNSUPPORTED;
-    else if (rv == CKR_SESSION_COUNT)
-        status = MIKEYD_TOKEN_BUSY;
-    return error_set(err, status, "token %s: %s: %s", session->token->label, operation,
-                     ckr_name(rv));
+    return error_set(err, status_of(rv), "token %s: %s: %s%s", session->token->label, operation,
+                     ckr_name(rv), ckr_advice(operation, rv));
 }
 
 /* ---- one call at a time */

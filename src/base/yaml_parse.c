@@ -198,14 +198,30 @@ static enum mikeyd_status parse_events(struct builder *b, yaml_parser_t *parser,
     return MIKEYD_OK;
 }
 
+/* Some editors begin UTF-8 with a byte order mark: it means nothing (RFC 3629 6). Its length. */
+static size_t byte_order_mark(const struct yaml_file *file)
+{
+    return file->len >= 3 && strncmp(file->text, "\xef\xbb\xbf", 3) == 0 ? 3 : 0;
+}
+
+static bool is_utf16(const struct yaml_file *file)
+{
+    return file->len >= 2 &&
+           (strncmp(file->text, "\xff\xfe", 2) == 0 || strncmp(file->text, "\xfe\xff", 2) == 0);
+}
+
 static enum mikeyd_status parse_text(struct yaml_file *file, struct error *err)
 {
     yaml_parser_t parser;
+    if (is_utf16(file))
+        return yaml_fail_line(file, 1, err, "the file is UTF-16: save it as UTF-8");
     if (!yaml_parser_initialize(&parser))
         return out_of_memory(err);
     /* Only UTF-8: in UTF-16 the bytes that are hashed would not be the text a person greps. */
     yaml_parser_set_encoding(&parser, YAML_UTF8_ENCODING);
-    yaml_parser_set_input_string(&parser, (const unsigned char *)file->text, file->len);
+    const size_t mark = byte_order_mark(file);
+    yaml_parser_set_input_string(&parser, (const unsigned char *)file->text + mark,
+                                 file->len - mark);
     struct builder b = {.file = file};
     enum mikeyd_status status = parse_events(&b, &parser, err);
     free(b.field);

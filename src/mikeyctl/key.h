@@ -87,8 +87,8 @@ enum mikeyd_status ceremony_record(struct ceremony *ceremony, enum audit_event e
                                    enum mikeyd_status result, const char *key, const char *detail,
                                    struct error *err);
 /*
- * The end of a step that made a key: records it, and destroys the key again when there can be no
- * record of it.
+ * The end of a step that made a key: has the token show it again (provision_confirm), records it,
+ * and destroys the key again when there can be no record of it.
  */
 enum mikeyd_status ceremony_record_made(struct ceremony *ceremony, enum audit_event event,
                                         const struct provision_spec *spec,

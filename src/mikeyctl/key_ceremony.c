@@ -195,6 +195,9 @@ enum mikeyd_status ceremony_record_made(struct ceremony *ceremony, enum audit_ev
                                         struct error *err)
 {
     char key[TOKEN_NAME_MAX + 16], text[400];
+    const enum token_kind kind = spec->result != NULL ? spec->result->kind : spec->kind;
+    if (status == MIKEYD_OK)
+        status = provision_confirm(ceremony->session, spec, kind, err);
     (void)snprintf(key, sizeof key, "%s/%u", spec->name, spec->generation);
     (void)snprintf(text, sizeof text, "kind %s, %u bits, token %s%s%s", token_kind_name(spec->kind),
                    spec->bits, ceremony->facts.label, detail[0] == '\0' ? "" : ", ", detail);
@@ -207,7 +210,6 @@ enum mikeyd_status ceremony_record_made(struct ceremony *ceremony, enum audit_ev
     if (status == MIKEYD_OK)
         return MIKEYD_OK;
     unsigned objects = 0;
-    const enum token_kind kind = spec->result != NULL ? spec->result->kind : spec->kind;
     struct error second = {0};
     if (provision_destroy_name(ceremony->session, kind, spec->name, spec->generation, &objects,
                                &second) == MIKEYD_OK)

@@ -114,6 +114,23 @@ static enum mikeyd_status derive_pair(void *context, const struct pair_view *pai
     return MIKEYD_OK;
 }
 
+/* What the token said that it made, it must show again. */
+static enum mikeyd_status confirm_pairs(const struct derivation *derivation, struct error *err)
+{
+    struct ceremony *ceremony = derivation->ceremony;
+    struct pairs_count count;
+    enum mikeyd_status status = token_rescan(ceremony->token, err);
+    if (status == MIKEYD_OK)
+        status = pairs_count(ceremony, derivation->key, derivation->generation, &count, err);
+    if (status == MIKEYD_OK && (count.present != count.pairs || count.foreign != 0))
+        status =
+            error_set(err, MIKEYD_TOKEN_DOWN,
+                      "token %s said that it made all pair keys of %s/%u, but shows %zu of %zu",
+                      ceremony->facts.label, derivation->key->name, derivation->generation,
+                      count.present - count.foreign, count.pairs);
+    return status;
+}
+
 /* The main key goes only when every pair key of the policy is there and fit, looked at anew. */
 static enum mikeyd_status delete_main(struct derivation *derivation, struct error *err)
 {
@@ -168,7 +185,7 @@ static enum mikeyd_status derive_generation(struct ceremony *ceremony, const str
     if (status != MIKEYD_OK)
         return status;
     if (derivation.source == NULL && (count.pairs == 0 || count.present != count.pairs))
-        return error_set(err, MIKEYD_TOKEN_DOWN,
+        return error_set(err, MIKEYD_INVALID_ARGUMENT,
                          "no main key mikeyd/%s/%s/%u in token %s: key generate, import or unwrap "
                          "it first",
                          ceremony->facts.hkdf ? "epsk" : "epskx", key->name, generation,
@@ -183,6 +200,8 @@ static enum mikeyd_status derive_generation(struct ceremony *ceremony, const str
                          key->name);
     derivation.pairs = json_array();
     status = pairs_each(ceremony, key, generation, derive_pair, &derivation, err);
+    if (status == MIKEYD_OK && derivation.made != 0)
+        status = confirm_pairs(&derivation, err);
     const bool delete_it = options->delete_main && !options->dry_run && derivation.source != NULL;
     if (status == MIKEYD_OK && delete_it)
         status = delete_main(&derivation, err);

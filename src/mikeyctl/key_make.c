@@ -15,6 +15,20 @@ static void notes_add(json_t *notes, bool when, const char *text)
         (void)json_array_append_new(notes, json_string(text));
 }
 
+/* A generation that the policy does not use yet, or no more. */
+static void note_generation(json_t *notes, const struct policy_key *key, unsigned generation)
+{
+    char text[160];
+    if (key == NULL || generation == key->generation ||
+        (key->previous_generation != 0 && generation == key->previous_generation))
+        return;
+    (void)snprintf(text, sizeof text,
+                   "the policy has generation %u of this key: nothing uses generation %u until it "
+                   "names it",
+                   key->generation, generation);
+    notes_add(notes, true, text);
+}
+
 static json_t *notes_of(const struct ceremony *ceremony, const struct provision_spec *spec,
                         const struct provision_result *result)
 {
@@ -38,6 +52,8 @@ static json_t *notes_of(const struct ceremony *ceremony, const struct provision_
     notes_add(notes, spec->modifiable, "CKA_MODIFIABLE is on: `key check` reports it");
     notes_add(notes, main_key && ceremony_policy_key(ceremony, spec->name) == NULL,
               "the policy has no key of this name");
+    if (main_key)
+        note_generation(notes, ceremony_policy_key(ceremony, spec->name), spec->generation);
     return notes;
 }
 

@@ -31,7 +31,8 @@ static enum mikeyd_status find_key(struct ceremony *ceremony, const struct token
             return MIKEYD_OK;
         }
     }
-    return error_set(err, MIKEYD_TOKEN_DOWN, "no object mikeyd/%s/%s/%u in token %s",
+    return error_set(err, MIKEYD_INVALID_ARGUMENT,
+                     "no object mikeyd/%s/%s/%u in token %s (mikeyctl key list)",
                      token_kind_name(kind), options->name, generation, ceremony->facts.label);
 }
 

@@ -218,7 +218,7 @@ Test(ceremony_softhsm, dry_run_makes_nothing)
 
 Test(ceremony_softhsm, derive_without_its_main_key_says_what_to_do)
 {
-    EXPECT_EXIT(4, "derive");
+    EXPECT_EXIT(1, "derive");
     EXPECT_SAID("mikeyd/epskx/core/1");
 }
 
@@ -338,6 +338,14 @@ Test(ceremony_softhsm, true_length_of_an_epsk_is_kept)
     EXPECT_SAID("mikeyd/epskx/core/1 has 128 bits");
 }
 
+Test(ceremony_softhsm, generation_that_the_policy_lacks_is_said)
+{
+    EXPECT_EXIT(0, "generate --kind psk --name legacy --generation 2");
+    EXPECT_SAID("nothing uses generation 2");
+    EXPECT_EXIT(0, "generate --kind psk --name legacy");
+    cr_expect_null(strstr(output, "nothing uses"), "%s", output);
+}
+
 Test(ceremony_softhsm, key_under_min_psk_bits_is_refused)
 {
     EXPECT_EXIT(3, "generate --kind psk --name legacy --bits 128");
@@ -415,6 +423,9 @@ Test(ceremony_softhsm, key_travels_only_if_the_policy_says_so)
     EXPECT_SAID("transport");
     EXPECT_EXIT(0, "generate --kind epsk --name core");
     EXPECT_EXIT(3, "wrap --kind epsk --name core --with anything --out core.wrapped");
+    write_policy("wrapped-only", ", transport: true");
+    EXPECT_EXIT(1, "wrap --kind epsk --name core --generation 7 --with anything --out w");
+    EXPECT_SAID("no object mikeyd/epskx/core/7");
 }
 
 /* A second token with a key pair that the first trusts, and key core that may travel there. */

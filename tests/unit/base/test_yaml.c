@@ -28,6 +28,23 @@ static void refuses(const char *text, const char *expected)
     cr_assert_str_eq(err.text, expected);
 }
 
+Test(yaml, byte_order_mark_means_nothing)
+{
+    const char *text = NULL;
+    struct yaml_file *file = parsed("\xef\xbb\xbf"
+                                    "a: b\n");
+    cr_assert_eq(yaml_string(yaml_map_get(yaml_root(file), "a"), &text, &err), MIKEYD_OK, "%s",
+                 err.text);
+    cr_expect_str_eq(text, "b");
+    yaml_file_free(file);
+    refuses("\xef\xbb\xbf"
+            "a: 1\nb: *x\n",
+            "f:2: anchors, aliases and tags are not allowed");
+    refuses("\xff\xfe"
+            "a",
+            "f:1: the file is UTF-16: save it as UTF-8");
+}
+
 Test(yaml, refuses_what_means_two_things)
 {
     refuses("a: &x 1\nb: *x\n", "f:1: anchors, aliases and tags are not allowed");

@@ -643,6 +643,16 @@ Test(recover, wrong_hmac_refuses_the_token)
     cr_expect_not_null(strstr(err.text, "RFC 4231 case 2"), "%s", err.text);
 }
 
+Test(recover, refused_object_is_named_with_what_it_means)
+{
+    struct error err = {0};
+    plan("C_CreateObject 1+ rv 0xb5\n");
+    cr_expect_eq(token_open(&config, &token, &err), MIKEYD_TOKEN_DOWN);
+    cr_expect_not_null(strstr(err.text, "C_CreateObject: CKR_SESSION_READ_ONLY: the token refuses "
+                                        "C_CreateObject of secrets in read-only sessions"),
+                       "%s", err.text);
+}
+
 Test(recover_nss, wrong_derivation_only_switches_it_off)
 {
     struct token_facts facts;

@@ -252,6 +252,49 @@ Test(provision_faults, length_of_zero_is_unknown)
     cr_expect_eq(key->bits, 256, "the label does not say it");
 }
 
+/* ---- success that is none */
+
+static CK_RV find_nothing(CK_SESSION_HANDLE session, CK_OBJECT_HANDLE *out, CK_ULONG max,
+                          CK_ULONG *count)
+{
+    (void)session;
+    (void)out;
+    (void)max;
+    *count = 0;
+    return CKR_OK;
+}
+
+static enum mikeyd_status confirm(void)
+{
+    const struct provision_spec spec = {
+        .kind = TOKEN_PSK, .name = "a", .generation = 1, .bits = 256};
+    err = (struct error){0};
+    return provision_confirm(b.session, &spec, TOKEN_PSK, &err);
+}
+
+Test(provision_faults, key_that_the_token_does_not_show_again_is_no_success)
+{
+    cr_assert_eq(generate(), MIKEYD_OK, "%s", err.text);
+    cr_assert_eq(confirm(), MIKEYD_OK, "%s", err.text);
+    faulty.C_FindObjects = find_nothing;
+    misbehave();
+    cr_expect_eq(confirm(), MIKEYD_TOKEN_DOWN);
+    cr_expect_not_null(strstr(err.text, "does not show it"), "%s", err.text);
+    behave();
+}
+
+Test(provision_faults, key_that_the_token_shows_otherwise_is_destroyed)
+{
+    cr_assert_eq(generate(), MIKEYD_OK, "%s", err.text);
+    odd = CKA_SENSITIVE;
+    faulty.C_GetAttributeValue = attributes_odd;
+    misbehave();
+    cr_expect_eq(confirm(), MIKEYD_TOKEN_DOWN);
+    cr_expect_not_null(strstr(err.text, "CKA_SENSITIVE"), "%s", err.text);
+    behave();
+    cr_expect_eq(bench_objects(b.session, "mikeyd/"), 0);
+}
+
 Test(provision_faults, half_a_key_is_taken_back)
 {
     fail_at = 3;

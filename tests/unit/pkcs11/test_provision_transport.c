@@ -154,7 +154,31 @@ Test(transport_softhsm, tampered_blob_is_refused)
     bench_kek(b.session, "kek", kek);
     wrap_blocks(&arrival, true, 32);
     arrival.wrapped[0][5] ^= 1;
-    cr_expect_neq(unwrap(PROVISION_AES_KWP, TOKEN_PSK, 256, &arrival), MIKEYD_OK);
+    cr_expect_eq(unwrap(PROVISION_AES_KWP, TOKEN_PSK, 256, &arrival), MIKEYD_AUTH_FAILED, "%s",
+                 err.text);
+    cr_expect_not_null(strstr(err.text, "damaged"), "%s", err.text);
+    cr_expect_eq(bench_objects(b.session, "mikeyd/"), 0);
+}
+
+Test(transport_nss, tampered_blob_is_refused)
+{
+    struct arrival arrival;
+    bench_kek(b.session, "kek", kek);
+    wrap_blocks(&arrival, true, 32);
+    arrival.wrapped[0][5] ^= 1;
+    cr_expect_eq(unwrap(PROVISION_AES_KWP, TOKEN_PSK, 256, &arrival), MIKEYD_AUTH_FAILED, "%s",
+                 err.text);
+}
+
+Test(transport_softhsm, key_of_zeros_is_refused)
+{
+    static const uint8_t zeros[32];
+    struct arrival arrival = {.count = 1};
+    bench_kek(b.session, "kek", kek);
+    arrival.blob[0].data = arrival.wrapped[0];
+    arrival.blob[0].len = bench_wrap(true, kek, zeros, sizeof zeros, arrival.wrapped[0]);
+    cr_expect_eq(unwrap(PROVISION_AES_KWP, TOKEN_PSK, 256, &arrival), MIKEYD_INVALID_ARGUMENT);
+    cr_expect_not_null(strstr(err.text, "zeros"), "%s", err.text);
     cr_expect_eq(bench_objects(b.session, "mikeyd/"), 0);
 }
 
