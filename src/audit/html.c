@@ -1,6 +1,7 @@
 #include "audit/html.h"
 
 #include <inttypes.h>
+#include <stdbool.h>
 #include <string.h>
 
 #include "base/visible.h"
@@ -58,12 +59,51 @@ const char *html_count(uint64_t value, char buffer[32])
     return buffer;
 }
 
+/* ---- tables: each cell carries the name of its column, for narrow screens, where a row is a card
+ * ---- */
+
+#define COLUMNS_MAX 12
+static const char *columns[COLUMNS_MAX];
+static size_t column_count, column;
+
+void html_table(FILE *out, const char *const *heads)
+{
+    html_markup(out, "<table class=\"cards\"><thead><tr>");
+    column_count = 0;
+    for (size_t i = 0; heads[i] != NULL && i < COLUMNS_MAX; i++) {
+        const bool number = heads[i][0] == '#';
+        columns[i] = heads[i] + (number ? 1 : 0);
+        column_count++;
+        html_markup(out, number ? "<th class=\"n\">" : "<th>");
+        html_text(out, columns[i]);
+        html_markup(out, "</th>");
+    }
+    html_markup(out, "</tr></thead><tbody>\n");
+}
+
+void html_row(FILE *out)
+{
+    column = 0;
+    html_markup(out, "<tr>");
+}
+
+void html_cell_open(FILE *out, const char *class_name)
+{
+    html_markup(out, "<td");
+    if (class_name != NULL)
+        (void)fprintf(out, " class=\"%s\"", class_name);
+    if (column < column_count) {
+        html_markup(out, " data-column=\"");
+        html_text(out, columns[column]);
+        html_markup(out, "\"");
+    }
+    column++;
+    html_markup(out, ">");
+}
+
 void html_cell(FILE *out, const char *class_name, const char *text)
 {
-    if (class_name == NULL)
-        html_markup(out, "<td>");
-    else
-        (void)fprintf(out, "<td class=\"%s\">", class_name);
+    html_cell_open(out, class_name);
     html_text(out, text);
     html_markup(out, "</td>");
 }

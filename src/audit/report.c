@@ -101,11 +101,27 @@ static struct report_pair *find_pair(struct audit_report *report, const char *fr
     return pair;
 }
 
+static struct report_client *find_client(struct audit_report *report, const char *name)
+{
+    for (size_t i = 0; i < report->client_count; i++) {
+        if (strncmp(report->clients[i].name, name, REPORT_NAME - 1) == 0)
+            return &report->clients[i];
+    }
+    if (report->client_count == REPORT_CLIENTS)
+        return &report->clients[REPORT_CLIENTS];
+    struct report_client *client = &report->clients[report->client_count++];
+    COPY(client->name, name);
+    return client;
+}
+
 static void add_exchange(struct audit_report *report, const json_t *record, int64_t seconds,
                          bool is_new)
 {
     struct report_pair *pair = find_pair(report, field(record, "from"), field(record, "to"));
+    struct report_client *client = find_client(report, field(record, "client"));
     uint64_t keys = number(record, "keys");
+    client->keys += keys;
+    client->exchanges += is_new ? 1 : 0;
     pair->keys += keys;
     report->keys += keys;
     if (!is_new)
@@ -137,18 +153,7 @@ static void add_refusals(struct audit_report *report, const json_t *record, uint
 {
     size_t status = MIKEYD_INTERNAL;
     (void)status_by_name(field(record, "result"), &status);
-    const char *name = field(record, "client");
-    struct report_client *client = NULL;
-    for (size_t i = 0; i < report->client_count && client == NULL; i++) {
-        if (strncmp(report->clients[i].name, name, REPORT_NAME - 1) == 0)
-            client = &report->clients[i];
-    }
-    if (client == NULL && report->client_count < REPORT_CLIENTS) {
-        client = &report->clients[report->client_count++];
-        COPY(client->name, name);
-    }
-    if (client == NULL)
-        client = &report->clients[REPORT_CLIENTS];
+    struct report_client *client = find_client(report, field(record, "client"));
     client->refusals += count;
     client->by_status[status] += count;
     report->refusals += count;

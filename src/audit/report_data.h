@@ -5,9 +5,9 @@
 #include "audit/audit.h"
 #include "audit/report.h"
 
-#define REPORT_PAIRS 1024  /* counted one by one; the rest together */
-#define REPORT_DAYS 400    /* the latest ones; older days are summed */
-#define REPORT_CLIENTS 256 /* with refusals */
+#define REPORT_PAIRS 1024 /* counted one by one; the rest together */
+#define REPORT_DAYS 400   /* the latest ones; older days are summed */
+#define REPORT_CLIENTS 256
 #define REPORT_OUTAGES 200
 #define REPORT_STEPS 500 /* ceremony steps shown */
 #define REPORT_EVENTS 300
@@ -22,6 +22,7 @@ struct report_pair {
 
 struct report_client {
     char name[REPORT_NAME];
+    uint64_t exchanges, keys;
     uint64_t refusals;
     uint64_t by_status[MIKEYD_STATUS_COUNT];
 };

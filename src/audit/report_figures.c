@@ -71,6 +71,35 @@ static void write_pairs(FILE *out, const struct audit_report *report)
     write_other_pairs(out, order, report->pair_count, &report->pairs[REPORT_PAIRS]);
 }
 
+static int by_keys(const void *a, const void *b)
+{
+    const struct report_client *left = *(const struct report_client *const *)a;
+    const struct report_client *right = *(const struct report_client *const *)b;
+    return left->exchanges > right->exchanges ? -1 : left->exchanges < right->exchanges;
+}
+
+/* Who got the keys. */
+static void write_users(FILE *out, const struct audit_report *report)
+{
+    const struct report_client *order[REPORT_CLIENTS] = {0};
+    size_t count = 0;
+    for (size_t i = 0; i < report->client_count; i++) {
+        if (report->clients[i].exchanges > 0 || report->clients[i].keys > 0)
+            order[count++] = &report->clients[i];
+    }
+    qsort(order, count, sizeof order[0], by_keys);
+    html_markup(out, "<h3>By client</h3>\n");
+    html_table(out, (const char *const[]){"Client", "#Exchanges", "#Keys released", NULL});
+    for (size_t i = 0; i < count && i < CLIENTS_SHOWN; i++) {
+        html_row(out);
+        html_cell(out, NULL, order[i]->name[0] == '\0' ? "(not known)" : order[i]->name);
+        html_count_cell(out, order[i]->exchanges);
+        html_count_cell(out, order[i]->keys);
+        html_markup(out, "</tr>\n");
+    }
+    html_markup(out, "</tbody></table>\n");
+}
+
 void report_write_exchanges(FILE *out, const struct audit_report *report)
 {
     char count[32];
@@ -92,6 +121,7 @@ void report_write_exchanges(FILE *out, const struct audit_report *report)
         html_markup(out, html_count(report->earlier, count));
         html_markup(out, " exchanges.</p>\n");
     }
+    write_users(out, report);
     write_pairs(out, report);
     html_markup(out, "</section>\n");
 }
@@ -154,16 +184,16 @@ static void write_reasons(FILE *out, const struct audit_report *report)
     uint64_t left[MIKEYD_STATUS_COUNT];
     memcpy(left, report->by_status, sizeof left);
     const uint64_t max = left[most_refused(left)];
-    html_markup(out, "<h3>By reason</h3>\n<table><thead><tr><th>Code</th><th>Meaning</th><th></th>"
-                     "<th class=\"n\">Refusals</th></tr></thead><tbody>\n");
+    html_markup(out, "<h3>By reason</h3>\n");
+    html_table(out, (const char *const[]){"Code", "Meaning", "", "#Refusals", NULL});
     for (;;) {
         size_t status = most_refused(left);
         if (left[status] == 0)
             break;
-        html_markup(out, "<tr>");
+        html_row(out);
         html_cell(out, "t", status_name((enum mikeyd_status)status));
         html_cell(out, NULL, meaning((enum mikeyd_status)status));
-        html_markup(out, "<td class=\"bar\">");
+        html_cell_open(out, "bar");
         report_chart_bar(out, left[status], max);
         html_markup(out, "</td>");
         html_count_cell(out, left[status]);
@@ -183,13 +213,16 @@ static int by_refusals(const void *a, const void *b)
 static void write_clients(FILE *out, const struct audit_report *report)
 {
     const struct report_client *order[REPORT_CLIENTS] = {0};
-    for (size_t i = 0; i < report->client_count; i++)
-        order[i] = &report->clients[i];
-    qsort(order, report->client_count, sizeof order[0], by_refusals);
-    html_markup(out, "<h3>By client</h3>\n<table><thead><tr><th>Client</th><th>Most often</th>"
-                     "<th class=\"n\">Refusals</th></tr></thead><tbody>\n");
-    for (size_t i = 0; i < report->client_count && i < CLIENTS_SHOWN; i++) {
-        html_markup(out, "<tr>");
+    size_t count = 0;
+    for (size_t i = 0; i < report->client_count; i++) {
+        if (report->clients[i].refusals > 0)
+            order[count++] = &report->clients[i];
+    }
+    qsort(order, count, sizeof order[0], by_refusals);
+    html_markup(out, "<h3>By client</h3>\n");
+    html_table(out, (const char *const[]){"Client", "Most often", "#Refusals", NULL});
+    for (size_t i = 0; i < count && i < CLIENTS_SHOWN; i++) {
+        html_row(out);
         html_cell(out, NULL, order[i]->name[0] == '\0' ? "(not known)" : order[i]->name);
         html_cell(out, NULL, status_name((enum mikeyd_status)most_refused(order[i]->by_status)));
         html_count_cell(out, order[i]->refusals);
@@ -242,12 +275,11 @@ void report_write_outages(FILE *out, const struct audit_report *report)
     if (report->outages_total > report->outage_count)
         (void)fprintf(out, "<p class=\"soft\">The first %zu of %" PRIu64 ".</p>\n",
                       report->outage_count, report->outages_total);
-    html_markup(out, "<table><thead><tr><th>Token</th><th>Down</th><th>Up again</th>"
-                     "<th class=\"n\">Duration</th></tr></thead><tbody>\n");
+    html_table(out, (const char *const[]){"Token", "Down", "Up again", "#Duration", NULL});
     for (size_t i = 0; i < report->outage_count; i++) {
         const struct report_outage *outage = &report->outages[i];
         char time[CLOCK_TEXT];
-        html_markup(out, "<tr>");
+        html_row(out);
         html_cell(out, NULL, outage->token);
         html_cell(out, "t", report_time(outage->from, time));
         html_cell(out, "t", report_time(outage->to, time));
@@ -270,14 +302,14 @@ void report_write_events(FILE *out, const struct audit_report *report)
     if (report->events_total > report->event_count)
         (void)fprintf(out, "<p class=\"soft\">The last %zu of %" PRIu64 " events.</p>\n",
                       report->event_count, report->events_total);
-    html_markup(out, "<table><thead><tr><th>Time</th><th>Event</th><th>Result</th><th>Detail</th>"
-                     "</tr></thead><tbody>\n");
+    html_table(out, (const char *const[]){"Time", "Event", "By", "Result", "Detail", NULL});
     for (size_t i = 0; i < report->event_count; i++) {
         const struct report_event *event = &report->events[i];
         char time[CLOCK_TEXT];
-        html_markup(out, "<tr>");
+        html_row(out);
         html_cell(out, "t", report_time(event->time, time));
         html_cell(out, "t", audit_event_name(event->event));
+        html_cell(out, NULL, event->client);
         html_cell(out, NULL, event->result);
         html_cell(out, NULL, event->detail);
         html_markup(out, "</tr>\n");

@@ -84,23 +84,24 @@ static void write_tiles(FILE *out, const struct audit_report *report,
 
 static void fact(FILE *out, const char *name, const char *class_name, const char *value)
 {
-    (void)fprintf(out, "<tr><th scope=\"row\">%s</th>", name);
-    html_cell(out, class_name, value);
-    html_markup(out, "</tr>\n");
+    (void)fprintf(out, "<tr><th scope=\"row\">%s</th><td class=\"%s\">", name, class_name);
+    html_text(out, value);
+    html_markup(out, "</td></tr>\n");
 }
 
 static void write_problems(FILE *out, const struct audit_verdict *verdict)
 {
     if (verdict->problem_count == 0)
         return;
-    html_markup(out, "<h3>What is wrong</h3>\n<table><thead><tr><th>Weight</th><th>Kind</th>"
-                     "<th>File, line</th><th class=\"n\">Record</th><th>What</th></tr></thead>"
-                     "<tbody>\n");
+    html_markup(out, "<h3>What is wrong</h3>\n");
+    html_table(out, (const char *const[]){"Weight", "Kind", "File, line", "#Record", "What", NULL});
     for (size_t i = 0; i < verdict->problem_count; i++) {
         const struct audit_problem *problem = &verdict->problems[i];
         char place[sizeof problem->file + 32];
-        html_markup(out, problem->warning ? "<tr><td><span class=\"tag warn\">warning</span></td>"
-                                          : "<tr><td><span class=\"tag bad\">failure</span></td>");
+        html_row(out);
+        html_cell_open(out, NULL);
+        html_markup(out, problem->warning ? "<span class=\"tag warn\">warning</span></td>"
+                                          : "<span class=\"tag bad\">failure</span></td>");
         html_cell(out, NULL, audit_problem_name(problem->kind));
         if (problem->line != 0)
             (void)snprintf(place, sizeof place, "%s:%" PRIu64, problem->file, problem->line);
@@ -122,23 +123,30 @@ void report_write_integrity(FILE *out, const struct audit_report_input *input)
     (void)snprintf(text, sizeof text, "%" PRIu64 " to %" PRIu64 " in %zu file%s",
                    verdict->first_sequence, verdict->last_sequence, verdict->file_count,
                    verdict->file_count == 1 ? "" : "s");
-    fact(out, "Records", NULL, text);
+    fact(out, "Records", "", text);
     (void)snprintf(text, sizeof text, "%" PRIu64 ", by key %s", verdict->checkpoints,
                    verdict->checkpoints == 0 ? "none" : verdict->signer);
-    fact(out, "Checkpoints", NULL, text);
+    fact(out, "Checkpoints", "", text);
     if (verdict->signatures_checked)
         (void)snprintf(text, sizeof text, "%" PRIu64 " good, %" PRIu64 " not",
                        verdict->good_signatures, verdict->checkpoints - verdict->good_signatures);
     else
         (void)snprintf(text, sizeof text, "not checked: no public key was given");
-    fact(out, "Signatures", NULL, text);
+    fact(out, "Signatures", "", text);
     (void)snprintf(text, sizeof text, "up to record %" PRIu64 "; %" PRIu64 " after it are not%s",
                    verdict->covered_sequence, verdict->last_sequence - verdict->covered_sequence,
                    verdict->closed ? " (the closing checkpoint itself)" : " yet");
-    fact(out, "Covered by a signature", NULL, text);
+    fact(out, "Covered by a signature", "", text);
+    if (verdict->ceremony_records > 0) {
+        (void)snprintf(
+            text, sizeof text,
+            "%" PRIu64 " records beside the daemon; covered up to record %" PRIu64 " of %" PRIu64,
+            verdict->ceremony_records, verdict->ceremony_covered, verdict->ceremony_last);
+        fact(out, "Ceremony's own log", "", text);
+    }
     (void)snprintf(text, sizeof text, "%" PRIu64 "; %" PRIu64 " records refused by the disk",
                    verdict->recoveries, verdict->lost);
-    fact(out, "Recoveries", NULL, text);
+    fact(out, "Recoveries", "", text);
     fact(out, "Hash of the last record", "m", verdict->last_hash);
     html_markup(out, "</tbody></table>\n<p class=\"soft\">No key was released for a record that "
                      "the disk refused. The hash of the last record is the anchor for the next "

@@ -32,18 +32,18 @@ static void write_policies_in_force(FILE *out, const struct audit_report *report
 {
     if (report->policy_count == 0)
         return;
-    html_markup(out, "<h3>In force according to the log</h3>\n<table><thead><tr><th>SHA-256</th>"
-                     "<th>First record</th><th>Last record</th><th class=\"n\">Records</th><th>"
-                     "</th></tr></thead><tbody>\n");
+    html_markup(out, "<h3>In force according to the log</h3>\n");
+    html_table(
+        out, (const char *const[]){"SHA-256", "First record", "Last record", "#Records", "", NULL});
     for (size_t i = 0; i < report->policy_count; i++) {
         const struct report_policy *policy = &report->policies[i];
         char time[CLOCK_TEXT];
-        html_markup(out, "<tr>");
+        html_row(out);
         html_cell(out, "m", policy->sha256);
         html_cell(out, "t", report_time(policy->first, time));
         html_cell(out, "t", report_time(policy->last, time));
         html_count_cell(out, policy->records);
-        html_markup(out, "<td>");
+        html_cell_open(out, NULL);
         if (given_sha256[0] != '\0' && strcmp(given_sha256, policy->sha256) == 0)
             tag(out, "good", "examined below");
         html_markup(out, "</td></tr>\n");
@@ -71,12 +71,12 @@ static void write_findings(FILE *out, const json_t *policy)
         html_markup(out, "<p>None.</p>\n");
         return;
     }
-    html_markup(out, "<table><thead><tr><th>Weight</th><th>Rule</th><th>Where</th><th>Finding</th>"
-                     "</tr></thead><tbody>\n");
+    html_table(out, (const char *const[]){"Weight", "Rule", "Where", "Finding", NULL});
     json_array_foreach(findings, index, finding)
     {
         const char *severity = text_of(finding, "severity");
-        html_markup(out, "<tr><td>");
+        html_row(out);
+        html_cell_open(out, NULL);
         tag(out, severity_class(severity), severity);
         html_markup(out, "</td>");
         html_cell(out, "t", text_of(finding, "rule"));
@@ -114,20 +114,19 @@ void report_write_requirements(FILE *out, const struct audit_report_input *input
     json_t *rule;
     if (json_array_size(rules) == 0)
         return;
-    html_markup(
-        out, "<section><h2>Requirements of RFC 9257 and RFC 3830, one by one</h2>\n<table><thead>"
-             "<tr><th>Requirement</th><th>Strength</th><th>Status</th><th>How</th></tr>"
-             "</thead><tbody>\n");
+    html_markup(out, "<section><h2>Requirements of RFC 9257 and RFC 3830, one by one</h2>\n");
+    html_table(out, (const char *const[]){"Requirement", "Strength", "Status", "How", NULL});
     json_array_foreach(rules, index, rule)
     {
         const char *status = text_of(rule, "status");
-        html_markup(out, "<tr><td>");
+        html_row(out);
+        html_cell_open(out, NULL);
         html_text(out, text_of(rule, "requirement"));
         html_markup(out, " <span class=\"soft\">");
         html_text(out, text_of(rule, "section"));
         html_markup(out, "</span></td>");
         html_cell(out, "t", text_of(rule, "strength"));
-        html_markup(out, "<td>");
+        html_cell_open(out, NULL);
         tag(out, strcmp(status, "enforced") == 0 ? "good" : "plain", status);
         html_markup(out, "</td>");
         html_cell(out, NULL, text_of(rule, "reason"));
@@ -138,6 +137,17 @@ void report_write_requirements(FILE *out, const struct audit_report_input *input
 
 /* ---- keys ---- */
 
+/* The name of a pair key is a hash, which tells nobody anything: its two ends come first. */
+static void write_pair_ends(FILE *out, const json_t *key)
+{
+    if (text_of(key, "initiator")[0] == '\0')
+        return;
+    html_text(out, text_of(key, "initiator"));
+    html_markup(out, " &rarr; ");
+    html_text(out, text_of(key, "responder"));
+    html_markup(out, "<br><span class=\"soft\">");
+}
+
 /* One key of `mikeyctl key check --json`. */
 static void write_key(FILE *out, const json_t *key)
 {
@@ -145,10 +155,13 @@ static void write_key(FILE *out, const json_t *key)
     const json_int_t generation = json_integer_value(json_object_get(key, "generation"));
     const json_int_t bits = json_integer_value(json_object_get(key, "bits"));
     const char *findings = text_of(key, "findings");
-    html_markup(out, "<tr>");
+    html_row(out);
     html_cell(out, "t", text_of(key, "kind"));
     (void)snprintf(text, sizeof text, "%s/%" JSON_INTEGER_FORMAT, text_of(key, "name"), generation);
-    html_cell(out, NULL, text);
+    html_cell_open(out, NULL);
+    write_pair_ends(out, key);
+    html_text(out, text);
+    html_markup(out, text_of(key, "initiator")[0] == '\0' ? "</td>" : "</span></td>");
     html_cell(out, NULL, text_of(key, "token"));
     html_count_cell(out, bits > 0 ? (uint64_t)bits : 0);
     html_cell(out, NULL, text_of(key, "flags"));
@@ -156,7 +169,7 @@ static void write_key(FILE *out, const json_t *key)
     (void)snprintf(text, sizeof text, "%s%s%s", text_of(key, "start_date"),
                    text_of(key, "end_date")[0] == '\0' ? "" : " to ", text_of(key, "end_date"));
     html_cell(out, NULL, text);
-    html_markup(out, "<td>");
+    html_cell_open(out, NULL);
     if (!json_is_true(json_object_get(key, "usable"))) {
         tag(out, "bad", "refused");
         html_markup(out, " ");
@@ -171,12 +184,12 @@ static void write_key_findings(FILE *out, const json_t *findings)
     json_t *finding;
     if (json_array_size(findings) == 0)
         return;
-    html_markup(out, "<table><thead><tr><th>Weight</th><th>Rule</th><th>Token</th><th>Finding</th>"
-                     "</tr></thead><tbody>\n");
+    html_table(out, (const char *const[]){"Weight", "Rule", "Token", "Finding", NULL});
     json_array_foreach(findings, index, finding)
     {
         const char *severity = text_of(finding, "severity");
-        html_markup(out, "<tr><td>");
+        html_row(out);
+        html_cell_open(out, NULL);
         tag(out, severity_class(severity), severity);
         html_markup(out, "</td>");
         html_cell(out, "t", text_of(finding, "rule"));
@@ -192,9 +205,9 @@ static void write_key_table(FILE *out, const json_t *listing)
     const json_t *keys = json_object_get(listing, "keys");
     size_t index;
     json_t *key;
-    html_markup(out, "<h3>In the token</h3>\n<table><thead><tr><th>Kind</th><th>Key</th>"
-                     "<th>Token</th><th class=\"n\">Bits</th><th>Flags</th><th>Mechanisms</th>"
-                     "<th>Valid</th><th>Findings</th></tr></thead><tbody>\n");
+    html_markup(out, "<h3>In the token</h3>\n");
+    html_table(out, (const char *const[]){"Kind", "Key", "Token", "#Bits", "Flags", "Mechanisms",
+                                          "Valid", "Findings", NULL});
     json_array_foreach(keys, index, key)
     {
         write_key(out, key);
@@ -213,16 +226,16 @@ static void write_steps(FILE *out, const struct audit_report *report)
     if (report->steps_total > report->step_count)
         (void)fprintf(out, "<p class=\"soft\">The last %zu of %" PRIu64 " steps.</p>\n",
                       report->step_count, report->steps_total);
-    html_markup(out, "<table><thead><tr><th>Time</th><th>Step</th><th>Key</th><th>Result</th>"
-                     "<th>Detail</th></tr></thead><tbody>\n");
+    html_table(out, (const char *const[]){"Time", "Step", "Key", "By", "Result", "Detail", NULL});
     for (size_t i = 0; i < report->step_count; i++) {
         const struct report_event *step = &report->steps[i];
         char time[CLOCK_TEXT];
-        html_markup(out, "<tr>");
+        html_row(out);
         html_cell(out, "t", report_time(step->time, time));
         html_cell(out, "t", audit_event_name(step->event));
         html_cell(out, NULL, step->key);
-        html_markup(out, "<td>");
+        html_cell(out, NULL, step->client);
+        html_cell_open(out, NULL);
         tag(out, strcmp(step->result, "OK") == 0 ? "good" : "bad", step->result);
         html_markup(out, "</td>");
         html_cell(out, NULL, step->detail);

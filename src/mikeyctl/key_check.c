@@ -80,6 +80,31 @@ static enum mikeyd_status key_texts(struct ceremony *ceremony, const struct toke
     return MIKEYD_OK;
 }
 
+/* Names of pair keys -> whose they are, for the pairs of the policy; NULL when there are none. */
+static enum mikeyd_status add_ends(void *context, const struct pair_view *pair, struct error *err)
+{
+    json_t *ends = json_pack("{s:s, s:s}", "initiator", pair->initiator->text, "responder",
+                             pair->responder->text);
+    return json_object_set_new(context, pair->importer.object_name, ends) == 0
+               ? MIKEYD_OK
+               : error_set(err, MIKEYD_INTERNAL, "out of memory");
+}
+
+static enum mikeyd_status find_ends(struct ceremony *ceremony, json_t *ends, struct error *err)
+{
+    enum mikeyd_status status = MIKEYD_OK;
+    for (size_t i = 0; i < policy_key_count(ceremony->policy) && status == MIKEYD_OK; i++) {
+        const struct policy_key *key = policy_key_at(ceremony->policy, i);
+        unsigned generations[2];
+        if (key->kind != POLICY_KEY_EPSK)
+            continue;
+        const size_t count = pairs_generations(key, clock_unix_now(), generations);
+        for (size_t g = 0; g < count && status == MIKEYD_OK; g++)
+            status = pairs_each(ceremony, key, generations[g], add_ends, ends, err);
+    }
+    return status;
+}
+
 static bool is_wanted(const struct key_options *options, const struct token_key *key)
 {
     return key->present &&
@@ -88,15 +113,18 @@ static bool is_wanted(const struct key_options *options, const struct token_key 
 }
 
 static json_t *key_json(const struct ceremony *ceremony, const struct token_key *key,
-                        const struct key_text *text)
+                        const struct key_text *text, json_t *ends)
 {
-    return json_pack("{s:s, s:s, s:s, s:I, s:I, s:I, s:s, s:s, s:s, s:s, s:s, s:b}", "token",
-                     ceremony->facts.label, "kind", token_kind_name(key->kind), "name", key->name,
-                     "generation", (json_int_t)key->generation, "bits", (json_int_t)key->bits,
-                     "objects", (json_int_t)key->block_count, "flags", text->flags, "mechanisms",
-                     text->mechanisms, "start_date", key->start_date, "end_date", key->end_date,
-                     "findings", text->findings, "usable",
-                     (key->findings & KEY_FINDING_FATAL) == 0);
+    json_t *object =
+        json_pack("{s:s, s:s, s:s, s:I, s:I, s:I, s:s, s:s, s:s, s:s, s:s, s:b}", "token",
+                  ceremony->facts.label, "kind", token_kind_name(key->kind), "name", key->name,
+                  "generation", (json_int_t)key->generation, "bits", (json_int_t)key->bits,
+                  "objects", (json_int_t)key->block_count, "flags", text->flags, "mechanisms",
+                  text->mechanisms, "start_date", key->start_date, "end_date", key->end_date,
+                  "findings", text->findings, "usable", (key->findings & KEY_FINDING_FATAL) == 0);
+    if (object != NULL && ends != NULL)
+        (void)json_object_update(object, ends);
+    return object;
 }
 
 /* The length of a secret key, or of the EPSK behind it; the audit key is on a curve. */
@@ -108,33 +136,55 @@ static const char *bits_text(const struct token_key *key, char text[12])
     return key->bits == 0 ? "?" : text;
 }
 
-/* The table's rows for people, or objects added to `keys`. */
-static enum mikeyd_status show_keys(struct ceremony *ceremony, json_t *keys, struct error *err)
+/* ends: of a pair key that the policy has, or NULL. */
+static void print_key(const struct token_key *key, const struct key_text *text, json_t *ends)
+{
+    char bits[12];
+    (void)printf("%-6s %-37s %3u %5s %-21s %s | %s%s%s", token_kind_name(key->kind), key->name,
+                 key->generation, bits_text(key, bits), text->dates[0] == '\0' ? "-" : text->dates,
+                 text->flags, text->mechanisms, text->findings[0] == '\0' ? "" : " | ",
+                 text->findings);
+    if (ends != NULL)
+        (void)printf(" | %s -> %s", json_string_value(json_object_get(ends, "initiator")),
+                     json_string_value(json_object_get(ends, "responder")));
+    (void)printf("\n");
+}
+
+static enum mikeyd_status show_all(struct ceremony *ceremony, json_t *keys, json_t *ends,
+                                   struct error *err)
 {
     const struct key_options *options = ceremony->options;
-    if (!options->json)
-        (void)printf("token %s (%s), HKDF %s, PRF in the token %s\n%-6s %-37s %3s %5s %-21s %s\n",
-                     ceremony->facts.label, ceremony->facts.manufacturer,
-                     ceremony->facts.hkdf ? "yes" : "no", ceremony->facts.prf_derive ? "yes" : "no",
-                     "KIND", "NAME", "GEN", "BITS", "DATES", "FLAGS | MECHANISMS | FINDINGS");
     for (size_t i = 0; i < token_key_count(ceremony->token); i++) {
         const struct token_key *key = token_key_at(ceremony->token, i);
         struct key_text text;
-        char bits[12];
         if (!is_wanted(options, key))
             continue;
         enum mikeyd_status status = key_texts(ceremony, key, &text, err);
         if (status != MIKEYD_OK)
             return status;
+        json_t *of_key = key->kind == TOKEN_PAIR ? json_object_get(ends, key->name) : NULL;
         if (options->json)
-            (void)json_array_append_new(keys, key_json(ceremony, key, &text));
+            (void)json_array_append_new(keys, key_json(ceremony, key, &text, of_key));
         else
-            (void)printf("%-6s %-37s %3u %5s %-21s %s | %s%s%s\n", token_kind_name(key->kind),
-                         key->name, key->generation, bits_text(key, bits),
-                         text.dates[0] == '\0' ? "-" : text.dates, text.flags, text.mechanisms,
-                         text.findings[0] == '\0' ? "" : " | ", text.findings);
+            print_key(key, &text, of_key);
     }
     return MIKEYD_OK;
+}
+
+/* The table's rows for people, or objects added to `keys`. */
+static enum mikeyd_status show_keys(struct ceremony *ceremony, json_t *keys, struct error *err)
+{
+    if (!ceremony->options->json)
+        (void)printf("token %s (%s), HKDF %s, PRF in the token %s\n%-6s %-37s %3s %5s %-21s %s\n",
+                     ceremony->facts.label, ceremony->facts.manufacturer,
+                     ceremony->facts.hkdf ? "yes" : "no", ceremony->facts.prf_derive ? "yes" : "no",
+                     "KIND", "NAME", "GEN", "BITS", "DATES", "FLAGS | MECHANISMS | FINDINGS");
+    json_t *ends = json_object();
+    enum mikeyd_status status = find_ends(ceremony, ends, err);
+    if (status == MIKEYD_OK)
+        status = show_all(ceremony, keys, ends, err);
+    json_decref(ends);
+    return status;
 }
 
 /* ---- findings ---- */

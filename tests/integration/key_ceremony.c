@@ -189,6 +189,16 @@ static void expect_main_key_deleted(void)
     cr_expect(file_has("audit.jsonl", "\"key_destroy\""));
 }
 
+Test(ceremony_softhsm, pair_keys_are_listed_with_their_two_ends)
+{
+    EXPECT_EXIT(0, "generate --kind epsk --name core");
+    EXPECT_EXIT(0, "derive");
+    EXPECT_EXIT(0, "list --kind pair");
+    EXPECT_SAID(" | sip:a@lab.example -> sip:b@lab.example\n");
+    EXPECT_EXIT(0, "list --kind pair --json");
+    EXPECT_SAID("\"initiator\":\"sip:b@lab.example\",\"responder\":\"sip:a@lab.example\"");
+}
+
 Test(ceremony_softhsm, main_key_goes_when_the_policy_wants_it)
 {
     expect_main_key_deleted();

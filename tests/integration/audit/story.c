@@ -98,8 +98,15 @@ static void checkpoint(struct story *story, bool final)
 static void event(struct story *story, enum audit_event what, enum mikeyd_status status,
                   const char *key, const char *detail)
 {
-    const struct audit_record record = {
-        .event = what, .status = status, .key = key, .detail = detail};
+    const bool step = what >= AUDIT_KEY_GENERATE && what <= AUDIT_KEY_CHECK;
+    const struct audit_record record = {.event = what,
+                                        .status = status,
+                                        .client = step ? "ceremony uid 1000"
+                                                  : what == AUDIT_RELOAD
+                                                      ? "SIGHUP by uid 0, process 7"
+                                                      : NULL,
+                                        .key = key,
+                                        .detail = detail};
     write_record(story, &record, NULL);
 }
 
@@ -199,6 +206,12 @@ static void write_side_files(const char *folder, EVP_PKEY *key)
     (void)fprintf(file, "{\"clean\":false,\"keys\":[");
     (void)fprintf(file, format, "epsk", "core", 256, "derive", "HKDF", "2027-06-01", "", "true");
     (void)fputc(',', file);
+    (void)fprintf(file,
+                  "{\"token\":\"hsm-1\",\"kind\":\"pair\",\"name\":\"core."
+                  "b97aae2dcbeec3bd9e3ac7fe496efb57\",\"generation\":1,\"bits\":256,\"flags\":"
+                  "\"sensitive private sign\",\"mechanisms\":\"SHA256-HMAC\",\"start_date\":\"\","
+                  "\"end_date\":\"\",\"findings\":\"\",\"usable\":true,\"initiator\":"
+                  "\"sip:sbc-a@carrier.example\",\"responder\":\"sip:sbc-b@carrier.example\"},");
     (void)fprintf(file, format, "psk", "legacy-pbx", 112, "sign", "SHA1-HMAC, SHA256-HMAC", "",
                   "<b>no end date</b>", "false");
     (void)fprintf(file, "],\"findings\":[{\"token\":\"hsm-1\",\"rule\":\"RFC9257-6-1-LENGTH\","
