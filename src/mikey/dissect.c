@@ -10,7 +10,16 @@
 
 #define COUNT(table) (sizeof(table) / sizeof(table)[0])
 
+/* What was to be read after the message had ended was not read, whatever the reader returned. */
 void dissect_put(struct dissection *d, json_t *object, const char *field, json_t *value)
+{
+    if (d->r.failed)
+        json_decref(value);
+    else
+        dissect_set(d, object, field, value);
+}
+
+void dissect_set(struct dissection *d, json_t *object, const char *field, json_t *value)
 {
     if (json_object_set_new(object, field, value) != 0)
         d->no_memory = true;
@@ -58,9 +67,9 @@ void dissect_find(struct dissection *d, enum severity severity, const char *wher
     (void)vsnprintf(text, sizeof text, format, args);
     va_end(args);
     json_t *finding = json_object();
-    dissect_put_text(d, finding, "severity", names[severity]);
-    dissect_put_text(d, finding, "where", where);
-    dissect_put_text(d, finding, "text", text);
+    dissect_set(d, finding, "severity", json_string(names[severity]));
+    dissect_set(d, finding, "where", json_string(where));
+    dissect_set(d, finding, "text", json_string(text));
     if (json_array_append_new(d->findings, finding) != 0)
         d->no_memory = true;
     if (severity == FINDING_ERROR)
@@ -107,10 +116,12 @@ static void read_cs_entries(struct dissection *d, json_t *header, size_t count)
         (void)snprintf(text, sizeof text, "%08x", reader_u32(&d->r));
         dissect_put_text(d, cs, "ssrc", text);
         dissect_put_number(d, cs, "roc", reader_u32(&d->r));
-        if (json_array_append_new(list, cs) != 0)
+        if (d->r.failed)
+            json_decref(cs);
+        else if (json_array_append_new(list, cs) != 0)
             d->no_memory = true;
     }
-    dissect_put(d, header, "cs", list);
+    dissect_set(d, header, "cs", list);
 }
 
 /* RFC 6043 6.1.1: entries have lengths of their own and may carry keys' identifiers; only skipped.
@@ -207,6 +218,7 @@ static void read_message(struct dissection *d, json_t *header)
         if (!read_payload(d, &next))
             return;
     }
+    d->whole = true;
     if (reader_left(&d->r) != 0) {
         dissect_find(d, FINDING_ERROR, "message", "%zu bytes after the last payload",
                      reader_left(&d->r));
@@ -230,7 +242,8 @@ static void judge(struct dissection *d, const uint8_t *bytes, size_t len)
         dissect_find(d, FINDING_NOTE, "KEMAC",
                      "no key is sent: both ends derive the TGK from PSK and RAND (mikeyd only)");
     }
-    if (d->type != MIKEY_TYPE_PSK_INIT)
+    /* Of what was not reached nobody knows whether it is absent. */
+    if (d->type != MIKEY_TYPE_PSK_INIT || !d->whole)
         return;
     if (d->ids < 2) {
         dissect_find(d, FINDING_NOTE, "ID",
@@ -254,13 +267,13 @@ json_t *mikey_dissect(const uint8_t *bytes, size_t len)
     bool typed = len >= 2;
     if (typed)
         judge(&d, bytes, len);
-    dissect_put_number(&d, root, "length", len);
+    dissect_set(&d, root, "length", json_integer((json_int_t)len));
     const char *type = typed && d.type < COUNT(type_names) ? type_names[d.type] : "unknown";
-    dissect_put_text(&d, root, "type", type);
-    dissect_put(&d, root, "header", header);
-    dissect_put(&d, root, "payloads", d.payloads);
-    dissect_put(&d, root, "findings", d.findings);
-    dissect_put(&d, root, "valid", json_boolean(!d.errors));
+    dissect_set(&d, root, "type", json_string(type));
+    dissect_set(&d, root, "header", header);
+    dissect_set(&d, root, "payloads", d.payloads);
+    dissect_set(&d, root, "findings", d.findings);
+    dissect_set(&d, root, "valid", json_boolean(!d.errors));
     if (d.no_memory) {
         json_decref(root);
         return NULL;

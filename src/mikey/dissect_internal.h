@@ -12,6 +12,7 @@ struct dissection {
     json_t *payloads, *findings;
     bool errors;    /* a finding of severity error was made */
     bool no_memory; /* jansson ran out: the whole dissection is void */
+    bool whole;     /* every payload was reached */
     bool has_rand, has_sdp_ids;
     size_t ids;
 };
@@ -20,7 +21,8 @@ enum severity { FINDING_NOTE, FINDING_WARNING, FINDING_ERROR };
 void dissect_find(struct dissection *d, enum severity severity, const char *where,
                   const char *format, ...) __attribute__((format(printf, 4, 5)));
 
-/* Setters that note when memory ran out. */
+/* Setters that note when memory ran out. All but the first do nothing once the reader has failed. */
+void dissect_set(struct dissection *d, json_t *object, const char *field, json_t *value);
 void dissect_put(struct dissection *d, json_t *object, const char *field, json_t *value);
 void dissect_put_number(struct dissection *d, json_t *object, const char *field, uint64_t value);
 void dissect_put_text(struct dissection *d, json_t *object, const char *field, const char *text);

@@ -197,3 +197,43 @@ Test(samples, a_sealed_call_is_valid_and_without_warnings)
     json_decref(d);
     call_free(&call);
 }
+
+/* Every field that stands in `part` stands in `whole` with the same value. */
+static void is_part_of(const json_t *part, const json_t *whole, size_t cut)
+{
+    const char *name;
+    const json_t *value;
+    size_t i;
+    if (json_is_object(part)) {
+        json_object_foreach((json_t *)(uintptr_t)part, name, value)
+            is_part_of(value, json_object_get(whole, name), cut);
+    } else if (json_is_array(part)) {
+        json_array_foreach(part, i, value) is_part_of(value, json_array_get(whole, i), cut);
+    } else {
+        cr_assert(json_equal(part, whole), "cut at %zu", cut);
+    }
+}
+
+Test(samples, dissection_of_a_cut_message_claims_only_what_it_reached)
+{
+    struct call call;
+    call_make(&call, MIKEY_ALGORITHMS_256);
+    cr_assert_eq(call_seal(&call), MIKEYD_OK);
+    json_t *whole = mikey_dissect(call.message, call.message_len);
+    for (size_t len = 0; len < call.message_len; len++) {
+        json_t *cut = mikey_dissect(call.message, len), *finding;
+        size_t i;
+        cr_assert(json_is_false(json_object_get(cut, "valid")));
+        is_part_of(json_object_get(cut, "header"), json_object_get(whole, "header"), len);
+        is_part_of(json_object_get(cut, "payloads"), json_object_get(whole, "payloads"), len);
+        json_array_foreach(json_object_get(cut, "findings"), i, finding)
+        {
+            const char *severity = json_string_value(json_object_get(finding, "severity"));
+            cr_assert_str_eq(severity, "error", "cut at %zu: %s", len,
+                             json_string_value(json_object_get(finding, "text")));
+        }
+        json_decref(cut);
+    }
+    json_decref(whole);
+    call_free(&call);
+}
