@@ -59,17 +59,28 @@ void mikeyd_client_set_timeout(mikeyd_client *client, unsigned milliseconds);
  * checks. */
 enum mikeyd_status mikeyd_client_status(mikeyd_client *client, bool checks, char **json);
 
+/*
+ * The structures below can grow: their last member is room for later versions. Zero them, as a
+ * designated initializer does; zero means "not used" for every member that a program does not know.
+ * A member that this library does not know is MIKEYD_INVALID_ARGUMENT, never ignored.
+ */
+
 /* ---- an exchange
  * -------------------------------------------------------------------------------------------------
  */
 
 enum mikeyd_method { MIKEYD_PSK = 0, MIKEYD_DHHMAC = 1 };
 
-/* One SRTP stream with its SRTCP: a crypto session. ssrc 0: the responder chooses; suite NULL: the
- * policy's first. */
+/*
+ * One SRTP stream with its SRTCP: a crypto session. ssrc 0: the responder chooses; suite NULL: the
+ * policy's first. roc: the rollover counter of a stream that runs already (RFC 3830 6.1.1); in an
+ * update, a stream of the bundle with a roc is that stream, and none is added.
+ */
 struct mikeyd_stream {
     uint32_t ssrc;
     const char *suite;
+    uint32_t roc;
+    const void *reserved[2];
 };
 
 struct mikeyd_offer {
@@ -81,11 +92,16 @@ struct mikeyd_offer {
     bool verify; /* ask for a verification message; the policy may require it */
     bool sdp;    /* message goes into SDP: carry and protect the key-mgmt protocol list (RFC
                     4567 4.1.4) */
+    const char *reference; /* the call's name elsewhere, such as its Call-ID, for the audit records
+                              of this exchange, its confirmation and its updates; at most 127 bytes */
+    const void *reserved[6];
 };
 
 struct mikeyd_answer {
-    const char *as; /* who answers */
-    const void *message;
+    const char *as;      /* who answers */
+    const void *message; /* the I_MESSAGE: its bytes, or text that holds it: what
+                            mikeyd_exchange_sdp() gives, an a=acap line, a whole SDP, a KeyMgmt
+                            header, base64 */
     size_t message_len;
     const uint32_t *ssrcs; /* for the streams whose SSRC the initiator left open, in their order;
                               missing ones are random */
@@ -94,16 +110,29 @@ struct mikeyd_answer {
     size_t ticket_len;
     bool sdp; /* message came in SDP: its key-mgmt protocol list must be protected (RFC 4567
                  4.1.4) */
+    bool error_message;   /* a refusal may come with an error message for the peer (RFC 3830 5.1.2),
+                              where the policy says so: see mikeyd_respond() */
+    const char *from;     /* who calls, as SIP or RTSP say: must be the message's initiator, and
+                              takes its place where the policy lets a peer leave it out */
+    const uint32_t *rocs; /* NULL, or ssrc_count rollover counters of streams that run already; an
+                              SSRC that the message names itself may stand in ssrcs with its ROC */
+    const char *reference; /* as in struct mikeyd_offer */
+    const void *reserved[6];
 };
 
 /* Makes an I_MESSAGE (RFC 3830 3.1). Keys are there at once only when no verification was asked
  * for. */
 enum mikeyd_status mikeyd_initiate(mikeyd_client *client, const struct mikeyd_offer *offer,
                                    mikeyd_exchange **out);
-/* Answers an I_MESSAGE: keys, and the R_MESSAGE when one was asked for. */
+/*
+ * Answers an I_MESSAGE: keys, and the R_MESSAGE when one was asked for. A peer may send several keys
+ * for each stream, which differ by MKI. With answer->error_message, *out may be set although the
+ * status is not MIKEYD_OK: it holds the error message to send, and nothing else; free it.
+ */
 enum mikeyd_status mikeyd_respond(mikeyd_client *client, const struct mikeyd_answer *answer,
                                   mikeyd_exchange **out);
-/* Checks the R_MESSAGE against the ticket of the exchange (once) and gives its keys. */
+/* Checks the R_MESSAGE (bytes or text, as in struct mikeyd_answer) against the ticket of the
+ * exchange (once) and gives its keys. */
 enum mikeyd_status mikeyd_confirm(mikeyd_client *client, const void *ticket, size_t ticket_len,
                                   const void *reply, size_t reply_len, mikeyd_exchange **out);
 /* A new TGK, and more streams if given, in the same crypto session bundle (RFC 3830 4.5). verify
@@ -122,6 +151,7 @@ struct mikeyd_srtp_key {
     const char *suite;
     uint8_t key[32], salt[14], mki[255];
     uint8_t key_len, salt_len, mki_len;
+    uint64_t reserved[4]; /* 0 */
 };
 
 /* I_MESSAGE or R_MESSAGE to send; NULL (and 0) when there is none. */
@@ -147,7 +177,8 @@ void mikeyd_exchange_free(mikeyd_exchange *exchange);
 /*
  * Many requests in flight on one connection. Callbacks run inside mikeyd_client_dispatch() or
  * mikeyd_client_close(), in the thread that calls it, once for each accepted submission. exchange
- * is NULL unless status is MIKEYD_OK, and then the callback's to free.
+ * is NULL unless status is MIKEYD_OK, or has the error message of mikeyd_respond(), and else the
+ * callback's to free.
  */
 typedef void mikeyd_done(void *user, enum mikeyd_status status, mikeyd_exchange *exchange);
 enum mikeyd_status mikeyd_submit_initiate(mikeyd_client *client, const struct mikeyd_offer *offer,

@@ -26,6 +26,7 @@ struct call {
     mikeyd_done *done;
     void *user;
 
+    bool takes_error_message; /* a refusal may bring an exchange */
     bool finished;
     enum mikeyd_status status;
     struct error err;

@@ -74,6 +74,18 @@ static void call_set_failure(struct call *call, const Mikeyd__Response *response
     call->status = error_set(&call->err, (enum mikeyd_status)response->status, "%s", text);
 }
 
+/* RFC 3830 5.1.2. Of a refusal nothing else is taken, whatever it brings. */
+static void call_take_error_message(struct call *call, const Mikeyd__Response *response)
+{
+    if (!call->takes_error_message || call->kind != CALL_EXCHANGE || response->exchange == NULL ||
+        response->exchange->message.len == 0)
+        return;
+    Mikeyd__Exchange only = MIKEYD__EXCHANGE__INIT;
+    only.message = response->exchange->message;
+    struct error ignored;
+    (void)exchange_make(&only, &call->exchange, &ignored);
+}
+
 static void call_set_result(struct call *call, const Mikeyd__Response *response)
 {
     if (response->status >= MIKEYD_STATUS_COUNT) {
@@ -81,6 +93,7 @@ static void call_set_result(struct call *call, const Mikeyd__Response *response)
                                  "the daemon's status %u is unknown here", response->status);
     } else if (response->status != MIKEYD_OK) {
         call_set_failure(call, response);
+        call_take_error_message(call, response);
     } else if (call->kind == CALL_REPORT) {
         call->report = strdup(response->report);
         call->status = call->report != NULL

@@ -3,10 +3,19 @@
 
 #include "client/client_internal.h"
 
+/* Only who asked for an error message gets anything with a failure: others would not free it. */
+static bool takes_error_message(const struct request *request)
+{
+    return request->message.op_case == MIKEYD__REQUEST__OP_RESPOND &&
+           request->op.respond.error_message;
+}
+
 static enum mikeyd_status operation_call(mikeyd_client *client, struct request *request,
                                          mikeyd_exchange **out)
 {
-    struct call call = {.kind = CALL_EXCHANGE, .owner = CALL_BLOCKING};
+    struct call call = {.kind = CALL_EXCHANGE,
+                        .owner = CALL_BLOCKING,
+                        .takes_error_message = takes_error_message(request)};
     enum mikeyd_status status = client_call(client, request, &call);
     *out = call.exchange;
     return status;
@@ -21,6 +30,7 @@ static enum mikeyd_status operation_submit(mikeyd_client *client, struct request
         return client_report(&err, error_set(&err, MIKEYD_INTERNAL, "out of memory"));
     call->kind = CALL_EXCHANGE;
     call->owner = CALL_CALLBACK;
+    call->takes_error_message = takes_error_message(request);
     call->done = done;
     call->user = user;
     (void)pthread_mutex_lock(&client->lock);
@@ -45,13 +55,16 @@ enum mikeyd_status mikeyd_initiate(mikeyd_client *client, const struct mikeyd_of
 {
     struct error err = {0};
     struct request request;
+    request.decoded = NULL;
     enum mikeyd_status status = operation_check(client, out, &err);
     if (status == MIKEYD_OK) {
         *out = NULL;
         status = request_initiate(&request, offer, &err);
     }
-    return status == MIKEYD_OK ? operation_call(client, &request, out)
-                               : client_report(&err, status);
+    status =
+        status == MIKEYD_OK ? operation_call(client, &request, out) : client_report(&err, status);
+    request_clear(&request);
+    return status;
 }
 
 enum mikeyd_status mikeyd_respond(mikeyd_client *client, const struct mikeyd_answer *answer,
@@ -59,13 +72,16 @@ enum mikeyd_status mikeyd_respond(mikeyd_client *client, const struct mikeyd_ans
 {
     struct error err = {0};
     struct request request;
+    request.decoded = NULL;
     enum mikeyd_status status = operation_check(client, out, &err);
     if (status == MIKEYD_OK) {
         *out = NULL;
         status = request_respond(&request, answer, &err);
     }
-    return status == MIKEYD_OK ? operation_call(client, &request, out)
-                               : client_report(&err, status);
+    status =
+        status == MIKEYD_OK ? operation_call(client, &request, out) : client_report(&err, status);
+    request_clear(&request);
+    return status;
 }
 
 enum mikeyd_status mikeyd_confirm(mikeyd_client *client, const void *ticket, size_t ticket_len,
@@ -73,13 +89,16 @@ enum mikeyd_status mikeyd_confirm(mikeyd_client *client, const void *ticket, siz
 {
     struct error err = {0};
     struct request request;
+    request.decoded = NULL;
     enum mikeyd_status status = operation_check(client, out, &err);
     if (status == MIKEYD_OK) {
         *out = NULL;
         status = request_confirm(&request, ticket, ticket_len, reply, reply_len, &err);
     }
-    return status == MIKEYD_OK ? operation_call(client, &request, out)
-                               : client_report(&err, status);
+    status =
+        status == MIKEYD_OK ? operation_call(client, &request, out) : client_report(&err, status);
+    request_clear(&request);
+    return status;
 }
 
 enum mikeyd_status mikeyd_update(mikeyd_client *client, const void *ticket, size_t ticket_len,
@@ -88,14 +107,17 @@ enum mikeyd_status mikeyd_update(mikeyd_client *client, const void *ticket, size
 {
     struct error err = {0};
     struct request request;
+    request.decoded = NULL;
     enum mikeyd_status status = operation_check(client, out, &err);
     if (status == MIKEYD_OK) {
         *out = NULL;
         status =
             request_update(&request, ticket, ticket_len, streams, stream_count, verify, sdp, &err);
     }
-    return status == MIKEYD_OK ? operation_call(client, &request, out)
-                               : client_report(&err, status);
+    status =
+        status == MIKEYD_OK ? operation_call(client, &request, out) : client_report(&err, status);
+    request_clear(&request);
+    return status;
 }
 
 enum mikeyd_status mikeyd_client_status(mikeyd_client *client, bool checks, char **json)
@@ -126,11 +148,14 @@ enum mikeyd_status mikeyd_submit_initiate(mikeyd_client *client, const struct mi
 {
     struct error err = {0};
     struct request request;
+    request.decoded = NULL;
     enum mikeyd_status status = submit_check(client, done, &err);
     if (status == MIKEYD_OK)
         status = request_initiate(&request, offer, &err);
-    return status == MIKEYD_OK ? operation_submit(client, &request, done, user)
-                               : client_report(&err, status);
+    status = status == MIKEYD_OK ? operation_submit(client, &request, done, user)
+                                 : client_report(&err, status);
+    request_clear(&request);
+    return status;
 }
 
 enum mikeyd_status mikeyd_submit_respond(mikeyd_client *client, const struct mikeyd_answer *answer,
@@ -138,11 +163,14 @@ enum mikeyd_status mikeyd_submit_respond(mikeyd_client *client, const struct mik
 {
     struct error err = {0};
     struct request request;
+    request.decoded = NULL;
     enum mikeyd_status status = submit_check(client, done, &err);
     if (status == MIKEYD_OK)
         status = request_respond(&request, answer, &err);
-    return status == MIKEYD_OK ? operation_submit(client, &request, done, user)
-                               : client_report(&err, status);
+    status = status == MIKEYD_OK ? operation_submit(client, &request, done, user)
+                                 : client_report(&err, status);
+    request_clear(&request);
+    return status;
 }
 
 enum mikeyd_status mikeyd_submit_confirm(mikeyd_client *client, const void *ticket,
@@ -151,11 +179,14 @@ enum mikeyd_status mikeyd_submit_confirm(mikeyd_client *client, const void *tick
 {
     struct error err = {0};
     struct request request;
+    request.decoded = NULL;
     enum mikeyd_status status = submit_check(client, done, &err);
     if (status == MIKEYD_OK)
         status = request_confirm(&request, ticket, ticket_len, reply, reply_len, &err);
-    return status == MIKEYD_OK ? operation_submit(client, &request, done, user)
-                               : client_report(&err, status);
+    status = status == MIKEYD_OK ? operation_submit(client, &request, done, user)
+                                 : client_report(&err, status);
+    request_clear(&request);
+    return status;
 }
 
 enum mikeyd_status mikeyd_submit_update(mikeyd_client *client, const void *ticket,
@@ -165,10 +196,13 @@ enum mikeyd_status mikeyd_submit_update(mikeyd_client *client, const void *ticke
 {
     struct error err = {0};
     struct request request;
+    request.decoded = NULL;
     enum mikeyd_status status = submit_check(client, done, &err);
     if (status == MIKEYD_OK)
         status =
             request_update(&request, ticket, ticket_len, streams, stream_count, verify, sdp, &err);
-    return status == MIKEYD_OK ? operation_submit(client, &request, done, user)
-                               : client_report(&err, status);
+    status = status == MIKEYD_OK ? operation_submit(client, &request, done, user)
+                                 : client_report(&err, status);
+    request_clear(&request);
+    return status;
 }

@@ -1,6 +1,11 @@
 #include "client/request.h"
 
 #include <stdint.h>
+#include <stdlib.h>
+
+#include "mikey/sdp.h"
+
+#define MIKEY_VERSION 1 /* the first byte of every message, and of no text */
 
 /* protobuf-c's structures are not const, but packing only reads them. */
 static void *request_unconst(const void *data)
@@ -27,6 +32,45 @@ static enum mikeyd_status request_missing(struct error *err, const char *what)
     return error_set(err, MIKEYD_INVALID_ARGUMENT, "%s is missing", what);
 }
 
+/* What a newer program sets and this library does not know cannot be ignored. */
+static enum mikeyd_status request_reserved(const void *const reserved[], size_t count,
+                                           struct error *err)
+{
+    for (size_t i = 0; i < count; i++) {
+        if (reserved[i] != NULL)
+            return error_set(err, MIKEYD_INVALID_ARGUMENT,
+                             "a reserved member is set: the program is newer than libmikeyd");
+    }
+    return MIKEYD_OK;
+}
+
+#define RESERVED(structure, err)                                                                   \
+    request_reserved((structure)->reserved,                                                        \
+                     sizeof(structure)->reserved / sizeof(structure)->reserved[0], err)
+
+/* A message, or text that holds one. */
+static enum mikeyd_status request_message(struct request *request, const void *data, size_t len,
+                                          ProtobufCBinaryData *out, struct error *err)
+{
+    *out = request_bytes(data, len);
+    if (*(const uint8_t *)data == MIKEY_VERSION)
+        return MIKEYD_OK;
+    request->decoded = malloc(len);
+    if (request->decoded == NULL)
+        return error_set(err, MIKEYD_INTERNAL, "out of memory");
+    size_t decoded_len;
+    enum mikeyd_status status =
+        mikey_sdp_parse(data, len, request->decoded, len, &decoded_len, err);
+    *out = request_bytes(request->decoded, decoded_len);
+    return status;
+}
+
+void request_clear(struct request *request)
+{
+    free(request->decoded); /* holds what went or goes over the wire, no secret */
+    request->decoded = NULL;
+}
+
 static enum mikeyd_status request_streams(struct request *request,
                                           const struct mikeyd_stream *streams, size_t count,
                                           struct error *err)
@@ -37,8 +81,12 @@ static enum mikeyd_status request_streams(struct request *request,
     if (count != 0 && streams == NULL)
         return request_missing(err, "the list of streams");
     for (size_t i = 0; i < count; i++) {
+        enum mikeyd_status status = RESERVED(&streams[i], err);
+        if (status != MIKEYD_OK)
+            return status;
         mikeyd__stream__init(&request->streams[i]);
         request->streams[i].ssrc = streams[i].ssrc;
+        request->streams[i].roc = streams[i].roc;
         if (streams[i].suite != NULL)
             request->streams[i].suite = request_text(streams[i].suite);
         request->stream_list[i] = &request->streams[i];
@@ -49,10 +97,14 @@ static enum mikeyd_status request_streams(struct request *request,
 enum mikeyd_status request_initiate(struct request *request, const struct mikeyd_offer *offer,
                                     struct error *err)
 {
+    request->decoded = NULL;
     if (offer == NULL || offer->from == NULL || offer->to == NULL)
         return request_missing(err, "an identity of the offer");
     if (offer->stream_count == 0)
         return request_missing(err, "a stream");
+    enum mikeyd_status status = RESERVED(offer, err);
+    if (status != MIKEYD_OK)
+        return status;
     Mikeyd__Initiate *op = &request->op.initiate;
     mikeyd__request__init(&request->message);
     mikeyd__initiate__init(op);
@@ -63,6 +115,8 @@ enum mikeyd_status request_initiate(struct request *request, const struct mikeyd
     op->streams = request->stream_list;
     op->n_streams = offer->stream_count;
     op->method = (uint32_t)offer->method;
+    if (offer->reference != NULL)
+        op->reference = request_text(offer->reference);
     op->verify = offer->verify;
     op->sdp = offer->sdp;
     return request_streams(request, offer->streams, offer->stream_count, err);
@@ -71,6 +125,7 @@ enum mikeyd_status request_initiate(struct request *request, const struct mikeyd
 enum mikeyd_status request_respond(struct request *request, const struct mikeyd_answer *answer,
                                    struct error *err)
 {
+    request->decoded = NULL;
     if (answer == NULL || answer->as == NULL)
         return request_missing(err, "the identity that answers");
     if (answer->message == NULL || answer->message_len == 0)
@@ -81,23 +136,33 @@ enum mikeyd_status request_respond(struct request *request, const struct mikeyd_
     if ((answer->ssrc_count != 0 && answer->ssrcs == NULL) ||
         (answer->ticket_len != 0 && answer->ticket == NULL))
         return request_missing(err, "a part of the answer");
+    enum mikeyd_status status = RESERVED(answer, err);
+    if (status != MIKEYD_OK)
+        return status;
     Mikeyd__Respond *op = &request->op.respond;
     mikeyd__request__init(&request->message);
     mikeyd__respond__init(op);
     request->message.op_case = MIKEYD__REQUEST__OP_RESPOND;
     request->message.respond = op;
     op->as = request_text(answer->as);
-    op->message = request_bytes(answer->message, answer->message_len);
     op->ticket = request_bytes(answer->ticket, answer->ticket_len);
     op->ssrcs = request_unconst(answer->ssrcs);
     op->n_ssrcs = answer->ssrc_count;
+    op->rocs = request_unconst(answer->rocs);
+    op->n_rocs = answer->rocs == NULL ? 0 : answer->ssrc_count;
     op->sdp = answer->sdp;
-    return MIKEYD_OK;
+    op->error_message = answer->error_message;
+    if (answer->from != NULL)
+        op->from = request_text(answer->from);
+    if (answer->reference != NULL)
+        op->reference = request_text(answer->reference);
+    return request_message(request, answer->message, answer->message_len, &op->message, err);
 }
 
 enum mikeyd_status request_confirm(struct request *request, const void *ticket, size_t ticket_len,
                                    const void *reply, size_t reply_len, struct error *err)
 {
+    request->decoded = NULL;
     if (ticket == NULL || ticket_len == 0)
         return request_missing(err, "the ticket");
     if (reply == NULL || reply_len == 0)
@@ -108,14 +173,14 @@ enum mikeyd_status request_confirm(struct request *request, const void *ticket, 
     request->message.op_case = MIKEYD__REQUEST__OP_CONFIRM;
     request->message.confirm = op;
     op->ticket = request_bytes(ticket, ticket_len);
-    op->reply = request_bytes(reply, reply_len);
-    return MIKEYD_OK;
+    return request_message(request, reply, reply_len, &op->reply, err);
 }
 
 enum mikeyd_status request_update(struct request *request, const void *ticket, size_t ticket_len,
                                   const struct mikeyd_stream *streams, size_t stream_count,
                                   bool verify, bool sdp, struct error *err)
 {
+    request->decoded = NULL;
     if (ticket == NULL || ticket_len == 0)
         return request_missing(err, "the ticket");
     Mikeyd__Update *op = &request->op.update;
@@ -133,6 +198,7 @@ enum mikeyd_status request_update(struct request *request, const void *ticket, s
 
 void request_status(struct request *request, bool checks)
 {
+    request->decoded = NULL;
     Mikeyd__Status *op = &request->op.status;
     mikeyd__request__init(&request->message);
     mikeyd__status__init(op);

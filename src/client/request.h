@@ -12,6 +12,7 @@
 
 /* Storage of one request; about 12 KiB, for the stack. The request points into it. */
 struct request {
+    uint8_t *decoded; /* a message that came as text; request_clear() */
     Mikeyd__Request message;
     union {
         Mikeyd__Initiate initiate;
@@ -24,7 +25,8 @@ struct request {
     Mikeyd__Stream *stream_list[REQUEST_STREAMS_MAX];
 };
 
-/* Each: INVALID_ARGUMENT when a required pointer is missing or a count is out of range. */
+/* Each: INVALID_ARGUMENT when a required pointer is missing, a count is out of range or a reserved
+ * member is set; SYNTAX for text that holds no message. Whatever it returns, request_clear(). */
 enum mikeyd_status request_initiate(struct request *request, const struct mikeyd_offer *offer,
                                     struct error *err);
 enum mikeyd_status request_respond(struct request *request, const struct mikeyd_answer *answer,
@@ -35,5 +37,6 @@ enum mikeyd_status request_update(struct request *request, const void *ticket, s
                                   const struct mikeyd_stream *streams, size_t stream_count,
                                   bool verify, bool sdp, struct error *err);
 void request_status(struct request *request, bool checks);
+void request_clear(struct request *request);
 
 #endif

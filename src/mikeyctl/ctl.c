@@ -223,11 +223,9 @@ static bool reads_as_mikey_base64(const char *text, size_t len)
 static enum mikeyd_status decode_text(const char *text, size_t len, uint8_t *out, size_t cap,
                                       size_t *out_len, struct error *err)
 {
-    if (strncmp(text, "a=", 2) == 0 || strncmp(text, "key-mgmt:", 9) == 0)
-        return mikey_sdp_parse(text, len, out, cap, out_len, err);
     if (is_even_hex(text, len) && !reads_as_mikey_base64(text, len))
         return hex_decode(text, len, out, cap, out_len, err);
-    return base64_decode(text, len, out, cap, out_len, err);
+    return mikey_sdp_parse(text, len, out, cap, out_len, err);
 }
 
 enum mikeyd_status ctl_argument_bytes(const char *argument, uint8_t **bytes, size_t *len,

@@ -43,8 +43,8 @@ int ctl_print(json_t *object);
  * itself. free() it. */
 enum mikeyd_status ctl_argument_text(const char *argument, char **text, size_t *len,
                                      struct error *err);
-/* The same, then base64 (or hexadecimal when it is only hex digits of even length and does not read
- * as a MIKEY base64). free() it. */
+/* The same, then hexadecimal when it is only hex digits of even length and does not read as a MIKEY
+ * base64, else as mikey_sdp_parse() reads it: base64, SDP, a KeyMgmt header. free() it. */
 enum mikeyd_status ctl_argument_bytes(const char *argument, uint8_t **bytes, size_t *len,
                                       struct error *err);
 

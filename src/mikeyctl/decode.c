@@ -7,7 +7,7 @@
 #include "mikey/dissect.h"
 #include "mikeyctl/ctl.h"
 
-static const char synopsis[] = "mikeyctl decode [--json] B64|HEX|SDP-LINE|@FILE";
+static const char synopsis[] = "mikeyctl decode [--json] B64|HEX|SDP|@FILE";
 
 static void print_scalar(const json_t *value)
 {

@@ -1,5 +1,6 @@
 /* mikeyctl exchange: one step of a key exchange through the daemon, its result as one JSON object.
  */
+#include <errno.h>
 #include <getopt.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -14,15 +15,18 @@
 #include "mikeyctl/ctl.h"
 #include "mikeyctl/exchange_json.h"
 
+#define SUITE_MAX 40
 #define STREAMS_MAX 255 /* RFC 3830 6.1: the number of crypto sessions is one byte */
 
 static const char synopsis[] =
     "mikeyctl exchange STEP ...\n"
-    "  initiate --from ID --to ID [--stream SSRC[,SUITE]]... [--verify|--no-verify]\n"
-    "           [--method psk|dhhmac] [--sdp]\n"
-    "  respond  --as ID --message B64|@FILE [--stream SSRC]... [--ticket B64|@FILE] [--sdp]\n"
-    "  confirm  --ticket B64|@FILE --reply B64|@FILE\n"
-    "  update   --ticket B64|@FILE [--stream SSRC[,SUITE]]... [--verify|--no-verify] [--sdp]";
+    "  initiate --from ID --to ID [--stream SSRC[,SUITE][,roc=N]]... [--verify|--no-verify]\n"
+    "           [--method psk|dhhmac] [--reference TEXT] [--sdp]\n"
+    "  respond  --as ID [--from ID] --message B64|SDP|@FILE [--stream SSRC[,roc=N]]...\n"
+    "           [--ticket B64|@FILE] [--reference TEXT] [--sdp]\n"
+    "  confirm  --ticket B64|@FILE --reply B64|SDP|@FILE\n"
+    "  update   --ticket B64|@FILE [--stream SSRC[,SUITE][,roc=N]]... [--verify|--no-verify]\n"
+    "           [--sdp]";
 
 struct bytes {
     uint8_t *data;
@@ -32,10 +36,11 @@ struct bytes {
 /* The arguments of one step; `given` has one bit an option, to refuse those of another step. */
 struct arguments {
     unsigned given;
-    const char *from, *to, *as;
+    const char *from, *to, *as, *reference;
     struct bytes message, reply, ticket;
     struct mikeyd_stream streams[STREAMS_MAX];
-    uint32_t ssrcs[STREAMS_MAX];
+    uint32_t ssrcs[STREAMS_MAX], rocs[STREAMS_MAX];
+    char suites[STREAMS_MAX][SUITE_MAX];
     size_t stream_count;
     enum mikeyd_method method;
     bool verify;
@@ -55,7 +60,8 @@ enum {
     GIVEN_NO_VERIFY = 1 << 9,
     GIVEN_SDP = 1 << 10,
     GIVEN_JSON = 1 << 11,
-    GIVEN_HELP = 1 << 12
+    GIVEN_HELP = 1 << 12,
+    GIVEN_REFERENCE = 1 << 13
 };
 
 static const struct option options[] = {
@@ -70,6 +76,7 @@ static const struct option options[] = {
     {"verify", no_argument, NULL, GIVEN_VERIFY},
     {"no-verify", no_argument, NULL, GIVEN_NO_VERIFY},
     {"sdp", no_argument, NULL, GIVEN_SDP},
+    {"reference", required_argument, NULL, GIVEN_REFERENCE},
     {"json", no_argument, NULL, GIVEN_JSON},
     {"help", no_argument, NULL, GIVEN_HELP},
     {NULL, 0, NULL, 0},
@@ -85,28 +92,55 @@ static void arguments_clear(struct arguments *arguments)
     }
 }
 
-/* "SSRC" or "SSRC,SUITE", SSRC as 8 hex digits. */
+/* One part behind the SSRC: "roc=N", or a suite, which goes to `suite`. */
+static bool parse_stream_part(const char *part, size_t len, struct mikeyd_stream *stream,
+                              char suite[SUITE_MAX])
+{
+    enum srtp_suite known;
+    if (len >= 4 && strncmp(part, "roc=", 4) == 0) {
+        char *end;
+        errno = 0;
+        unsigned long roc = strtoul(part + 4, &end, 10);
+        stream->roc = (uint32_t)roc;
+        return len > 4 && part[4] >= '0' && part[4] <= '9' && end == part + len && errno == 0 &&
+               roc <= UINT32_MAX;
+    }
+    if (stream->suite != NULL || len >= SUITE_MAX)
+        return false;
+    memcpy(suite, part, len);
+    suite[len] = '\0';
+    stream->suite = suite;
+    return srtp_suite_by_name(suite, &known);
+}
+
+/* "SSRC[,SUITE][,roc=N]", SSRC as 8 hex digits. */
 static enum mikeyd_status parse_stream(const char *text, struct arguments *arguments,
                                        struct error *err)
 {
     uint8_t ssrc[4];
     size_t len = 0;
-    if (arguments->stream_count == STREAMS_MAX)
+    const size_t index = arguments->stream_count;
+    if (index == STREAMS_MAX)
         return error_set(err, MIKEYD_INVALID_ARGUMENT, "more than %d streams", STREAMS_MAX);
     if (strlen(text) < 8 || hex_decode(text, 8, ssrc, sizeof ssrc, &len, NULL) != MIKEYD_OK ||
         (text[8] != '\0' && text[8] != ',')) {
-        return error_set(err, MIKEYD_INVALID_ARGUMENT, "--stream %s: not SSRC[,SUITE]", text);
+        return error_set(err, MIKEYD_INVALID_ARGUMENT, "--stream %s: not SSRC[,SUITE][,roc=N]",
+                         text);
     }
-    const char *suite = text[8] == ',' ? text + 9 : NULL;
-    enum srtp_suite known;
-    if (suite != NULL && !srtp_suite_by_name(suite, &known))
-        return error_set(err, MIKEYD_INVALID_ARGUMENT, "--stream %s: unknown suite", text);
-
-    uint32_t value = (uint32_t)ssrc[0] << 24 | (uint32_t)ssrc[1] << 16 | (uint32_t)ssrc[2] << 8 |
-                     (uint32_t)ssrc[3];
-    arguments->ssrcs[arguments->stream_count] = value;
-    arguments->streams[arguments->stream_count++] =
-        (struct mikeyd_stream){.ssrc = value, .suite = suite};
+    struct mikeyd_stream *stream = &arguments->streams[index];
+    *stream = (struct mikeyd_stream){.ssrc = (uint32_t)ssrc[0] << 24 | (uint32_t)ssrc[1] << 16 |
+                                             (uint32_t)ssrc[2] << 8 | (uint32_t)ssrc[3]};
+    for (const char *part = text + 8; *part == ',';) {
+        part++;
+        const size_t part_len = strcspn(part, ",");
+        if (!parse_stream_part(part, part_len, stream, arguments->suites[index]))
+            return error_set(err, MIKEYD_INVALID_ARGUMENT, "--stream %s: neither suite nor roc=N",
+                             text);
+        part += part_len;
+    }
+    arguments->ssrcs[index] = stream->ssrc;
+    arguments->rocs[index] = stream->roc;
+    arguments->stream_count++;
     return MIKEYD_OK;
 }
 
@@ -146,6 +180,9 @@ static enum mikeyd_status parse_option(int option, const char *value, struct arg
         return MIKEYD_OK;
     case GIVEN_AS:
         arguments->as = value;
+        return MIKEYD_OK;
+    case GIVEN_REFERENCE:
+        arguments->reference = value;
         return MIKEYD_OK;
     case GIVEN_MESSAGE:
         return parse_bytes("message", value, &arguments->message, err);
@@ -194,6 +231,7 @@ static enum mikeyd_status run_initiate(mikeyd_client *client, const struct argum
         .method = arguments->method,
         .verify = arguments->verify,
         .sdp = arguments->sdp,
+        .reference = arguments->reference,
     };
     return mikeyd_initiate(client, &offer, out);
 }
@@ -205,7 +243,11 @@ static enum mikeyd_status run_respond(mikeyd_client *client, const struct argume
         .as = arguments->as,
         .message = arguments->message.data,
         .message_len = arguments->message.len,
+        .from = arguments->from,
+        .reference = arguments->reference,
+        .error_message = true,
         .ssrcs = arguments->ssrcs,
+        .rocs = arguments->rocs,
         .ssrc_count = arguments->stream_count,
         .ticket = arguments->ticket.data,
         .ticket_len = arguments->ticket.len,
@@ -235,14 +277,25 @@ static const struct step {
     json_t *(*result)(const mikeyd_exchange *, bool sdp);
 } steps[] = {
     {"initiate", GIVEN_FROM | GIVEN_TO,
-     GIVEN_STREAM | GIVEN_VERIFY | GIVEN_NO_VERIFY | GIVEN_METHOD | GIVEN_SDP, run_initiate,
-     exchange_json_offer},
-    {"respond", GIVEN_AS | GIVEN_MESSAGE, GIVEN_STREAM | GIVEN_TICKET | GIVEN_SDP, run_respond,
+     GIVEN_STREAM | GIVEN_VERIFY | GIVEN_NO_VERIFY | GIVEN_METHOD | GIVEN_SDP | GIVEN_REFERENCE,
+     run_initiate, exchange_json_offer},
+    {"respond", GIVEN_AS | GIVEN_MESSAGE,
+     GIVEN_FROM | GIVEN_STREAM | GIVEN_TICKET | GIVEN_SDP | GIVEN_REFERENCE, run_respond,
      exchange_json_respond},
     {"confirm", GIVEN_TICKET | GIVEN_REPLY, 0, run_confirm, exchange_json_confirm},
     {"update", GIVEN_TICKET, GIVEN_STREAM | GIVEN_VERIFY | GIVEN_NO_VERIFY | GIVEN_SDP, run_update,
      exchange_json_offer},
 };
+
+/* A refusal with the error message that the peer is to get (RFC 3830 5.1.2). */
+static int fail_with_message(const struct error *err, const mikeyd_exchange *exchange)
+{
+    json_t *object = exchange_json_refusal(err, exchange);
+    if (object == NULL)
+        return ctl_fail(true, err);
+    int printed = ctl_print(object);
+    return printed != 0 ? printed : status_exit_code(err->status);
+}
 
 static int exchange_through_daemon(const struct ctl *ctl, const struct step *step,
                                    const struct arguments *arguments)
@@ -258,7 +311,7 @@ static int exchange_through_daemon(const struct ctl *ctl, const struct step *ste
     if (status != MIKEYD_OK) {
         const char *text = mikeyd_client_error(client);
         (void)error_set(&err, status, "%s", text[0] == '\0' ? mikeyd_status_name(status) : text);
-        exit_status = ctl_fail(true, &err);
+        exit_status = exchange == NULL ? ctl_fail(true, &err) : fail_with_message(&err, exchange);
     } else {
         json_t *object = step->result(exchange, arguments->sdp);
         (void)error_set(&err, MIKEYD_INTERNAL, "out of memory");

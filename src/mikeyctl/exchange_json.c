@@ -100,6 +100,14 @@ json_t *exchange_json_respond(const mikeyd_exchange *exchange, bool sdp)
     return object;
 }
 
+json_t *exchange_json_refusal(const struct error *err, const mikeyd_exchange *exchange)
+{
+    size_t len = 0;
+    const uint8_t *message = mikeyd_exchange_message(exchange, &len);
+    return json_pack("{s:{s:s, s:s}, s:o}", "error", "code", status_name(err->status), "message",
+                     err->text, "reply", json_base64(message, len));
+}
+
 json_t *exchange_json_confirm(const mikeyd_exchange *exchange, bool sdp)
 {
     (void)sdp; /* there is no message to put into SDP */

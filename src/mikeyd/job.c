@@ -148,15 +148,26 @@ static enum mikeyd_status pack(struct job *job, const Mikeyd__Response *response
     return MIKEYD_OK;
 }
 
-void job_set_failure(struct job *job, enum mikeyd_status status, const char *text)
+static ProtobufCBinaryData binary(const uint8_t *data, size_t len)
+{
+    /* protobuf-c packs from it and does not write to it. */
+    return (ProtobufCBinaryData){.len = len, .data = (uint8_t *)(uintptr_t)data};
+}
+
+void job_set_refusal(struct job *job, enum mikeyd_status status, const char *text,
+                     const uint8_t *message, size_t message_len)
 {
     Mikeyd__Response response = MIKEYD__RESPONSE__INIT;
+    Mikeyd__Exchange exchange = MIKEYD__EXCHANGE__INIT;
     char sentence[sizeof((struct error *)0)->text];
     (void)strncpy(sentence, text, sizeof sentence - 1);
     sentence[sizeof sentence - 1] = '\0';
     response.id = job->id;
     response.status = (uint32_t)status;
     response.error = sentence;
+    exchange.message = binary(message, message_len);
+    if (message_len != 0)
+        response.exchange = &exchange;
     job_drop_reply(job);
     job->status = status;
     job->audit_sequence = 0;
@@ -164,10 +175,9 @@ void job_set_failure(struct job *job, enum mikeyd_status status, const char *tex
     (void)pack(job, &response, false, NULL);
 }
 
-static ProtobufCBinaryData binary(const uint8_t *data, size_t len)
+void job_set_failure(struct job *job, enum mikeyd_status status, const char *text)
 {
-    /* protobuf-c packs from it and does not write to it. */
-    return (ProtobufCBinaryData){.len = len, .data = (uint8_t *)(uintptr_t)data};
+    job_set_refusal(job, status, text, NULL, 0);
 }
 
 static void describe_key(const struct exchange_key *key, Mikeyd__Key *out)

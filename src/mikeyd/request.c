@@ -49,6 +49,7 @@ static enum mikeyd_status describe_streams(struct request_arena *arena,
     }
     for (size_t i = 0; i < count; i++) {
         arena->streams[i] = (struct exchange_stream){.ssrc = streams[i]->ssrc,
+                                                     .roc = streams[i]->roc,
                                                      .suite = text_or_null(streams[i]->suite)};
     }
     out->streams = arena->streams;
@@ -63,6 +64,7 @@ static enum mikeyd_status describe_initiate(struct request_arena *arena,
     out->operation = EXCHANGE_INITIATE;
     out->from = initiate->from;
     out->to = initiate->to;
+    out->reference = text_or_null(initiate->reference);
     out->verify = initiate->verify;
     out->sdp = initiate->sdp;
     if (initiate->method > POLICY_METHOD_DHHMAC)
@@ -76,13 +78,20 @@ static enum mikeyd_status describe_respond(const Mikeyd__Respond *respond,
 {
     out->operation = EXCHANGE_RESPOND;
     out->as = respond->as;
+    out->from = text_or_null(respond->from);
+    out->reference = text_or_null(respond->reference);
+    out->error_message = respond->error_message;
     out->message = respond->message.data;
     out->message_len = respond->message.len;
     out->ssrcs = respond->ssrcs;
     out->ssrc_count = respond->n_ssrcs;
+    out->rocs = respond->n_rocs == 0 ? NULL : respond->rocs;
     out->ticket = respond->ticket.len == 0 ? NULL : respond->ticket.data;
     out->ticket_len = respond->ticket.len;
     out->sdp = respond->sdp;
+    if (respond->n_rocs != 0 && respond->n_rocs != respond->n_ssrcs)
+        return error_set(err, MIKEYD_INVALID_ARGUMENT, "%zu ROCs for %zu SSRCs", respond->n_rocs,
+                         respond->n_ssrcs);
     if (respond->n_ssrcs > REQUEST_STREAMS_MAX)
         return error_set(err, MIKEYD_INVALID_ARGUMENT, "%zu SSRCs for one exchange",
                          respond->n_ssrcs);

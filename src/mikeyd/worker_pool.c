@@ -55,8 +55,11 @@ static enum mikeyd_status serve_exchange(struct worker *worker, struct job *job,
 {
     struct exchange_result result;
     enum mikeyd_status status = exchange_serve(worker->exchange, exchange, &result, err);
-    if (status != MIKEYD_OK)
+    if (status != MIKEYD_OK) {
+        if (result.message_len != 0)
+            job_set_refusal(job, status, err->text, result.message, result.message_len);
         return status;
+    }
     /* Packed now, because the result's memory serves the next request while this one waits for the
      * disk. */
     job->audit_sequence = result.audit_sequence;
@@ -120,7 +123,7 @@ static void work(struct worker *worker, struct job *job)
         mailbox_post_one(worker->pool->config.mailbox, job);
         return;
     }
-    if (job->status != MIKEYD_OK)
+    if (job->status != MIKEYD_OK && job->reply == NULL)
         job_set_failure(job, job->status, err.text);
     if (job->audit_sequence != 0)
         release_gate_hold(worker->pool->config.gate, job);

@@ -82,6 +82,49 @@ static void check_key(const json_t *key, int cs, const char *suite, size_t key_d
     cr_assert_eq(json_integer_value(json_object_get(key, "roc")), 0);
 }
 
+/* Folded, without padding, inside a whole SDP; ROCs in and out; who calls, and the call's name. */
+Test(ctl, messages_come_as_sdp_and_streams_with_their_roc)
+{
+    char sdp[8192], path[LAB_PATH + 16], at[LAB_PATH + 17];
+    cr_assert_eq(ctl("exchange", "initiate", "--from", LAB_A, "--to", LAB_B, "--stream",
+                     "11223344,AES_256_CM_HMAC_SHA1_80,roc=5", "--stream", "00000000,roc=0",
+                     "--reference", "a84b4c76e66710@pc33", "--sdp", NULL),
+                 0);
+    json_t *offer = printed();
+    (void)snprintf(path, sizeof path, "%s/offer.sdp", lab.dir);
+    (void)snprintf(at, sizeof at, "@%s", path);
+    const char *line = text_of(offer, "sdp");
+    (void)snprintf(sdp, sizeof sdp, "v=0\r\ns=-\r\n%.40s\r\n %.*s\r\nm=audio 9 RTP/SAVP 0\r\n",
+                   line, (int)strcspn(line + 40, "="), line + 40);
+    FILE *file = fopen(path, "w");
+    cr_assert_not_null(file);
+    cr_assert_geq(fputs(sdp, file), 0);
+    cr_assert_eq(fclose(file), 0);
+    cr_assert_eq(ctl("decode", at, NULL), 0);
+    cr_assert_eq(ctl("exchange", "respond", "--as", LAB_B, "--from", LAB_A, "--message", at,
+                     "--stream", "aabbccdd,roc=6", "--sdp", NULL),
+                 0);
+    json_t *answer = printed();
+    cr_assert_eq(ctl("exchange", "confirm", "--ticket", text_of(offer, "ticket"), "--reply",
+                     text_of(answer, "sdp"), NULL),
+                 0);
+    json_t *confirmed = printed();
+    const json_t *keys = json_object_get(confirmed, "keys");
+    for (int i = 0; i < 2; i++)
+        cr_assert_eq(json_integer_value(json_object_get(json_array_get(keys, (size_t)i), "roc")),
+                     5 + i);
+    cr_assert(json_equal(json_object_get(answer, "keys"), keys));
+    json_decref(offer);
+    json_decref(answer);
+    json_decref(confirmed);
+    cr_assert_eq(ctl("exchange", "initiate", "--from", LAB_A, "--to", LAB_B, "--stream",
+                     "11223344,roc=4294967296", NULL),
+                 1);
+    cr_assert_eq(ctl("exchange", "initiate", "--from", LAB_A, "--to", LAB_B, "--stream",
+                     "11223344,roc=", NULL),
+                 1);
+}
+
 Test(ctl, three_steps_give_both_ends_the_same_keys)
 {
     json_t *offer = initiate();

@@ -5,14 +5,16 @@
 
 #include "client/peer.h"
 
-static const struct mikeyd_stream streams[] = {{0x11223344, "AEAD_AES_256_GCM"}, {0, NULL}};
+static const struct mikeyd_stream streams[] = {
+    {.ssrc = 0x11223344, .suite = "AEAD_AES_256_GCM", .roc = 7}, {.ssrc = 0}};
 static const struct mikeyd_offer offer = {.from = "sip:a@x",
                                           .to = "sip:b@x",
                                           .streams = streams,
                                           .stream_count = 2,
                                           .method = MIKEYD_DHHMAC,
                                           .verify = true,
-                                          .sdp = true};
+                                          .sdp = true,
+                                          .reference = "call-1"};
 
 static Mikeyd__Request *seen;
 
@@ -60,14 +62,21 @@ Test(client_calls, initiate_sends_the_whole_offer)
     cr_expect_eq(seen->initiate->streams[0]->ssrc, 0x11223344u);
     cr_expect_str_eq(seen->initiate->streams[0]->suite, "AEAD_AES_256_GCM");
     cr_expect_str_eq(seen->initiate->streams[1]->suite, "");
+    cr_expect_eq(seen->initiate->streams[0]->roc, 7);
+    cr_expect_eq(seen->initiate->streams[1]->roc, 0);
+    cr_expect_str_eq(seen->initiate->reference, "call-1");
     cr_expect_str_eq(seen->on_behalf, "");
 }
 
 Test(client_calls, respond_sends_the_whole_answer)
 {
-    const uint32_t ssrcs[] = {5, 6};
+    const uint32_t ssrcs[] = {5, 6}, rocs[] = {0, 9};
     const struct mikeyd_answer answer = {.as = "sip:b@x",
-                                         .message = "msg",
+                                         .from = "sip:a@x",
+                                         .rocs = rocs,
+                                         .reference = "call-2",
+                                         .error_message = true,
+                                         .message = "\1sg",
                                          .message_len = 3,
                                          .ssrcs = ssrcs,
                                          .ssrc_count = 2,
@@ -80,21 +89,66 @@ Test(client_calls, respond_sends_the_whole_answer)
     cr_assert_eq(seen->op_case, MIKEYD__REQUEST__OP_RESPOND);
     cr_expect_str_eq(seen->respond->as, "sip:b@x");
     cr_expect_eq(seen->respond->message.len, 3);
-    cr_expect_arr_eq(seen->respond->message.data, "msg", 3);
+    cr_expect_arr_eq(seen->respond->message.data, "\1sg", 3);
+    cr_expect_str_eq(seen->respond->from, "sip:a@x");
+    cr_expect_str_eq(seen->respond->reference, "call-2");
+    cr_expect(seen->respond->error_message);
+    cr_assert_eq(seen->respond->n_rocs, 2);
+    cr_expect_eq(seen->respond->rocs[1], 9);
     cr_expect_arr_eq(seen->respond->ticket.data, "tick", 4);
     cr_assert_eq(seen->respond->n_ssrcs, 2);
     cr_expect_eq(seen->respond->ssrcs[1], 6);
     cr_expect(seen->respond->sdp);
 }
 
+/* AQIDBA==: 1, 2, 3, 4. */
+Test(client_calls, messages_may_come_as_sdp)
+{
+    static const char line[] = "a=key-mgmt:mikey AQIDBA==\r\n";
+    struct mikeyd_answer answer = {
+        .as = "sip:b@x", .message = line, .message_len = sizeof line - 1};
+    mikeyd_exchange *exchange = NULL;
+    cr_assert_eq(mikeyd_respond(client, &answer, &exchange), MIKEYD_OK);
+    mikeyd_exchange_free(exchange);
+    cr_assert_eq(seen->respond->message.len, 4);
+    cr_expect_arr_eq(seen->respond->message.data, "\1\2\3\4", 4);
+    answer.message = "a=key-mgmt:mikey ???";
+    answer.message_len = 20;
+    cr_assert_eq(mikeyd_respond(client, &answer, &exchange), MIKEYD_SYNTAX);
+    cr_assert_eq(mikeyd_confirm(client, "t", 1, "no base64", 9, &exchange), MIKEYD_SYNTAX);
+    cr_expect_neq(mikeyd_client_error(client)[0], '\0');
+    cr_assert_eq(mikeyd_confirm(client, "t", 1, "AQIDBA", 6, &exchange), MIKEYD_OK);
+    mikeyd_exchange_free(exchange);
+}
+
+/* A program built for a later library must not be half understood. */
+Test(client_calls, reserved_members_must_be_zero)
+{
+    mikeyd_exchange *exchange = NULL;
+    struct mikeyd_offer later = offer;
+    later.reserved[5] = "later";
+    cr_expect_eq(mikeyd_initiate(client, &later, &exchange), MIKEYD_INVALID_ARGUMENT);
+    struct mikeyd_stream stream = {.ssrc = 1, .reserved = {NULL, "later"}};
+    later = offer;
+    later.streams = &stream;
+    later.stream_count = 1;
+    cr_expect_eq(mikeyd_initiate(client, &later, &exchange), MIKEYD_INVALID_ARGUMENT);
+    cr_expect_eq(mikeyd_update(client, "t", 1, &stream, 1, true, true, &exchange),
+                 MIKEYD_INVALID_ARGUMENT);
+    const struct mikeyd_answer answer = {
+        .as = "sip:b@x", .message = "\1", .message_len = 1, .reserved = {"later"}};
+    cr_expect_eq(mikeyd_respond(client, &answer, &exchange), MIKEYD_INVALID_ARGUMENT);
+    cr_expect_null(seen);
+}
+
 Test(client_calls, confirm_sends_ticket_and_reply)
 {
     mikeyd_exchange *exchange = NULL;
-    cr_assert_eq(mikeyd_confirm(client, "tick", 4, "reply", 5, &exchange), MIKEYD_OK);
+    cr_assert_eq(mikeyd_confirm(client, "tick", 4, "\1eply", 5, &exchange), MIKEYD_OK);
     mikeyd_exchange_free(exchange);
     cr_assert_eq(seen->op_case, MIKEYD__REQUEST__OP_CONFIRM);
     cr_expect_arr_eq(seen->confirm->ticket.data, "tick", 4);
-    cr_expect_arr_eq(seen->confirm->reply.data, "reply", 5);
+    cr_expect_arr_eq(seen->confirm->reply.data, "\1eply", 5);
 }
 
 Test(client_calls, update_sends_ticket_and_new_streams)
@@ -172,6 +226,7 @@ Test(client_calls, request_larger_than_a_frame_is_refused)
 {
     size_t len = 300 * 1024;
     uint8_t *message = calloc(1, len);
+    message[0] = 1; /* MIKEY, not text */
     const struct mikeyd_answer answer = {.as = "sip:b@x", .message = message, .message_len = len};
     mikeyd_exchange *exchange = NULL;
     cr_expect_eq(mikeyd_respond(client, &answer, &exchange), MIKEYD_INVALID_ARGUMENT);

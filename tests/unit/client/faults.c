@@ -11,7 +11,7 @@
 static enum mikeyd_status call_once(mikeyd_client *client)
 {
     mikeyd_exchange *exchange = (mikeyd_exchange *)&client;
-    enum mikeyd_status status = mikeyd_confirm(client, "t", 1, "r", 1, &exchange);
+    enum mikeyd_status status = mikeyd_confirm(client, "t", 1, "\1", 1, &exchange);
     if (status == MIKEYD_OK)
         cr_expect_not_null(exchange);
     else
@@ -435,6 +435,56 @@ Test(client_faults, status_is_the_report_of_the_daemon)
     cr_assert_eq(mikeyd_client_status(client, true, &json), MIKEYD_OK);
     cr_expect_str_eq(json, "{\"checks\":true}");
     free(json);
+    mikeyd_client_close(client);
+    peer_stop(&peer);
+}
+
+/* A refusal that brings an error message, and a key that it must not bring. */
+static void refuse_with_message(int fd, int number)
+{
+    (void)number;
+    Mikeyd__Request *request;
+    while ((request = peer_read(fd)) != NULL) {
+        uint8_t bytes[32] = {1, 6};
+        char suite[] = "AEAD_AES_256_GCM", text[] = "no";
+        Mikeyd__Key key = MIKEYD__KEY__INIT, *keys[] = {&key};
+        Mikeyd__Exchange exchange = MIKEYD__EXCHANGE__INIT;
+        Mikeyd__Response response = MIKEYD__RESPONSE__INIT;
+        key.cs = 1;
+        key.suite = suite;
+        key.master_key = (ProtobufCBinaryData){32, bytes};
+        key.master_salt = (ProtobufCBinaryData){12, bytes};
+        exchange.keys = keys;
+        exchange.n_keys = 1;
+        exchange.message = (ProtobufCBinaryData){2, bytes};
+        response.id = request->id;
+        response.status = MIKEYD_POLICY;
+        response.error = text;
+        response.exchange = &exchange;
+        peer_send(fd, &response);
+        mikeyd__request__free_unpacked(request, NULL);
+    }
+}
+
+Test(client_faults, an_error_message_comes_to_who_asked_for_it_and_nothing_else_does)
+{
+    struct peer peer;
+    peer_start(&peer, refuse_with_message);
+    mikeyd_client *client = peer_connect(&peer);
+    struct mikeyd_answer answer = {.as = "sip:b@x", .message = "\1", .message_len = 1};
+    mikeyd_exchange *exchange = NULL;
+    cr_assert_eq(mikeyd_respond(client, &answer, &exchange), MIKEYD_POLICY);
+    cr_assert_null(exchange);
+    answer.error_message = true;
+    cr_assert_eq(mikeyd_respond(client, &answer, &exchange), MIKEYD_POLICY);
+    cr_assert_not_null(exchange);
+    size_t len;
+    cr_assert_eq(mikeyd_exchange_message(exchange, &len)[1], 6);
+    cr_assert_eq(len, 2);
+    cr_assert_eq(mikeyd_exchange_keys(exchange, NULL), 0);
+    mikeyd_exchange_free(exchange);
+    cr_assert_eq(mikeyd_confirm(client, "t", 1, "\1", 1, &exchange), MIKEYD_POLICY);
+    cr_assert_null(exchange);
     mikeyd_client_close(client);
     peer_stop(&peer);
 }

@@ -25,7 +25,7 @@ static void *work(void *arg)
     worker->own_answers = true;
     for (int i = 0; i < worker->calls; i++) {
         mikeyd_exchange *exchange = NULL;
-        enum mikeyd_status status = mikeyd_confirm(worker->client, "t", 1, "r", 1, &exchange);
+        enum mikeyd_status status = mikeyd_confirm(worker->client, "t", 1, "\1", 1, &exchange);
         if (status == MIKEYD_OK)
             worker->done++;
         else if (status == MIKEYD_UNREACHABLE)
@@ -257,7 +257,7 @@ static void *loop(void *arg)
     int submitted = 0;
     while (!atomic_load(&stop_loop)) {
         if (submitted < 500 &&
-            mikeyd_submit_confirm(client, "t", 1, "r", 1, count, NULL) == MIKEYD_OK)
+            mikeyd_submit_confirm(client, "t", 1, "\1", 1, count, NULL) == MIKEYD_OK)
             submitted++;
         (void)mikeyd_client_dispatch(client);
         if (submitted == 500 && atomic_load(&callbacks) == 500)

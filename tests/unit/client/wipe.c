@@ -101,13 +101,13 @@ static void keep(void *user, enum mikeyd_status status, mikeyd_exchange *exchang
 static mikeyd_exchange *get_blocking(mikeyd_client *client)
 {
     mikeyd_exchange *exchange = NULL;
-    cr_assert_eq(mikeyd_confirm(client, "t", 1, "r", 1, &exchange), MIKEYD_OK);
+    cr_assert_eq(mikeyd_confirm(client, "t", 1, "\1", 1, &exchange), MIKEYD_OK);
     return exchange;
 }
 
 static mikeyd_exchange *get_pipelined(mikeyd_client *client)
 {
-    cr_assert_eq(mikeyd_submit_confirm(client, "t", 1, "r", 1, keep, NULL), MIKEYD_OK);
+    cr_assert_eq(mikeyd_submit_confirm(client, "t", 1, "\1", 1, keep, NULL), MIKEYD_OK);
     while (arrived == NULL)
         cr_assert_eq(mikeyd_client_dispatch(client), MIKEYD_OK);
     return arrived;
@@ -149,7 +149,7 @@ Test(client_wipe, answer_that_comes_too_late_leaves_no_key_in_memory)
     (void)kill(child, SIGSTOP);
     mikeyd_client_set_timeout(client, 20);
     mikeyd_exchange *exchange = NULL;
-    cr_expect_eq(mikeyd_confirm(client, "t", 1, "r", 1, &exchange), MIKEYD_UNREACHABLE);
+    cr_expect_eq(mikeyd_confirm(client, "t", 1, "\1", 1, &exchange), MIKEYD_UNREACHABLE);
     (void)kill(child, SIGCONT);
     (void)usleep(50000);
     cr_expect_eq(mikeyd_client_dispatch(client), MIKEYD_OK);

@@ -37,6 +37,31 @@ Test(sdp, line_attribute_and_bare_text_are_read)
     reads("a=key-mgmt:mikey AQIDBA==\r\n");
 }
 
+Test(sdp, what_stacks_hand_over_is_read)
+{
+    reads("a=acap:1 key-mgmt:mikey AQIDBA==");
+    reads("a=key-mgmt:mikey AQIDBA");
+    reads("a=key-mgmt:mikey AQIDBA=");
+    reads("a=key-mgmt:mikey AQ\r\n ID\r\n BA==\r\n");
+    reads("a=key-mgmt:mikey AQIDB\nA==\n"); /* no line of SDP, though it looks like one */
+    reads("AQID\nBA==\n");
+    reads("AQIDBA");
+    reads("KeyMgmt: prot=mikey; uri=\"rtsp://x/a,b;c\"; data=\"AQIDBA==\"\r\n");
+    reads("keymgmt:prot=mikey;data=\"AQIDBA==\";uri=\"\"");
+    reads("KeyMgmt: prot=keyp1; data=\"////\", prot=mikey; data=\"AQIDBA==\"");
+    reads("v=0\r\no=- 1 1 IN IP4 h\r\ns=-\r\nt=0 0\r\nm=audio 9 RTP/SAVP 0\r\n"
+          "a=key-mgmt:keyp1 ////\r\na=key-mgmt:mikey AQIDBA==\r\na=sendrecv\r\n");
+    /* The same at session and media level. */
+    reads("v=0\na=key-mgmt:mikey AQIDBA==\nm=audio 9 RTP/SAVP 0\na=key-mgmt:mikey AQIDBA==\n");
+}
+
+Test(sdp, two_messages_are_a_question)
+{
+    refuses("v=0\nm=audio 1 RTP/SAVP 0\na=key-mgmt:mikey AQIDBA==\n"
+            "m=video 1 RTP/SAVP 0\na=key-mgmt:mikey AQIDBQ==\n");
+    cr_assert_not_null(strstr(err.text, "several"), "%s", err.text);
+}
+
 Test(sdp, everything_else_is_refused)
 {
     refuses("");
@@ -49,11 +74,18 @@ Test(sdp, everything_else_is_refused)
     refuses("a=key-mgmt:mikey  AQIDBA==");
     refuses("a=key-mgmt:  mikey AQIDBA==");
     refuses("a=crypto:1 AQIDBA==");
-    refuses("a=acap:1 key-mgmt:mikey AQIDBA==");
-    refuses("key-mgmt:mikey AQIDBA== ");
+    refuses("a=acap:1 crypto:1 AQIDBA==");
+    refuses("v=0\r\ns=-\r\n");
+    refuses("key-mgmt:mikey AQIDBA===");
+    refuses("key-mgmt:mikey AQIDB");
+    refuses("key-mgmt:mikey AQID-A==");
+    refuses("AQAFg");
     refuses("key-mgmt:mikey AQI DBA==");
-    refuses("key-mgmt:mikey AQIDBA=");
-    refuses("AQAFgM");
+    refuses("AQI DBA==");
+    refuses("KeyMgmt: prot=mikey; uri=\"x\"");
+    refuses("KeyMgmt: prot=keyp1; data=\"AQIDBA==\"");
+    refuses("KeyMgmt: prot=mikey; data=\"AQIDBA==\" x");
+    refuses("KeyMgmt:");
 }
 
 Test(sdp, what_is_written_is_read_for_every_length)
