@@ -69,7 +69,7 @@ static void print_health(FILE *out, const json_t *report)
 static void print_failed_checks(FILE *out, const json_t *report)
 {
     const json_t *checks = part(report, "checks");
-    const char *const names[] = {"token", "audit", "store", "clock"};
+    const char *const names[] = {"token", "keys", "audit", "store", "clock"};
     for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
         const char *sentence = json_string_value(part(checks, names[i]));
         if (sentence == NULL || strcmp(sentence, "OK") == 0)
@@ -80,6 +80,17 @@ static void print_failed_checks(FILE *out, const json_t *report)
     if (checks == NULL && json_is_false(part(part(report, "token"), "up"))) {
         head(out, "  WRONG");
         (void)fputs("token: it is down\n", out);
+    }
+}
+
+static void print_warnings(FILE *out, const json_t *report)
+{
+    size_t index;
+    json_t *warning;
+    json_array_foreach(part(report, "warnings"), index, warning)
+    {
+        head(out, "  SOON");
+        (void)fprintf(out, "%s\n", json_string_value(warning));
     }
 }
 
@@ -139,13 +150,15 @@ static void print_token(FILE *out, const json_t *token)
     (void)fputc('\n', out);
 }
 
-static void print_keys(FILE *out, const json_t *keys)
+static void print_keys(FILE *out, const json_t *keys, const json_t *token)
 {
     const json_int_t unusable = number(keys, "unusable");
     head(out, "keys");
     (void)fprintf(out, "%zu by name, %" JSON_INTEGER_FORMAT " of pairs",
                   json_array_size(part(keys, "named")), number(keys, "pairs"));
-    if (unusable == 0)
+    if (json_is_false(part(token, "up")))
+        (void)fputs(", NONE USABLE while the token is down\n", out);
+    else if (unusable == 0)
         (void)fputs(", all usable\n", out);
     else
         (void)fprintf(out, ", %" JSON_INTEGER_FORMAT " UNUSABLE\n", unusable);
@@ -228,10 +241,11 @@ void status_summary_print(const json_t *report, FILE *out)
 {
     print_health(out, report);
     print_failed_checks(out, report);
+    print_warnings(out, report);
     print_unusable_keys(out, part(report, "keys"));
     print_lost_records(out, part(report, "audit"));
     print_token(out, part(report, "token"));
-    print_keys(out, part(report, "keys"));
+    print_keys(out, part(report, "keys"), part(report, "token"));
     print_policy(out, part(report, "policy"));
     print_exchanges(out, part(report, "exchanges"));
     print_requests(out, part(report, "requests"));

@@ -210,6 +210,7 @@ enum mikeyd_status daemon_open(struct config *config, bool sandbox, struct daemo
     if (daemon == NULL)
         return error_set(err, MIKEYD_INTERNAL, "out of memory");
     daemon->config = config;
+    (void)pthread_mutex_init(&daemon->token_answer.mutex, NULL);
     daemon->mailbox.fd = -1;
     daemon->hangup_fd = -1;
     daemon->started_ms = clock_monotonic_ms();
@@ -334,6 +335,7 @@ static void on_second(evutil_socket_t fd, short events, void *context)
     connection_check_stalls(daemon, now_ms);
     tell_changes(daemon);
     store_watch_look(daemon);
+    health_tell(daemon);
     if (daemon->watchdog && !hangs_for_good(daemon, now_ms))
         notify_alive();
 }
@@ -492,5 +494,6 @@ void daemon_close(struct daemon *daemon)
     store_close(daemon->store);
     policy_unref(daemon->policy);
     confinement_free(daemon->confinement);
+    (void)pthread_mutex_destroy(&daemon->token_answer.mutex);
     free(daemon);
 }

@@ -12,6 +12,7 @@
 #include "base/clock_watch.h"
 #include "exchange/exchange.h"
 #include "mikeyd/config.h"
+#include "mikeyd/health.h"
 #include "mikeyd/mailbox.h"
 #include "mikeyd/release_gate.h"
 #include "mikeyd/worker_pool.h"
@@ -91,13 +92,16 @@ struct daemon {
     unsigned stuck;            /* workers that hang in the token */
     int64_t stuck_since_ms;    /* when the first of them began to */
     bool token_was_up, audit_was_healthy;
-    uint64_t log_found;          /* the audit log's last record before this start */
-    uint64_t marked_files;       /* of the audit log: each has the replay store's mark in it */
-    _Atomic int64_t skew_ms;     /* the widest of the policy in force */
-    struct clock_watch clock;    /* has it stepped? */
-    bool watchdog;               /* systemd waits for signs of life */
-    int64_t tick_ms;             /* between two deadline checks */
-    _Atomic bool policy_changed; /* set by the reloader */
+    uint64_t log_found;       /* the audit log's last record before this start */
+    uint64_t marked_files;    /* of the audit log: each has the replay store's mark in it */
+    _Atomic int64_t skew_ms;  /* the widest of the policy in force */
+    struct clock_watch clock; /* has it stepped? */
+    struct health_answer token_answer;
+    int64_t health_told_day;
+    const struct policy *health_told_policy; /* compared, never used */
+    bool watchdog;                           /* systemd waits for signs of life */
+    int64_t tick_ms;                         /* between two deadline checks */
+    _Atomic bool policy_changed;             /* set by the reloader */
     bool stopping;
     int64_t stop_deadline_ms;
 

@@ -109,6 +109,33 @@ static void put_disk(struct evbuffer *out, struct daemon *daemon)
               audit.suppressed);
 }
 
+static void put_health(struct evbuffer *out, struct daemon *daemon)
+{
+    struct health health;
+    health_look(daemon, &health);
+    put_value(out, "healthy", "gauge", "1 while the next request would succeed.", health.healthy);
+    put_metric(out, "check", "gauge", "1 while this part of it is as it should be.");
+    for (size_t i = 0; i < HEALTH_PARTS; i++) {
+        put_labelled(out, "check", "part", health_part_name((enum health_part)i),
+                     health.wrong[i][0] == '\0');
+    }
+    put_value(out, "warnings", "gauge", "What will be wrong later (mikeyctl status tells).",
+              health.warning_count);
+}
+
+static void put_key_dates(struct evbuffer *out, struct daemon *daemon)
+{
+    struct policy *policy = exchange_service_policy(daemon->service);
+    put_metric(out, "key_expires_timestamp_seconds", "gauge", "not_after of a key of the policy.");
+    for (size_t i = 0; i < policy_key_count(policy); i++) {
+        const struct policy_key *key = policy_key_at(policy, i);
+        if (key->not_after > 0)
+            put_labelled(out, "key_expires_timestamp_seconds", "key", key->name,
+                         (uint64_t)key->not_after);
+    }
+    policy_unref(policy);
+}
+
 char *metrics_text(struct daemon *daemon)
 {
     struct evbuffer *out = evbuffer_new();
@@ -120,6 +147,8 @@ char *metrics_text(struct daemon *daemon)
               (uint64_t)(clock_monotonic_ms() - daemon->started_ms) / 1000);
     put_value(out, "log_lines_lost_total", "counter", "Lines that the log's reader did not take.",
               log_lost());
+    put_health(out, daemon);
+    put_key_dates(out, daemon);
     put_requests(out, daemon);
     put_exchanges(out, daemon);
     put_token(out, daemon);

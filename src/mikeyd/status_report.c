@@ -6,7 +6,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "mikeyd/confinement.h"
-#include "mikeyd/store_watch.h"
+#include "mikeyd/health.h"
 
 static json_t *count_of(uint64_t value)
 {
@@ -38,7 +38,9 @@ static json_t *report_keys(struct daemon *daemon)
 {
     json_t *list = json_array();
     uint64_t pairs = 0, unusable = 0;
+    struct token_facts facts;
     const size_t count = token_key_count(daemon->token);
+    token_get_facts(daemon->token, &facts);
     for (size_t i = 0; i < count; i++) {
         struct token_key seen;
         if (!token_key_snapshot(daemon->token, i, &seen))
@@ -56,7 +58,7 @@ static json_t *report_keys(struct daemon *daemon)
         (void)json_array_append_new(list, json_pack("{s:s, s:s, s:i, s:i, s:b}", "kind",
                                                     token_kind_name(key->kind), "name", key->name,
                                                     "generation", (int)key->generation, "bits",
-                                                    (int)key->bits, "usable", usable));
+                                                    (int)key->bits, "usable", usable && facts.up));
     }
     return json_pack("{s:o, s:o, s:o}", "named", list, "pairs", count_of(pairs), "unusable",
                      count_of(unusable));
@@ -149,22 +151,28 @@ static json_t *report_sandbox(struct daemon *daemon)
 }
 
 /* Each check is "OK" or the sentence that says what is wrong. */
-static json_t *report_checks(struct daemon *daemon, bool *healthy)
+static void put_health(json_t *report, struct daemon *daemon)
 {
-    struct error err = {.text = ""}, closed = {.text = ""}, stepped = {.text = ""};
-    const bool token = token_check_health(daemon->token, &err) == MIKEYD_OK;
-    const bool audit = audit_healthy(daemon->audit);
-    const bool store = store_watch_check(daemon, &closed) == MIKEYD_OK;
-    const bool clock = store_watch_check_clock(daemon, &stepped) == MIKEYD_OK;
-    *healthy = token && audit && store && clock;
-    return json_pack("{s:s, s:s, s:s, s:s}", "token", token ? "OK" : err.text, "audit",
-                     audit ? "OK" : "the audit log cannot be written", "store",
-                     store ? "OK" : closed.text, "clock", clock ? "OK" : stepped.text);
+    struct health health;
+    json_t *checks = json_object(), *warnings = json_array();
+    health_look(daemon, &health);
+    health_ask_token(daemon, &health);
+    for (size_t i = 0; i < HEALTH_PARTS; i++) {
+        const char *wrong = health.wrong[i];
+        (void)json_object_set_new(checks, health_part_name((enum health_part)i),
+                                  json_string(wrong[0] == '\0' ? "OK" : wrong));
+    }
+    for (size_t i = 0; i < health.warning_count; i++)
+        (void)json_array_append_new(warnings, json_string(health.warning[i]));
+    (void)json_object_set_new(report, "checks", checks);
+    (void)json_object_set_new(report, "warnings", warnings);
+    (void)json_object_set_new(report, "healthy", json_boolean(health.healthy));
+    if (health.good_until != 0)
+        (void)json_object_set_new(report, "good_until", json_integer(health.good_until));
 }
 
 char *status_report_make(struct daemon *daemon, bool checks)
 {
-    bool healthy = true;
     const int64_t uptime_s = (clock_monotonic_ms() - daemon->started_ms) / 1000;
     json_t *report =
         json_pack("{s:s, s:i, s:I, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o}", "version",
@@ -177,10 +185,8 @@ char *status_report_make(struct daemon *daemon, bool checks)
     token_get_facts(daemon->token, &facts);
     if (report != NULL)
         (void)json_object_set_new(report, "prf", json_string(facts.prf_derive ? "derive" : "sign"));
-    if (report != NULL && checks) {
-        (void)json_object_set_new(report, "checks", report_checks(daemon, &healthy));
-        (void)json_object_set_new(report, "healthy", json_boolean(healthy));
-    }
+    if (report != NULL && checks)
+        put_health(report, daemon);
     char *text = report == NULL ? NULL : json_dumps(report, JSON_COMPACT);
     json_decref(report);
     return text;

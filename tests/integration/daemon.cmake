@@ -14,6 +14,9 @@ target_compile_definitions(test_daemon_confinement PRIVATE FAULT_MODULE="$<TARGE
 add_dependencies(test_daemon_confinement mikeyd_fault_module)
 mikeyd_integration_test(test_daemon_unit SOURCES daemon/test_unit.c LIBS daemon_lab PkgConfig::SECCOMP
     TOKENS softhsm nss)
+mikeyd_integration_test(test_daemon_health SOURCES daemon/test_health.c LIBS daemon_lab PkgConfig::JANSSON THREADS)
+target_compile_definitions(test_daemon_health PRIVATE FAULT_MODULE="$<TARGET_FILE:mikeyd_fault_module>")
+add_dependencies(test_daemon_health mikeyd_fault_module)
 mikeyd_integration_test(test_daemon_key_check SOURCES daemon/test_key_check.c LIBS daemon_lab
     TOKENS softhsm nss isolated)
 mikeyd_integration_test(test_daemon_prewarm SOURCES daemon/test_prewarm.c LIBS daemon_lab PkgConfig::JANSSON

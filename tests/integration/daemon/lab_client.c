@@ -104,6 +104,7 @@ size_t lab_frame_status(uint64_t id, uint8_t *out, size_t cap)
     Mikeyd__Request request = MIKEYD__REQUEST__INIT;
     request.id = id;
     request.op_case = MIKEYD__REQUEST__OP_STATUS;
+    status.checks = true;
     request.status = &status;
     return frame(&request, out, cap);
 }

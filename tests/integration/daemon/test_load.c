@@ -156,6 +156,12 @@ Test(load, crowd_of_one_client_does_not_keep_another_from_its_calls)
     cr_assert(lab_file_gets(lab.audit, "\"result\":\"OVERLOADED\""));
 }
 
+Test(load, crowd_that_asks_for_health_does_not_keep_others_from_their_calls)
+{
+    uint8_t frame[64];
+    check_victim_is_served(frame, lab_frame_status(1, frame, sizeof frame));
+}
+
 Test(load, many_requests_on_one_connection_are_all_served)
 {
     lab_make(&lab, NULL);

@@ -90,6 +90,23 @@ Test(status_summary, failed_check_comes_first)
     expect_line(text, 0, "NOT HEALTHY  mikeyd 0.1.0, process 7, up 1 d 2 h");
     expect_line(text, 1, "  WRONG      token: token hsm: C_Sign: CKR_DEVICE_ERROR");
     expect_line(text, 2, "token        hsm, DOWN: M, serial 42, module m.so");
+    cr_expect_not_null(strstr(text, "\nkeys         1 by name, 6 of pairs, NONE USABLE while the "
+                                    "token is down\n"));
+    cr_expect_null(strstr(text, "all usable"));
+    free(text);
+}
+
+Test(status_summary, every_part_of_health_and_what_lies_ahead_is_told)
+{
+    json_t *object = report();
+    set(object, NULL, "healthy", json_false());
+    set(object, "checks", "keys", json_string("key core/1 expired"));
+    set(object, "checks", "clock", json_string("the clock says 1970"));
+    set(object, NULL, "warnings", json_pack("[s]", "key old/1 expires in 6 days"));
+    char *text = page(object);
+    expect_line(text, 1, "  WRONG      keys: key core/1 expired");
+    expect_line(text, 2, "  WRONG      clock: the clock says 1970");
+    expect_line(text, 3, "  SOON       key old/1 expires in 6 days");
     free(text);
 }
 
