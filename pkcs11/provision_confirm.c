@@ -32,14 +32,11 @@ static const char *difference(const struct token_key *key, const struct provisio
 static enum mikeyd_status confirm_signature(struct token *token, const struct provision_spec *spec,
                                             struct error *err)
 {
-    static const uint8_t digest[32] = "mikeyd audit key";
-    uint8_t signature[128];
-    size_t len = sizeof signature;
     struct token_signer *signer = NULL;
     enum mikeyd_status status =
         token_signer_open(token, spec->name, spec->generation, &signer, err);
     if (status == MIKEYD_OK)
-        status = token_signer_sign(signer, digest, signature, &len, err);
+        status = token_signer_prove(signer, err);
     token_signer_close(signer);
     return status;
 }

@@ -134,7 +134,7 @@ void token_signer_close(struct token_signer *signer)
 
 /* ---- signatures */
 
-static bool verifies(EVP_PKEY *key, const uint8_t digest[32], const uint8_t *signature, size_t len)
+bool signer_verifies(EVP_PKEY *key, const uint8_t digest[32], const uint8_t *signature, size_t len)
 {
     EVP_PKEY_CTX *context = EVP_PKEY_CTX_new(key, NULL);
     bool right = context != NULL && EVP_PKEY_verify_init(context) == 1 &&
@@ -151,7 +151,7 @@ static enum mikeyd_status sign_and_verify(struct token_signer *signer, const uin
     const size_t capacity = *len;
     ERR_clear_error();
     enum mikeyd_status status = signer->way->sign(signer, digest, signature, len, err);
-    if (status == MIKEYD_OK && !verifies(signer->public_key, digest, signature, *len))
+    if (status == MIKEYD_OK && !signer_verifies(signer->public_key, digest, signature, *len))
         status = signer_fail(signer, "verifying a signature", err);
     if (status != MIKEYD_OK)
         *len = capacity;
@@ -195,7 +195,7 @@ enum mikeyd_status token_signer_prove(struct token_signer *signer, struct error 
     status = signer->public_key == NULL ? keys_load(signer, err) : MIKEYD_OK;
     if (status == MIKEYD_OK)
         status = signer->way->sign(signer, digest, signature, &len, err);
-    if (status == MIKEYD_OK && !verifies(signer->known, digest, signature, len))
+    if (status == MIKEYD_OK && !signer_verifies(signer->known, digest, signature, len))
         status = error_set(err, MIKEYD_AUTH_FAILED,
                            "token %s: the public object %s is not the other half of the private "
                            "key: somebody replaced it; destroy it and export the key from a copy "

@@ -18,7 +18,7 @@ struct signer_way {
     /*
      * Finds private and public key by label, each exactly once, and sets private_key or
      * private_handle, and public_key. *unseen: this way does not see the one private key of that
-     * label (the status is an error then); another way may.
+     * label, or more than one public key (the status is an error then); another way may.
      */
     enum mikeyd_status (*load)(struct token_signer *signer, bool *unseen, struct error *err);
     /* DER ECDSA. *len: capacity in, length out (of no meaning after an error). */
@@ -41,6 +41,7 @@ struct token_signer {
 /* An error with the reason left in OpenSSL's queue, which is emptied. */
 enum mikeyd_status signer_fail(const struct token_signer *signer, const char *operation,
                                struct error *err);
+bool signer_verifies(EVP_PKEY *key, const uint8_t digest[32], const uint8_t *signature, size_t len);
 /* count is not 1: "no private key LABEL in token T", or more than one. */
 enum mikeyd_status signer_not_one(const struct token_signer *signer, const char *half, size_t count,
                                   struct error *err);

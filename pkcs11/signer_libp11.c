@@ -87,7 +87,7 @@ static EVP_PKEY *host_copy(EVP_PKEY *held)
 }
 
 static enum mikeyd_status take_public(struct token_signer *signer, PKCS11_TOKEN *p11_token,
-                                      struct error *err)
+                                      bool *unseen, struct error *err)
 {
     PKCS11_KEY *keys = NULL;
     unsigned count = 0;
@@ -95,6 +95,8 @@ static enum mikeyd_status take_public(struct token_signer *signer, PKCS11_TOKEN 
     if (PKCS11_enumerate_public_keys(p11_token, &keys, &count) != 0)
         return signer_fail(signer, "looking for public keys", err);
     PKCS11_KEY *key = key_by_label(keys, count, signer->label, &same);
+    /* Calls of our own tell its own from those that anybody made. */
+    *unseen = same > 1;
     if (same != 1)
         return signer_not_one(signer, "public", same, err);
     EVP_PKEY *held = PKCS11_get_public_key(key);
@@ -127,7 +129,7 @@ static enum mikeyd_status libp11_load(struct token_signer *signer, bool *unseen,
         return error_set(err, MIKEYD_TOKEN_DOWN, "token %s is not in its slot",
                          signer->token->label);
     enum mikeyd_status status = take_private(signer, slot->token, unseen, err);
-    return status != MIKEYD_OK ? status : take_public(signer, slot->token, err);
+    return status != MIKEYD_OK ? status : take_public(signer, slot->token, unseen, err);
 }
 
 static enum mikeyd_status libp11_sign(struct token_signer *signer, const uint8_t digest[32],

@@ -9,12 +9,14 @@
 #include <openssl/ec.h>
 #include <openssl/ecdsa.h>
 #include <openssl/err.h>
+#include <openssl/rand.h>
 #include <openssl/x509.h>
 
 #include "pkcs11/signer_internal.h"
 
 #define SCALAR_LEN 32 /* of P-256: r and s of a signature */
 #define EC_ATTRIBUTE_MAX 160
+#define SIGNATURE_MAX 80 /* DER: two integers of 33 bytes at most */
 
 /* The guest session is replaced after any error: an active operation cannot be cancelled. */
 static enum mikeyd_status call_failed(struct token_signer *signer, const char *operation, CK_RV rv,
@@ -37,8 +39,11 @@ static enum mikeyd_status session_ready(struct token_signer *signer, struct erro
 
 /* ---- finding the keys */
 
-static enum mikeyd_status find_one(struct token_signer *signer, CK_OBJECT_CLASS object_class,
-                                   const char *half, CK_OBJECT_HANDLE *out, struct error *err)
+#define HALVES_MAX 16
+
+static enum mikeyd_status find_halves(struct token_signer *signer, CK_OBJECT_CLASS object_class,
+                                      CK_OBJECT_HANDLE out[HALVES_MAX], CK_ULONG *count,
+                                      struct error *err)
 {
     struct token_session *session = &signer->token->guest;
     CK_FUNCTION_LIST *f = signer->token->f;
@@ -53,20 +58,26 @@ static enum mikeyd_status find_one(struct token_signer *signer, CK_OBJECT_CLASS 
     };
     /* Anybody can make a private key that is not CKA_PRIVATE; public keys never are. */
     const CK_ULONG wanted_count = object_class == CKO_PRIVATE_KEY ? 5 : 4;
-    CK_OBJECT_HANDLE found[2];
-    CK_ULONG count = 0;
+    *count = 0;
     token_call_mark(session, "C_FindObjects");
     CK_RV rv = f->C_FindObjectsInit(session->handle, wanted, wanted_count);
     if (rv == CKR_OK)
-        rv = f->C_FindObjects(session->handle, found, 2, &count);
+        rv = f->C_FindObjects(session->handle, out, HALVES_MAX, count);
     if (rv == CKR_OK)
         rv = f->C_FindObjectsFinal(session->handle);
-    if (rv != CKR_OK)
-        return call_failed(signer, "C_FindObjects", rv, err);
-    if (count != 1)
-        return signer_not_one(signer, half, count, err);
-    *out = found[0];
-    return MIKEYD_OK;
+    return rv == CKR_OK ? MIKEYD_OK : call_failed(signer, "C_FindObjects", rv, err);
+}
+
+static enum mikeyd_status find_private(struct token_signer *signer, struct error *err)
+{
+    CK_OBJECT_HANDLE found[HALVES_MAX];
+    CK_ULONG count = 0;
+    enum mikeyd_status status = find_halves(signer, CKO_PRIVATE_KEY, found, &count, err);
+    if (status == MIKEYD_OK && count != 1)
+        status = signer_not_one(signer, "private", count, err);
+    if (status == MIKEYD_OK)
+        signer->private_handle = found[0];
+    return status;
 }
 
 /*
@@ -111,20 +122,6 @@ static enum mikeyd_status read_public(struct token_signer *signer, CK_OBJECT_HAN
     if (signer->public_key == NULL)
         return signer_fail(signer, "reading the public key", err);
     return MIKEYD_OK;
-}
-
-static enum mikeyd_status raw_load(struct token_signer *signer, bool *unseen, struct error *err)
-{
-    CK_OBJECT_HANDLE public_handle = CK_INVALID_HANDLE;
-    *unseen = false; /* there is no further way */
-    enum mikeyd_status status = session_ready(signer, err);
-    if (status == MIKEYD_OK)
-        status = find_one(signer, CKO_PRIVATE_KEY, "private", &signer->private_handle, err);
-    if (status == MIKEYD_OK)
-        status = find_one(signer, CKO_PUBLIC_KEY, "public", &public_handle, err);
-    if (status == MIKEYD_OK)
-        status = read_public(signer, public_handle, err);
-    return status;
 }
 
 /* ---- signing */
@@ -173,6 +170,55 @@ static enum mikeyd_status raw_sign(struct token_signer *signer, const uint8_t di
     (void)atomic_fetch_add_explicit(&signer->token->calls, 1, memory_order_relaxed);
     return encode_signature(raw, signature, len) ? MIKEYD_OK
                                                  : signer_fail(signer, "encoding a signature", err);
+}
+
+/* ---- which public key is its own */
+
+/* Anybody who reaches the token can make a public key of that label, but not one that the private
+ * key's signature verifies under. */
+static enum mikeyd_status choose_public(struct token_signer *signer,
+                                        const CK_OBJECT_HANDLE *candidate, size_t count,
+                                        struct error *err)
+{
+    uint8_t digest[32], signature[SIGNATURE_MAX];
+    size_t len = sizeof signature;
+    if (RAND_bytes(digest, sizeof digest) != 1)
+        return error_set(err, MIKEYD_INTERNAL, "no random bytes");
+    enum mikeyd_status status = raw_sign(signer, digest, signature, &len, err);
+    for (size_t i = 0; status == MIKEYD_OK && i < count; i++) {
+        if (read_public(signer, candidate[i], NULL) == MIKEYD_OK &&
+            signer_verifies(signer->public_key, digest, signature, len))
+            return MIKEYD_OK;
+        EVP_PKEY_free(signer->public_key);
+        signer->public_key = NULL;
+        status = session_ready(signer, err);
+    }
+    if (status != MIKEYD_OK)
+        return status;
+    return error_set(err, MIKEYD_TOKEN_DOWN, "none of %zu public keys %s in token %s is its own",
+                     count, signer->label, signer->token->label);
+}
+
+static enum mikeyd_status find_public(struct token_signer *signer, struct error *err)
+{
+    CK_OBJECT_HANDLE found[HALVES_MAX];
+    CK_ULONG count = 0;
+    enum mikeyd_status status = find_halves(signer, CKO_PUBLIC_KEY, found, &count, err);
+    if (status != MIKEYD_OK)
+        return status;
+    if (count == 0)
+        return signer_not_one(signer, "public", count, err);
+    return count == 1 ? read_public(signer, found[0], err)
+                      : choose_public(signer, found, count, err);
+}
+
+static enum mikeyd_status raw_load(struct token_signer *signer, bool *unseen, struct error *err)
+{
+    *unseen = false; /* there is no further way */
+    enum mikeyd_status status = session_ready(signer, err);
+    if (status == MIKEYD_OK)
+        status = find_private(signer, err);
+    return status == MIKEYD_OK ? find_public(signer, err) : status;
 }
 
 const struct signer_way signer_way_raw = {.load = raw_load, .sign = raw_sign};
