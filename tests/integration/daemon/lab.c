@@ -177,7 +177,8 @@ void lab_write_policy(struct lab *lab, const char *more)
                    "  - {name: pbx, kind: psk, generation: 1}\n"
                    "nodes: [\"" LAB_A "\", \"" LAB_B "\"]\n"
                    "pairs:\n"
-                   "  - {initiator: \"" LAB_A "\", responder: \"" LAB_B "\", key: pbx}\n"
+                   "  - {initiator: \"" LAB_A "\", responder: \"" LAB_B
+                   "\", key: pbx, error_messages: sent}\n"
                    "clients:\n"
                    "  - {name: lab, uid: %u, acts_as: [\"" LAB_A "\", \"" LAB_B
                    "\"], may: [initiate, respond]}\n"

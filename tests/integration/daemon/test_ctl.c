@@ -125,6 +125,29 @@ Test(ctl, messages_come_as_sdp_and_streams_with_their_roc)
                  1);
 }
 
+/* RFC 3830 5.1.2: what a refused peer is to get stands beside the error. */
+Test(ctl, a_refusal_prints_the_error_message_for_the_peer)
+{
+    json_t *offer = initiate();
+    char *forged = strdup(text_of(offer, "message"));
+    cr_assert_not_null(forged);
+    forged[60] = forged[60] == 'A' ? 'B' : 'A'; /* in RAND */
+    cr_assert_eq(ctl("exchange", "respond", "--as", LAB_B, "--message", forged, NULL), 2);
+    json_t *refusal = printed();
+    cr_assert_str_eq(text_of(json_object_get(refusal, "error"), "code"), "AUTH_FAILED");
+    cr_assert_eq(ctl("decode", text_of(refusal, "reply"), NULL), 0);
+    cr_assert_eq(ctl("exchange", "confirm", "--ticket", text_of(offer, "ticket"), "--reply",
+                     text_of(refusal, "reply"), NULL),
+                 2);
+    json_t *told = printed();
+    cr_assert_not_null(
+        strstr(text_of(json_object_get(told, "error"), "message"), "not proven to be its own"));
+    json_decref(offer);
+    json_decref(refusal);
+    json_decref(told);
+    free(forged);
+}
+
 Test(ctl, three_steps_give_both_ends_the_same_keys)
 {
     json_t *offer = initiate();
