@@ -187,8 +187,8 @@ static void note(struct audit_verifier *v, const json_t *record, const struct au
     const char *time = json_string_value(json_object_get(record, "time"));
     const char *event = json_string_value(json_object_get(record, "event"));
     if (verdict->records++ == 0)
-        (void)snprintf(verdict->first_time, sizeof verdict->first_time, "%s", time);
-    (void)snprintf(verdict->last_time, sizeof verdict->last_time, "%s", time);
+        audit_copy_text(verdict->first_time, sizeof verdict->first_time, time);
+    audit_copy_text(verdict->last_time, sizeof verdict->last_time, time);
     if (placed && is_anchor(v, sealed->hash))
         v->anchor_seen = true;
     v->last_is_final = false;

@@ -15,6 +15,7 @@
 #include "audit/tail.h"
 #include "audit/verify_files.h"
 #include "audit/verify_internal.h"
+#include "base/visible.h"
 
 /* A daemon that is writing finishes its line within this. */
 #define WRITER_WAIT_US 200000
@@ -48,11 +49,18 @@ void audit_problem_add(struct audit_verifier *v, enum audit_problem_kind kind, b
     problem->warning = warning;
     problem->line = line;
     problem->sequence = sequence;
-    (void)snprintf(problem->file, sizeof problem->file, "%s", v->file == NULL ? "" : v->file);
+    char text[sizeof problem->text];
     va_list args;
     va_start(args, format);
-    (void)vsnprintf(problem->text, sizeof problem->text, format, args);
+    (void)vsnprintf(text, sizeof text, format, args);
     va_end(args);
+    audit_copy_text(problem->text, sizeof problem->text, text);
+    audit_copy_text(problem->file, sizeof problem->file, v->file);
+}
+
+void audit_copy_text(char *out, size_t cap, const char *text)
+{
+    (void)visible_text(text == NULL ? "" : text, text == NULL ? 0 : strlen(text), out, cap);
 }
 
 /* A writer at work may be in the middle of the last line: looked at once more. */

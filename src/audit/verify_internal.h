@@ -64,6 +64,9 @@ void audit_problem_add(struct audit_verifier *verifier, enum audit_problem_kind 
                        uint64_t line, uint64_t sequence, const char *format, ...)
     __attribute__((format(printf, 6, 7)));
 
+/* Text of a log that is not to be trusted, as it can be printed in one line; NULL: "". */
+void audit_copy_text(char *out, size_t cap, const char *text);
+
 /* follow.c: one whole line. */
 void audit_follow_line(struct audit_verifier *verifier);
 

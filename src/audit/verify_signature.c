@@ -160,13 +160,13 @@ void audit_checkpoint_check(struct audit_verifier *v, const json_t *record,
                           sealed->sequence);
         return;
     }
-    (void)snprintf(verdict->signer, sizeof verdict->signer, "%s", checkpoint.signer);
+    audit_copy_text(verdict->signer, sizeof verdict->signer, checkpoint.signer);
     if (!check(v, &checkpoint, sealed))
         return;
     v->last_is_final = checkpoint.final;
     verdict->covered_sequence = checkpoint.covers.sequence;
-    (void)snprintf(verdict->covered_time, sizeof verdict->covered_time, "%s",
-                   json_string_value(json_object_get(record, "time")));
+    audit_copy_text(verdict->covered_time, sizeof verdict->covered_time,
+                    json_string_value(json_object_get(record, "time")));
     if (v->key_count > 0)
         verdict->good_signatures++;
 }

@@ -99,14 +99,16 @@ Test(output, ceremony_started_without_descriptors_writes_no_message_into_the_aud
 /* A record can be genuine and say what it likes: a client's name comes from the policy. */
 Test(output, escape_sequences_of_a_log_do_not_reach_the_terminal)
 {
-    cr_assert_eq(shell("printf '{\"seq\":1,\"time\":\"\\\\u001b[2J\",\"event\":\"start\","
-                       "\"result\":\"OK\",\"prev\":\"%064d\",\"hash\":\"%064d\"}\n' 0 0 "
-                       ">$LAB/hostile.jsonl; $MIKEYCTL audit verify $LAB/hostile.jsonl"),
-                 2);
+    cr_assert_eq(
+        shell("printf '{\"seq\":1,\"time\":\"\\\\u001b[2J\\\\nGOOD: forged\",\"event\":\"start\","
+              "\"result\":\"OK\",\"prev\":\"%064d\",\"hash\":\"%064d\"}\n' 0 0 "
+              ">$LAB/hostile.jsonl; $MIKEYCTL audit verify $LAB/hostile.jsonl"),
+        2);
     char path[LAB_PATH + 8];
     (void)snprintf(path, sizeof path, "%s/out", lab.dir);
     char *text = lab_read_file(path);
     cr_assert_null(strchr(text, '\033'));
-    cr_assert_not_null(strstr(text, "\\u{1b}[2J"), "%s", text);
+    cr_assert_not_null(strstr(text, "\\u{1b}[2J\\u{a}"), "%s", text);
+    cr_assert_null(strstr(text, "\nGOOD"), "no line of the verdict is forged");
     free(text);
 }
