@@ -1,5 +1,6 @@
 #include "audit/verify_files.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <libgen.h>
 #include <limits.h>
@@ -13,11 +14,13 @@
 #include "audit/audit.h"
 #include "audit/lines.h"
 #include "audit/tail.h"
+#include "base/text.h"
 
 struct entry {
     char *path;
-    uint64_t first;              /* number of its first record; UINT64_MAX: an empty file */
-    char previous[NAME_MAX + 1]; /* "" : none named */
+    uint64_t first;                /* number of its first record; UINT64_MAX: an empty file */
+    char previous[NAME_MAX + 1];   /* "" : none named */
+    char prev[AUDIT_HASH_HEX + 1]; /* the hash that its first record continues */
     bool ceremony;
     dev_t device;
     ino_t inode;
@@ -40,6 +43,8 @@ static void read_first(struct entry *entry, FILE *stream)
         json_int_t first = json_integer_value(json_object_get(record, "seq"));
         const char *previous = json_string_value(json_object_get(record, "previous_file"));
         entry->first = first > 0 ? (uint64_t)first : 0;
+        const char *prev = json_string_value(json_object_get(record, "prev"));
+        (void)snprintf(entry->prev, sizeof entry->prev, "%s", prev == NULL ? "" : prev);
         /* A name in the same folder, never a path: the file is not to be trusted yet. */
         if (previous != NULL && strchr(previous, '/') == NULL && strlen(previous) <= NAME_MAX)
             (void)snprintf(entry->previous, sizeof entry->previous, "%s", previous);
@@ -143,22 +148,79 @@ static bool join(const char *path, const char *name, char out[PATH_MAX])
     return snprintf(out, PATH_MAX, "%s/%s", dirname(copy), name) < PATH_MAX;
 }
 
-/* Goes back from file to file. An empty newest file (a crash while rotating) names nobody: the
- * rotated file that goes furthest is the one it would continue. */
+/* The last record of the file has this hash (hex). */
+static bool ends_with(const char *path, struct audit_hasher *hasher, const char *hash)
+{
+    struct audit_sealed sealed;
+    char text[AUDIT_LINE_MAX + 2], hex[AUDIT_HASH_HEX + 1];
+    FILE *stream = fopen(path, "re");
+    if (stream == NULL)
+        return false;
+    if (fseeko(stream, -(off_t)sizeof text, SEEK_END) != 0)
+        rewind(stream); /* it is shorter than that */
+    size_t len = fread(text, 1, sizeof text, stream);
+    (void)fclose(stream);
+    if (len == 0 || text[len - 1] != '\n')
+        return false;
+    const char *before = memrchr(text, '\n', len - 1);
+    const char *line = before == NULL ? text : before + 1;
+    if (audit_chain_read(hasher, line, len - 1 - (size_t)(line - text), &sealed, NULL) != MIKEYD_OK)
+        return false;
+    hex_encode(sealed.hash, AUDIT_HASH_LEN, hex);
+    return strcmp(hex, hash) == 0;
+}
+
+/* The file next to `newest`, by its name one of the same log, that ends with this hash. */
+static bool find_by_end(const char *newest, struct audit_hasher *hasher, const char *hash,
+                        char path[PATH_MAX])
+{
+    char folder[PATH_MAX], base_copy[PATH_MAX];
+    bool found = false;
+    if (snprintf(folder, sizeof folder, "%s", newest) >= (int)sizeof folder)
+        return false;
+    (void)snprintf(base_copy, sizeof base_copy, "%s", newest);
+    const char *base = basename(base_copy);
+    DIR *listing = opendir(dirname(folder));
+    if (listing == NULL)
+        return false;
+    for (struct dirent *entry; !found && (entry = readdir(listing)) != NULL;)
+        found = strncmp(entry->d_name, base, strlen(base)) == 0 &&
+                join(newest, entry->d_name, path) && ends_with(path, hasher, hash);
+    (void)closedir(listing);
+    return found;
+}
+
+/* The file that this one continues: where its name says, unless logrotate has given that name to
+ * another since. */
+static bool find_older(const struct set *set, size_t index, struct audit_hasher *hasher,
+                       char path[PATH_MAX])
+{
+    const struct entry *entry = &set->entries[index];
+    char name[NAME_MAX + 1];
+    struct audit_chain ignored = {0};
+    struct stat info;
+    (void)snprintf(name, sizeof name, "%s", entry->previous);
+    /* An empty newest file (a crash while rotating) names nobody: the rotated file that goes
+     * furthest is the one it would continue. */
+    if (entry->first == UINT64_MAX)
+        audit_tail_find_previous(entry->path, hasher, name, &ignored);
+    if (name[0] == '\0')
+        return false;
+    if (join(entry->path, name, path) && stat(path, &info) == 0 &&
+        (entry->first == UINT64_MAX || ends_with(path, hasher, entry->prev)))
+        return true;
+    return find_by_end(set->entries[0].path, hasher, entry->prev, path) ||
+           /* Damaged at its end: verification says so. */
+           (join(entry->path, name, path) && stat(path, &info) == 0);
+}
+
+/* Goes back from file to file; one that is archived elsewhere is missing, which the chain tells. */
 static enum mikeyd_status add_older(struct set *set, struct audit_hasher *hasher, struct error *err)
 {
     for (size_t i = 0; i < set->count; i++) {
-        char name[NAME_MAX + 1], path[PATH_MAX];
-        struct audit_chain ignored = {0};
-        (void)snprintf(name, sizeof name, "%s", set->entries[i].previous);
-        if (set->entries[i].first == UINT64_MAX)
-            audit_tail_find_previous(set->entries[i].path, hasher, name, &ignored);
-        if (name[0] == '\0' || !join(set->entries[i].path, name, path))
-            continue;
-        struct stat info;
-        if (stat(path, &info) != 0)
-            continue; /* archived elsewhere: the chain tells */
-        enum mikeyd_status status = add(set, path, err);
+        char path[PATH_MAX];
+        enum mikeyd_status status =
+            find_older(set, i, hasher, path) ? add(set, path, err) : MIKEYD_OK;
         if (status != MIKEYD_OK)
             return status;
     }

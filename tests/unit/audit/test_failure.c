@@ -275,6 +275,29 @@ Test(audit_failure, logrotate_with_copytruncate_and_with_rename_loses_nothing)
     fixture_drop(&fixture);
 }
 
+/* logrotate's numbers move on: what was audit.jsonl.1 is audit.jsonl.2 the next day. */
+Test(audit_failure, files_that_logrotate_numbers_anew_are_found)
+{
+    struct fixture fixture;
+    char command[512];
+    fixture_make(&fixture);
+    struct audit_log *log = fixture_open(&fixture, NULL);
+    for (int day = 0; day < 4; day++) {
+        cr_assert_eq(audit_wait(log, fixture_append(log), NULL), MIKEYD_OK);
+        (void)snprintf(command, sizeof command,
+                       "cd %s && printf '%s {\n create\n rotate 9\n}\n' >rotate.conf && "
+                       "PATH=$PATH:/usr/sbin logrotate -f -s state rotate.conf",
+                       fixture.folder, fixture.path);
+        cr_assert_eq(system(command), 0);
+        cr_assert_eq(audit_reopen(log, NULL), MIKEYD_OK);
+    }
+    audit_close(log);
+    cr_assert_eq(verify(&fixture), MIKEYD_OK, "%s", verify_error.text);
+    cr_assert_eq(verdict.file_count, 5);
+    cr_assert_eq(verdict.first_sequence, 1);
+    fixture_drop(&fixture);
+}
+
 Test(audit_failure, unfinished_line_is_cut_and_recorded_at_the_next_start)
 {
     struct fixture fixture;
