@@ -367,19 +367,39 @@ Test(hostile, an_error_message_is_a_hint_that_spoils_nothing)
     lab_close(&lab);
 }
 
+/* One of each kind, so that none is taken for another: counted by its status, recorded with who asked
+ * for what, and nothing released for it. */
 Test(hostile, refusals_are_counted_and_recorded)
 {
+    static struct lab_bytes damaged;
     struct lab lab;
     struct exchange_stats stats;
     lab_open(&lab, LAB_ANY, NULL);
     lab_must(lab_initiate(&lab, one, 1, true, &offer), offer);
+    damaged = offer.message;
+    damaged.data[damaged.len - 1] ^= 1;
+    lab_refused(lab_respond(&lab, &damaged, NULL, &got), got, MIKEYD_AUTH_FAILED);
     lab_must(lab_respond(&lab, &offer.message, NULL, &answer), answer);
     lab_refused(lab_respond(&lab, &offer.message, NULL, &got), got, MIKEYD_REPLAY);
+    lab_refused(lab_confirm(&lab, &damaged, &answer.message, &got), got, MIKEYD_TICKET_INVALID);
     exchange_service_stats(lab.service, &stats);
+    for (int status = 1; status < MIKEYD_STATUS_COUNT; status++) {
+        const bool refused = status == MIKEYD_AUTH_FAILED || status == MIKEYD_REPLAY ||
+                             status == MIKEYD_TICKET_INVALID;
+        cr_assert_eq(stats.refused[status], refused ? 1 : 0, "%s: %lu",
+                     status_name((enum mikeyd_status)status), (unsigned long)stats.refused[status]);
+    }
     cr_assert_eq(stats.initiated, 1);
     cr_assert_eq(stats.responded, 1);
-    cr_assert_eq(stats.refused[MIKEYD_REPLAY], 1);
+    cr_assert_eq(stats.confirmed, 0);
     cr_assert_eq(stats.keys_released, 1);
-    cr_assert_eq(lab_audit_count(&lab, "\"REPLAY\""), 1);
+#define RECORD(result, client, operation)                                                          \
+    "\"event\":\"refused\",\"result\":\"" result "\",\"client\":\"" client                         \
+    "\",\"operation\":\"" operation "\""
+    cr_assert_eq(lab_audit_count(&lab, RECORD("AUTH_FAILED", "sbc-b", "respond")), 1);
+    cr_assert_eq(lab_audit_count(&lab, RECORD("REPLAY", "sbc-b", "respond")), 1);
+    cr_assert_eq(lab_audit_count(&lab, RECORD("TICKET_INVALID", "sbc-a", "confirm")), 1);
+#undef RECORD
+    cr_assert_eq(lab_audit_count(&lab, "\"event\":\"refused\""), 3);
     lab_close(&lab);
 }
