@@ -25,6 +25,7 @@ static const char synopsis[] =
     "  list     [--kind K] [--name N]\n"
     "  check\n"
     "  destroy  --kind K --name N --generation G [--yes]\n"
+    "  release-store   the next daemon that starts has the token, with its own replay store\n"
     "  with any: --config FILE  --token NUMBER|URI  --pin-file F  --audit FILE  --json";
 
 enum {
@@ -112,6 +113,7 @@ static const struct command {
     {"list", key_list, 0, GIVEN_KIND | GIVEN_NAME},
     {"check", key_check, 0, 0},
     {"destroy", key_destroy, GIVEN_KIND | GIVEN_NAME | GIVEN_GENERATION, GIVEN_YES},
+    {"release-store", key_release_store, 0, 0},
 };
 
 static enum mikeyd_status parse_number(const char *name, const char *text, unsigned long max,

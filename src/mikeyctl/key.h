@@ -42,6 +42,7 @@ int key_derive(const struct key_options *options);
 int key_list(const struct key_options *options);
 int key_check(const struct key_options *options);
 int key_destroy(const struct key_options *options);
+int key_release_store(const struct key_options *options);
 
 /* ---- the ceremony ---- */
 

@@ -197,6 +197,8 @@ static enum mikeyd_status open_parts(struct daemon *daemon, struct error *err)
     if (status == MIKEYD_OK)
         status = open_token(daemon, err);
     if (status == MIKEYD_OK)
+        status = store_watch_claim_token(daemon, err);
+    if (status == MIKEYD_OK)
         status = open_service(daemon, err);
     if (status == MIKEYD_OK)
         status = start_threads(daemon, err);

@@ -31,6 +31,7 @@ mikeyd_integration_test(test_ceremony_log SOURCES daemon/test_ceremony_log.c LIB
 add_library(mikeyd_clock_shift MODULE ${PROJECT_SOURCE_DIR}/tests/module/clock_shift.c)
 target_link_libraries(mikeyd_clock_shift PRIVATE mikeyd_build)
 set_target_properties(mikeyd_clock_shift PROPERTIES C_VISIBILITY_PRESET default)
-mikeyd_integration_test(test_daemon_store SOURCES daemon/test_store.c LIBS daemon_lab)
+mikeyd_integration_test(test_daemon_store SOURCES daemon/test_store.c LIBS daemon_lab
+    TOKENS softhsm nss isolated)
 target_compile_definitions(test_daemon_store PRIVATE CLOCK_SHIFT="$<TARGET_FILE:mikeyd_clock_shift>")
 add_dependencies(test_daemon_store mikeyd_clock_shift)

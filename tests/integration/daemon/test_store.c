@@ -85,6 +85,11 @@ static void expect_whole_exchange(void)
     mikeyd_client_close(client);
 }
 
+static void release_token(void)
+{
+    lab_key_must(&lab, (const char *const[]){"release-store", NULL});
+}
+
 Test(store_daemon, restored_from_a_copy_answers_nothing_that_was_answered_since)
 {
     lab_start(&lab);
@@ -124,6 +129,7 @@ Test(store_daemon, an_emptied_folder_is_no_first_start)
     mikeyd_exchange *offer = accept_message();
     cr_assert_eq(lab_stop(&lab, SIGTERM), 0);
     run("rm", "-rf", replay, replay);
+    release_token();
     lab_start(&lab);
     expect_answer(offer, MIKEYD_STORE_DOWN);
     expect_lost("which is gone");
@@ -174,6 +180,68 @@ Test(store_daemon, each_file_of_a_rotated_log_proves_the_age)
     cr_assert(lab_file_gets(lab.audit, "\"event\":\"store\""));
     (void)lab_stop(&lab, SIGKILL);
     lab_start(&lab);
+    expect_whole_exchange();
+}
+
+/* ---- two stores, one token */
+
+/* A second configuration on the same token, all else its own. */
+static void write_other_config(char path[LAB_PATH])
+{
+    char command[1024];
+    (void)snprintf(path, LAB_PATH, "%.100s/other.yaml", lab.dir);
+    (void)snprintf(command, sizeof command,
+                   "sed -e 's/lmdb: replay/lmdb: other-replay/' -e 's/audit.jsonl/other.jsonl/' "
+                   "-e 's#run/s,#run/other,#' %s >%.120s",
+                   lab.config, path);
+    cr_assert_eq(system(command), 0);
+}
+
+Test(store_daemon, another_daemon_with_a_store_of_its_own_is_refused)
+{
+    if (lab.token.kind == TOKEN_FIXTURE_ISOLATED)
+        cr_skip_test("write-protected: it takes no mark");
+    char other[LAB_PATH], out[LAB_PATH];
+    (void)snprintf(out, sizeof out, "%.100s/out", lab.dir);
+    write_other_config(other);
+    lab_start(&lab);
+    expect_whole_exchange();
+    const char *const argv[] = {MIKEYD_PROGRAM, "--config", other, NULL};
+    cr_expect_eq(lab_run(&lab, argv), 3);
+    cr_expect_eq(lab_count_in_file(out, "belongs to replay store"), 1);
+    cr_expect_eq(lab_count_in_file(out, "mikeyctl key release-store"), 1);
+    expect_whole_exchange();
+    /* The mark is the store's, not the process's: it needs no end in order. */
+    (void)lab_stop(&lab, SIGKILL);
+    cr_expect_eq(lab_run(&lab, argv), 3);
+    lab_start(&lab);
+    expect_whole_exchange();
+}
+
+Test(store_daemon, a_token_is_moved_to_another_store_by_a_recorded_command)
+{
+    if (lab.token.kind == TOKEN_FIXTURE_ISOLATED)
+        cr_skip_test("write-protected: it takes no mark");
+    lab_start(&lab);
+    cr_assert_eq(lab_stop(&lab, SIGTERM), 0);
+    save(replay);
+    run("rm", "-rf", replay, replay);
+    cr_assert_eq(lab_start_refused(&lab), 3);
+    release_token();
+    cr_expect_eq(lab_count_in_file(lab.audit, "replay store is released"), 1);
+    lab_start(&lab);
+    cr_assert_eq(lab_stop(&lab, SIGTERM), 0);
+    restore(replay);
+    cr_assert_eq(lab_start_refused(&lab), 3, "the old store has lost the token");
+}
+
+Test(store_daemon, a_token_that_takes_no_mark_is_told)
+{
+    if (lab.token.kind != TOKEN_FIXTURE_ISOLATED)
+        cr_skip_test("it takes one");
+    lab_start(&lab);
+    cr_expect(lab_file_gets(lab.log, "takes no mark of its replay store"));
+    cr_expect_eq(lab_count_in_file(lab.audit, "takes no mark of its replay store"), 1);
     expect_whole_exchange();
 }
 

@@ -173,6 +173,9 @@ Test(crossing, the_daemon_calls_only_what_it_must_and_no_key_crosses, .timeout =
     char what[160];
     scene_make(&scene);
     lab_key_import(&scene.lab, "psk", "known", PSK_HEX);
+    /* The first daemon on a token makes the mark of its replay store, and nothing after that. */
+    lab_start(&scene.lab);
+    cr_assert_eq(lab_stop(&scene.lab, SIGTERM), 0);
     spy_on(&scene.lab);
     lab_start(&scene.lab);
     mikeyd_client *client = lab_client(&scene.lab);
