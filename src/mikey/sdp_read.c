@@ -126,7 +126,8 @@ static enum mikeyd_status add(struct found *found, struct span data)
     if (second == NULL)
         return error_set(found->err, MIKEYD_INTERNAL, "out of memory");
     enum mikeyd_status status = decode(data, second, data.len, &len, found->err);
-    if (status == MIKEYD_OK && (len != *found->len || memcmp(second, found->out, len) != 0))
+    const bool same = len == *found->len && memcmp(second, found->out, len) == 0; /* public */
+    if (status == MIKEYD_OK && !same)
         status = error_set(found->err, MIKEYD_SYNTAX,
                            "several different MIKEY messages: give the attribute of the medium");
     free(second);
