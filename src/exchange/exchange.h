@@ -53,6 +53,8 @@ enum mikeyd_status exchange_service_set_policy(struct exchange_service *service,
  */
 #define EXCHANGE_WINDOW_MARGIN_S 2u
 unsigned exchange_store_window_s(const struct policy *policy);
+/* What has to go without a request: call it about once a second. Any thread; no token call. */
+void exchange_service_tick(struct exchange_service *service, int64_t now);
 /* The policy in force, referenced for the caller. */
 struct policy *exchange_service_policy(struct exchange_service *service);
 

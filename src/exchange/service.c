@@ -115,6 +115,11 @@ enum mikeyd_status exchange_service_set_policy(struct exchange_service *service,
     return MIKEYD_OK;
 }
 
+void exchange_service_tick(struct exchange_service *service, int64_t now)
+{
+    ticket_keys_expire(service->ticket_keys, now);
+}
+
 struct policy *exchange_service_policy(struct exchange_service *service)
 {
     struct binding *binding = service_binding(service);

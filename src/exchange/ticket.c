@@ -8,10 +8,13 @@
 #include <openssl/rand.h>
 
 #include "base/secret.h"
+#include "importer/importer.h"
 
+#define SALT 16
 #define NONCE 12
 #define MAGIC "MKT"
-#define VERSION 2
+#define VERSION 3
+#define LABEL "mikeyd ticket key" /* what the salt stands behind, in HKDF's info */
 
 struct ticket_cipher {
     EVP_CIPHER *aes;
@@ -51,6 +54,22 @@ static void cipher_forget(struct ticket_cipher *cipher)
     (void)EVP_CipherInit_ex2(cipher->context, NULL, zeros, zeros, 1, NULL);
 }
 
+/*
+ * Each ticket has a key of its own, HKDF-Expand (RFC 5869 2.3) of the day's under a salt: random
+ * nonces alone would let one key seal 2^32 tickets (NIST SP 800-38D 8.3), which two busy daemons
+ * pass in a day.
+ */
+static enum mikeyd_status derive_key(const uint8_t header[TICKET_HEADER],
+                                     struct ticket_scratch *scratch, struct error *err)
+{
+    uint8_t info[sizeof LABEL - 1 + SALT];
+    struct byte_writer w = writer_of(info, sizeof info);
+    writer_bytes(&w, LABEL, sizeof LABEL - 1);
+    writer_bytes(&w, header + TICKET_HEADER - NONCE - SALT, SALT);
+    return importer_expand(IMPORTER_SHA256, scratch->day_key, info, sizeof info, scratch->key,
+                           sizeof scratch->key, err);
+}
+
 static bool cipher_run(struct ticket_cipher *cipher, bool encrypt, const uint8_t *key,
                        const uint8_t header[TICKET_HEADER], const uint8_t *in, size_t len,
                        uint8_t *out, uint8_t tag[TICKET_TAG])
@@ -76,10 +95,10 @@ static enum mikeyd_status seal(struct ticket_cipher *cipher, struct ticket_keys 
                                struct byte_writer *out, struct error *err)
 {
     struct ticket_key_id id;
-    if (!ticket_keys_current(keys, now, &id, scratch->key))
+    if (!ticket_keys_current(keys, now, &id, scratch->day_key))
         return error_set(err, MIKEYD_TOKEN_DOWN, "no ticket key of today");
-    uint8_t nonce[NONCE];
-    if (RAND_bytes(nonce, sizeof nonce) != 1)
+    uint8_t fresh[SALT + NONCE];
+    if (RAND_bytes(fresh, sizeof fresh) != 1)
         return error_set(err, MIKEYD_INTERNAL, "no random bytes");
     struct byte_writer plain = writer_of(scratch->plain, sizeof scratch->plain);
     bundle_write(bundle, contents, &plain);
@@ -90,11 +109,14 @@ static enum mikeyd_status seal(struct ticket_cipher *cipher, struct ticket_keys 
     writer_u32(out, id.generation);
     writer_u32(out, id.day);
     writer_u64(out, (uint64_t)expires);
-    writer_bytes(out, nonce, sizeof nonce);
+    writer_bytes(out, fresh, sizeof fresh);
     uint8_t *text = writer_room(out, plain.len);
     uint8_t *tag = writer_room(out, TICKET_TAG);
     if (plain.failed || out->failed || header == NULL)
         return error_set(err, MIKEYD_INTERNAL, "ticket does not fit its buffer");
+    enum mikeyd_status status = derive_key(header, scratch, err);
+    if (status != MIKEYD_OK)
+        return status;
     if (!cipher_run(cipher, true, scratch->key, header, scratch->plain, plain.len, text, tag))
         return error_set(err, MIKEYD_INTERNAL, "ticket could not be sealed");
     return MIKEYD_OK;
@@ -121,7 +143,7 @@ static bool read_header(struct byte_reader *in, struct ticket_key_id *id, int64_
     id->generation = reader_u32(in);
     id->day = reader_u32(in);
     *expires = (int64_t)reader_u64(in);
-    (void)reader_bytes(in, NONCE);
+    (void)reader_bytes(in, SALT + NONCE);
     return !in->failed && memcmp(magic, MAGIC, sizeof MAGIC - 1) == 0 /* public */ &&
            version == VERSION;
 }
@@ -140,8 +162,11 @@ static enum mikeyd_status unseal(struct ticket_cipher *cipher, struct ticket_key
     /* Believed before it is authenticated, but only to refuse. */
     if (*expires <= now)
         return error_set(err, MIKEYD_TICKET_EXPIRED, "the ticket has expired");
-    if (!ticket_keys_find(keys, &id, scratch->key))
+    if (!ticket_keys_find(keys, &id, scratch->day_key))
         return error_set(err, MIKEYD_TICKET_INVALID, "the ticket's key is not in use here");
+    enum mikeyd_status status = derive_key(ticket, scratch, err);
+    if (status != MIKEYD_OK)
+        return status;
     size_t len = reader_left(&in) - TICKET_TAG;
     const uint8_t *text = reader_bytes(&in, len);
     uint8_t tag[TICKET_TAG];

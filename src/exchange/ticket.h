@@ -1,10 +1,11 @@
 /*
- * Sealed tickets: a bundle between two messages, AES-256-GCM under the ticket key of the day, held
- * by the client. Nothing in it can be read or changed outside a daemon with the same token key; a
- * restart or another host opens it as well as the one that sealed it.
+ * Sealed tickets: a bundle between two messages, AES-256-GCM under a key that the ticket's salt and
+ * the ticket key of the day make (HKDF-Expand, SHA-256), held by the client. Nothing in it can be
+ * read or changed outside a daemon with the same token key; a restart or another host opens it as
+ * well as the one that sealed it.
  *
- * Bytes: "MKT" version(1) generation(4) day(4) expiry(8, Unix seconds) nonce(12) | ciphertext |
- * tag(16). Everything before the ciphertext is additional authenticated data.
+ * Bytes: "MKT" version(1) generation(4) day(4) expiry(8, Unix seconds) salt(16) nonce(12) |
+ * ciphertext | tag(16). Everything before the ciphertext is additional authenticated data.
  */
 #ifndef EXCHANGE_TICKET_H
 #define EXCHANGE_TICKET_H
@@ -12,7 +13,7 @@
 #include "exchange/bundle.h"
 #include "exchange/ticket_key.h"
 
-#define TICKET_HEADER 32
+#define TICKET_HEADER 48
 #define TICKET_TAG 16
 #define TICKET_MAX (TICKET_HEADER + BUNDLE_BYTES_MAX + TICKET_TAG)
 
@@ -25,6 +26,7 @@ void ticket_cipher_free(struct ticket_cipher *cipher);
  * Secret scratch the two functions need, from the caller's secure heap; wiped before they return.
  */
 struct ticket_scratch {
+    uint8_t day_key[TICKET_KEY_LEN];
     uint8_t key[TICKET_KEY_LEN];
     uint8_t plain[BUNDLE_BYTES_MAX];
 };

@@ -184,6 +184,33 @@ void ticket_keys_refresh(struct ticket_keys *keys, struct token_session *session
     pthread_mutex_unlock(&keys->refreshing);
 }
 
+/* Slots that are left move up: their order is the order of preference. */
+static bool drop_past(struct ticket_table *table, uint32_t today)
+{
+    size_t kept = 0;
+    for (size_t i = 0; i < table->count; i++) {
+        if (table->slot[i].id.day + 1 >= today)
+            table->slot[kept++] = table->slot[i];
+    }
+    const size_t dropped = table->count - kept;
+    secret_wipe(&table->slot[kept], dropped * sizeof table->slot[0]);
+    table->count = kept;
+    return dropped != 0;
+}
+
+void ticket_keys_expire(struct ticket_keys *keys, int64_t now)
+{
+    const uint32_t day = atomic_load_explicit(&keys->day, memory_order_relaxed);
+    if (day == day_of(now))
+        return;
+    pthread_rwlock_wrlock(&keys->lock);
+    const bool dropped = drop_past(keys->table, day_of(now));
+    pthread_rwlock_unlock(&keys->lock);
+    /* Should the clock go back, the next request derives them again. */
+    if (dropped)
+        atomic_store(&keys->day, 0);
+}
+
 static bool find_slot(struct ticket_keys *keys, const uint32_t *generation, uint32_t day,
                       struct ticket_key_id *id, uint8_t out[TICKET_KEY_LEN])
 {

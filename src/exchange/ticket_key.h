@@ -30,6 +30,12 @@ void ticket_keys_select(struct ticket_keys *keys);
  */
 void ticket_keys_refresh(struct ticket_keys *keys, struct token_session *session, int64_t now);
 
+/*
+ * Wipes the keys of days before yesterday, when nothing else came to do it: call it now and then.
+ * Needs no token. Tickets of those days have expired.
+ */
+void ticket_keys_expire(struct ticket_keys *keys, int64_t now);
+
 /* Names a key in a ticket. */
 struct ticket_key_id {
     uint32_t generation;

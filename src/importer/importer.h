@@ -66,8 +66,9 @@ enum mikeyd_status importer_pair(const char *key_name, unsigned generation,
                                  struct error *err);
 
 /*
- * Host computation for the ceremony tool and for tests (OpenSSL HKDF): epskx = Extract(0, epsk);
- * pair key = Expand(epskx, info). Outputs in the secure heap, wiped by the caller.
+ * Host computation for the ceremony tool, for tickets and for tests (OpenSSL HKDF): epskx =
+ * Extract(0, epsk); pair key = Expand(epskx, info). Outputs in the secure heap, wiped by the
+ * caller.
  */
 enum mikeyd_status importer_extract(enum importer_hash hash, const uint8_t *epsk, size_t epsk_len,
                                     uint8_t *epskx, struct error *err);

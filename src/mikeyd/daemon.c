@@ -338,6 +338,7 @@ static void on_second(evutil_socket_t fd, short events, void *context)
     tell_changes(daemon);
     store_watch_look(daemon);
     health_tell(daemon);
+    exchange_service_tick(daemon->service, clock_unix_now());
     if (daemon->watchdog && !hangs_for_good(daemon, now_ms))
         notify_alive();
 }

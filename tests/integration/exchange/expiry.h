@@ -9,11 +9,17 @@
 #include "lab.h"
 #include "store/store_env.h"
 
-/* Ends the service and tells when the last entry of its store expires, Unix seconds. */
-static inline int64_t lab_latest_expiry(struct lab *lab)
+struct lab_expiries {
+    int64_t latest; /* Unix seconds */
+    size_t at;      /* number of entries that expire at one moment */
+};
+
+/* Ends the service and looks through its store. */
+static inline struct lab_expiries lab_expiries(struct lab *lab, int64_t moment)
 {
     char path[128];
     struct store_env env;
+    struct lab_expiries found = {0};
     MDB_txn *txn;
     MDB_cursor *cursor;
     MDB_val key, value;
@@ -24,14 +30,28 @@ static inline int64_t lab_latest_expiry(struct lab *lab)
     cr_assert_eq(store_env_open(&env, path), 0);
     cr_assert_eq(store_env_read(&env, &txn), 0);
     cr_assert_eq(mdb_cursor_open(txn, env.expiry, &cursor), 0);
-    cr_assert_eq(mdb_cursor_get(cursor, &key, &value, MDB_LAST), 0);
-    struct byte_reader r = reader_of(key.mv_data, key.mv_size);
-    int64_t expires = (int64_t)reader_u64(&r);
+    while (mdb_cursor_get(cursor, &key, &value, MDB_NEXT) == 0) { /* in their order */
+        struct byte_reader r = reader_of(key.mv_data, key.mv_size);
+        found.latest = (int64_t)reader_u64(&r);
+        found.at += found.latest == moment;
+    }
     mdb_cursor_close(cursor);
     store_env_read_end(&env, txn);
     store_env_close(&env);
     cr_assert_eq(store_open(path, 120, NULL, &lab->store, &err), MIKEYD_OK, "%s", err.text);
-    return expires;
+    return found;
+}
+
+/* When the last entry expires. */
+static inline int64_t lab_latest_expiry(struct lab *lab)
+{
+    return lab_expiries(lab, 0).latest;
+}
+
+/* How many entries expire at that moment. */
+static inline size_t lab_count_expiries(struct lab *lab, int64_t moment)
+{
+    return lab_expiries(lab, moment).at;
 }
 
 #endif

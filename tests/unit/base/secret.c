@@ -3,6 +3,9 @@
 #include <criterion/criterion.h>
 #include <string.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 #include <openssl/crypto.h>
 
@@ -84,6 +87,34 @@ Test(secret, wipe_leaves_zeros)
 
 Test(secret, hardened_process_is_not_dumpable)
 {
+    struct rlimit core;
+    const struct rlimit some = {4096, 4096};
+    cr_assert_eq(setrlimit(RLIMIT_CORE, &some), 0);
     cr_assert_eq(secret_process_harden(NULL), MIKEYD_OK);
     cr_expect_eq(prctl(PR_GET_DUMPABLE, 0, 0, 0, 0), 0);
+    cr_assert_eq(getrlimit(RLIMIT_CORE, &core), 0);
+    cr_expect_eq(core.rlim_cur, 0);
+    cr_expect_eq(core.rlim_max, 0);
+}
+
+/* As a user who may lock nothing: root's capability does not ask for a limit. */
+static int init_without_locking(void)
+{
+    const struct rlimit none = {0, 0};
+    struct error err = {0};
+    if (setrlimit(RLIMIT_MEMLOCK, &none) != 0 || (geteuid() == 0 && setuid(65534) != 0))
+        return 1;
+    if (secret_heap_init(1 << 16, &err) != MIKEYD_INTERNAL)
+        return 2;
+    return strstr(err.text, "RLIMIT_MEMLOCK") != NULL ? 0 : 3;
+}
+
+Test(secret, heap_that_cannot_be_locked_is_a_refusal)
+{
+    int status = -1;
+    pid_t child = fork();
+    if (child == 0)
+        _exit(init_without_locking());
+    cr_assert_eq(waitpid(child, &status, 0), child);
+    cr_assert_eq(status, 0, "step %d", WEXITSTATUS(status));
 }
