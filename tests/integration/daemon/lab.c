@@ -291,9 +291,14 @@ static void wait_until_it_answers(struct lab *lab)
     cr_assert(false, "the daemon does not answer: %s", log == NULL ? "" : log);
 }
 
-void lab_start(struct lab *lab)
+void lab_start_unwatched(struct lab *lab)
 {
     lab->daemon = spawn_daemon(lab);
+}
+
+void lab_start(struct lab *lab)
+{
+    lab_start_unwatched(lab);
     wait_until_it_answers(lab);
 }
 

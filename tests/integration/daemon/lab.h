@@ -37,7 +37,9 @@ void lab_make_on(struct lab *lab, enum token_fixture_kind kind, const char *extr
 bool lab_daemon_is_sanitized(void);
 /* Starts the daemon and waits until it answers. */
 void lab_start(struct lab *lab);
-/* The same, with its stdout and stderr at this descriptor instead of in the log. */
+/* Starts the daemon and does not wait. */
+void lab_start_unwatched(struct lab *lab);
+/* Starts the daemon and waits until it answers, with its stdout and stderr at this descriptor instead of in the log. */
 void lab_start_speaking_to(struct lab *lab, int fd);
 /* Starts the daemon and waits for its end, which must come by itself: its exit status. */
 int lab_start_refused(struct lab *lab);
