@@ -183,8 +183,7 @@ void keys_breaker_overrun(struct keys_member *member, struct keys_keyholder *key
         keys_breaker_open(member, why);
         taken = keys_member_take_keyholder(member);
     }
-    if (!keyholder->overran && !atomic_load(&keyholder->cut)) {
-        keyholder->overran = true;
+    if (!atomic_load(&keyholder->cut)) { /* who comes later finds it cut: one event each */
         char text[240];
         (void)snprintf(text, sizeof text, "%s", taken != NULL ? member->why : why);
         keys_group_event(group, KEYS_EVENT_OVERRUN, member->index, keyholder->number, text);

@@ -26,7 +26,6 @@ struct keys_keyholder {
     atomic_uint references;
     atomic_bool retired; /* replaced: serves what it is at, and nothing new */
     atomic_bool cut;     /* lost or overrun: serves nothing */
-    bool overran;        /* its event has been raised; group->lock */
     pthread_mutex_t lock;
     int control;                         /* -1 when closed */
     struct keys_connection *connections; /* a list */

@@ -350,22 +350,34 @@ Test(group, probes_become_rarer)
     cr_assert(probes >= 2 && probes <= 5, "%u", probes);
 }
 
-Test(group, pauses_are_not_all_the_same)
+/* The least and the most of many pauses. */
+static void measure_pauses(unsigned pause_ms, int64_t *least, int64_t *most)
 {
-    make_group(1, 2000);
     struct keys_member *member = &group->member[0];
-    int64_t first = 0, least = INT64_MAX, most = 0;
+    *least = INT64_MAX;
+    *most = 0;
     for (int i = 0; i < 100; i++) {
         const int64_t now = clock_monotonic_ms();
-        member->pause_ms = 1000;
+        if (pause_ms != 0)
+            member->pause_ms = pause_ms;
         keys_breaker_pause(member);
         const int64_t pause = member->probe_at_ms - now;
-        first = i == 0 ? pause : first;
-        least = pause < least ? pause : least;
-        most = pause > most ? pause : most;
+        *least = pause < *least ? pause : *least;
+        *most = pause > *most ? pause : *most;
     }
+}
+
+Test(group, pauses_have_jitter_and_an_end)
+{
+    int64_t least, most;
+    make_group(1, 2000);
+    measure_pauses(1000, &least, &most);
     cr_assert(least >= 750 && most <= 1260 && most - least > 200, "%d .. %d", (int)least,
               (int)most);
+    for (int i = 0; i < 10; i++)
+        keys_breaker_pause(&group->member[0]);
+    measure_pauses(0, &least, &most); /* as long as they get */
+    cr_assert(least >= 1200 && least < 1600 && most <= 1810, "%d .. %d", (int)least, (int)most);
 }
 
 Test(group, keys_are_proven_again_when_they_changed_while_the_breaker_was_open)
@@ -436,6 +448,48 @@ Test(group, a_successor_takes_over_and_the_old_one_finishes_what_it_is_at)
     cr_assert_eq(take_events(KEYS_EVENT_DOWN), 0);
     keys_port_close(busy);
     keys_port_close(idle);
+}
+
+Test(group, a_request_at_a_predecessor_that_dies_goes_to_its_successor)
+{
+    make_serving_group(1, 4000);
+    struct keys_port *busy = open_port();
+    pthread_t thread;
+    void *result;
+    atomic_store(&peers[0].hang, true);
+    (void)pthread_create(&thread, NULL, slow_use, busy);
+    sleep_ms(100);
+    (void)join_as(0, 1);
+    const int64_t until = clock_monotonic_ms() + 5000;
+    while (!atomic_load(&peers[0].control_ended) && clock_monotonic_ms() < until)
+        sleep_ms(2);
+    peer_kill(&peers[0]);
+    (void)pthread_join(thread, &result);
+    cr_assert_eq(*(enum mikeyd_status *)result, MIKEYD_OK, "%s", err.text);
+    cr_assert_eq(peer_uses(&peers[1]), 1);
+    cr_assert_eq(take_events(KEYS_EVENT_DOWN), 0);
+    keys_port_close(busy);
+}
+
+Test(group, nothing_new_is_sent_to_a_keyholder_that_has_been_replaced)
+{
+    struct peer *peer = &peers[0];
+    make_group(1, 2000);
+    (void)join(0); /* so that the peer is stopped at the end */
+    wait_for_state(0, KEYS_MEMBER_CLOSED);
+    struct keys_connection connection = {0}, late = {0};
+    struct keys_keyholder *keyholder = group->member[0].keyholder;
+    uint8_t buffer[DOOR_MESSAGE_MAX];
+    struct door_request request = {.op = DOOR_PREPARE};
+    struct door_answer answer;
+    struct keys_ask ask = {
+        .request = &request, .answer = &answer, .buffer = buffer, .timeout_ms = 1000};
+    cr_assert_eq(keys_connection_open(&connection, keyholder, &err), KEYS_ANSWERED);
+    keys_keyholder_retire(keyholder);
+    cr_assert_eq(keys_connection_ask(&connection, &ask, &err), KEYS_UNSENT);
+    cr_assert_null(connection.keyholder);
+    cr_assert_eq(keys_connection_open(&late, keyholder, &err), KEYS_UNSENT);
+    cr_assert_eq(atomic_load(&peer->count[DOOR_PREPARE]), 0);
 }
 
 Test(group, a_successor_with_other_keys_takes_nothing_over)

@@ -41,6 +41,27 @@ Test(inventory, every_one_of_ten_thousand_keys_is_found_and_no_other)
     keys_inventory_unref(inventory);
 }
 
+/* With few slots most of these fall on a key that is there. */
+Test(inventory, a_key_is_not_taken_for_another_generation_kind_or_name)
+{
+    struct keys_inventory *inventory = keys_inventory_make(8);
+    for (unsigned i = 0; i < 8; i++) {
+        struct keys_entry entry = {.kind = KEYS_PSK, .generation = i + 1};
+        name_of(0, entry.name);
+        cr_assert(keys_inventory_add(inventory, &entry));
+    }
+    for (unsigned i = 1; i < 1000; i++) {
+        char name[KEYS_NAME_MAX];
+        name_of(0, name);
+        cr_assert_null(keys_inventory_find(inventory, KEYS_PSK, name, 8 + i));
+        const enum keys_kind kind = (enum keys_kind)(KEYS_EPSK + i / 8 % 5);
+        cr_assert_null(keys_inventory_find(inventory, kind, name, 1 + i % 8));
+        name_of(i, name);
+        cr_assert_null(keys_inventory_find(inventory, KEYS_PSK, name, 1 + i % 8));
+    }
+    keys_inventory_unref(inventory);
+}
+
 Test(inventory, it_holds_no_more_than_it_was_made_for)
 {
     struct keys_inventory *inventory = keys_inventory_make(1);

@@ -451,6 +451,23 @@ Test(port, who_waits_at_a_member_goes_on_when_another_finds_it_overrun)
     cr_assert_eq(take_events(KEYS_EVENT_OVERRUN), 1);
 }
 
+Test(port, an_overrun_is_told_once_for_each_keyholder)
+{
+    make_serving_group(2, 2000);
+    struct keys_keyholder *keyholder = group->member[0].keyholder;
+    keys_keyholder_ref(keyholder);
+    keys_breaker_overrun(&group->member[0], keyholder, 500);
+    keys_breaker_overrun(&group->member[0], keyholder, 500);
+    cr_assert_eq(take_events(KEYS_EVENT_OVERRUN), 1);
+    keys_keyholder_unref(keyholder);
+    keyholder = group->member[1].keyholder;
+    keys_keyholder_ref(keyholder);
+    keys_group_lose(group, 1, 0); /* killed already: nobody is to kill it again */
+    keys_breaker_overrun(&group->member[1], keyholder, 500);
+    cr_assert_eq(take_events(KEYS_EVENT_OVERRUN), 0);
+    keys_keyholder_unref(keyholder);
+}
+
 Test(port, who_waits_at_a_lost_member_goes_on_at_once)
 {
     struct caller caller = {0};
@@ -499,6 +516,28 @@ Test(port, load_goes_where_it_is_served_sooner)
     const unsigned fast = peer_uses(&peers[0]), slow = peer_uses(&peers[1]);
     cr_assert_gt(fast, 2 * slow, "%u at the fast one, %u at the slow one", fast, slow);
     cr_assert_gt(slow, 3); /* but not none */
+}
+
+Test(port, the_member_likely_to_be_done_first_is_chosen)
+{
+    static const struct {
+        unsigned in_flight[2], latency_us[2];
+        size_t chosen;
+    } cases[] = {
+        {{0, 0}, {1000, 900}, 1}, {{2, 0}, {1000, 2900}, 1}, {{2, 0}, {1000, 3100}, 0},
+        {{0, 5}, {1000, 100}, 1}, {{0, 9}, {1000, 110}, 0},  {{3, 3}, {500, 600}, 0},
+    };
+    make_serving_group(2, 2000);
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        for (size_t m = 0; m < 2; m++) {
+            atomic_store(&group->member[m].in_flight, cases[i].in_flight[m]);
+            atomic_store(&group->member[m].latency_us, cases[i].latency_us[m]);
+        }
+        cr_assert_eq(keys_breaker_choose(group, 0)->index, cases[i].chosen, "case %zu", i);
+        const unsigned other = 1u - (unsigned)cases[i].chosen;
+        cr_assert_eq(keys_breaker_choose(group, 1u << cases[i].chosen)->index, other);
+        cr_assert_null(keys_breaker_choose(group, 3));
+    }
 }
 
 Test(port, a_latency_of_long_ago_is_forgotten)
