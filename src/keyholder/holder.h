@@ -13,6 +13,8 @@
 #include "keyholder/keyholder.h"
 #include "keyholder/pair_cache.h"
 
+struct connection;
+
 struct keyholder {
     struct token *token;
     struct keyholder_options options; /* defaults filled in */
@@ -31,9 +33,10 @@ struct keyholder {
     uint32_t rss_kb;               /* when the token was open */
     pthread_mutex_t looking;       /* at the token's keys */
 
-    pthread_mutex_t lock; /* of `open` */
-    pthread_cond_t ended;
-    unsigned open; /* connections */
+    pthread_mutex_t lock; /* of what follows */
+    pthread_cond_t some_ended;
+    unsigned open;            /* connections */
+    struct connection *ended; /* their threads are to be joined */
 };
 
 /* ---- connection.c */

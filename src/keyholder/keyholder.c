@@ -52,7 +52,7 @@ static void make_locks(struct keyholder *holder)
     pthread_condattr_t monotonic;
     (void)pthread_condattr_init(&monotonic);
     (void)pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
-    (void)pthread_cond_init(&holder->ended, &monotonic);
+    (void)pthread_cond_init(&holder->some_ended, &monotonic);
     (void)pthread_condattr_destroy(&monotonic);
     (void)pthread_mutex_init(&holder->lock, NULL);
     (void)pthread_mutex_init(&holder->looking, NULL);
@@ -114,7 +114,7 @@ void keyholder_free(struct keyholder *holder)
     inventory_free(holder->inventory);
     audit_keys_free(holder->audit);
     desk_pool_free(holder->desks);
-    (void)pthread_cond_destroy(&holder->ended);
+    (void)pthread_cond_destroy(&holder->some_ended);
     (void)pthread_mutex_destroy(&holder->lock);
     (void)pthread_mutex_destroy(&holder->looking);
     free(holder);
@@ -123,49 +123,75 @@ void keyholder_free(struct keyholder *holder)
 /* ---- connections */
 
 struct connection {
+    struct connection *next; /* of those that have ended */
     struct keyholder *holder;
     int fd;
+    pthread_t thread;
 };
-
-static void connection_ended(struct keyholder *holder)
-{
-    (void)pthread_mutex_lock(&holder->lock);
-    holder->open--;
-    (void)pthread_cond_broadcast(&holder->ended);
-    (void)pthread_mutex_unlock(&holder->lock);
-}
 
 static void *connection_main(void *argument)
 {
-    struct connection connection = *(struct connection *)argument;
-    free(argument);
-    keyholder_serve_connection(connection.holder, connection.fd);
-    connection_ended(connection.holder);
+    struct connection *connection = argument;
+    struct keyholder *holder = connection->holder;
+    keyholder_serve_connection(holder, connection->fd);
+    (void)pthread_mutex_lock(&holder->lock);
+    holder->open--;
+    connection->next = holder->ended;
+    holder->ended = connection;
+    (void)pthread_cond_broadcast(&holder->some_ended);
+    (void)pthread_mutex_unlock(&holder->lock);
     return NULL;
+}
+
+/* By the thread that started them: what libraries keep of a thread goes with it. */
+static void join_ended(struct keyholder *holder)
+{
+    (void)pthread_mutex_lock(&holder->lock);
+    struct connection *connection = holder->ended;
+    holder->ended = NULL;
+    (void)pthread_mutex_unlock(&holder->lock);
+    while (connection != NULL) {
+        struct connection *next = connection->next;
+        (void)pthread_join(connection->thread, NULL);
+        free(connection);
+        connection = next;
+    }
 }
 
 static bool start_thread(struct connection *connection)
 {
-    pthread_t thread;
     pthread_attr_t attributes;
     (void)pthread_attr_init(&attributes);
     (void)pthread_attr_setstacksize(&attributes, THREAD_STACK);
-    (void)pthread_attr_setdetachstate(&attributes, PTHREAD_CREATE_DETACHED);
-    const int failed = pthread_create(&thread, &attributes, connection_main, connection);
+    const int failed =
+        pthread_create(&connection->thread, &attributes, connection_main, connection);
     (void)pthread_attr_destroy(&attributes);
     return failed == 0;
 }
 
-/* One that cannot be served is closed: its front sees that at once. */
-static void start_connection(struct keyholder *holder, int fd)
+static bool take_place(struct keyholder *holder)
 {
     (void)pthread_mutex_lock(&holder->lock);
     const bool room = holder->open < holder->options.connections;
     holder->open += room ? 1 : 0;
     (void)pthread_mutex_unlock(&holder->lock);
+    return room;
+}
+
+static void give_place(struct keyholder *holder)
+{
+    (void)pthread_mutex_lock(&holder->lock);
+    holder->open--;
+    (void)pthread_mutex_unlock(&holder->lock);
+}
+
+/* One that cannot be served is closed: its front sees that at once. */
+static void start_connection(struct keyholder *holder, int fd)
+{
+    const bool room = take_place(holder);
     struct connection *connection = room ? malloc(sizeof *connection) : NULL;
     if (connection != NULL) {
-        *connection = (struct connection){holder, fd};
+        *connection = (struct connection){.holder = holder, .fd = fd};
         if (start_thread(connection))
             return;
     }
@@ -174,7 +200,7 @@ static void start_connection(struct keyholder *holder, int fd)
     free(connection);
     (void)close(fd);
     if (room)
-        connection_ended(holder);
+        give_place(holder);
 }
 
 /* False at the end of the control socket. */
@@ -204,17 +230,24 @@ static bool wait_ended(struct keyholder *holder)
                                    .tv_nsec = (long)(until_ms % 1000) * 1000000L};
     (void)pthread_mutex_lock(&holder->lock);
     if (holder->open != 0)
-        (void)pthread_cond_timedwait(&holder->ended, &holder->lock, &until);
+        (void)pthread_cond_timedwait(&holder->some_ended, &holder->lock, &until);
     const bool ended = holder->open == 0;
     (void)pthread_mutex_unlock(&holder->lock);
     return ended;
 }
 
+/* While a call hangs, requests that would wait for it are refused at once. */
+static void look_around(struct keyholder *holder)
+{
+    (void)token_overdue(holder->token, clock_monotonic_ms());
+    join_ended(holder);
+}
+
 void keyholder_serve(struct keyholder *holder, int control)
 {
-    /* While a call hangs, requests that would wait for it are refused at once. */
     while (accept_one(holder, control))
-        (void)token_overdue(holder->token, clock_monotonic_ms());
+        look_around(holder);
     while (!wait_ended(holder))
-        (void)token_overdue(holder->token, clock_monotonic_ms());
+        look_around(holder);
+    join_ended(holder);
 }

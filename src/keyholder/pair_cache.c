@@ -69,11 +69,11 @@ static uint32_t index_of(const struct pair_cache *cache, const struct pair_entry
 
 /* ---- names */
 
-#define ID_MAX (4 + 1 + 2 + TOKEN_NAME_MAX + 2 * (1 + 2 + IDENTITY_MAX))
+#define ID_MAX (8 + 4 + 1 + 2 + TOKEN_NAME_MAX + 2 * (1 + 2 + IDENTITY_MAX))
 
 /* A name ready to be looked for: its fields as bytes, each variable one behind its length. */
 struct pair_id {
-    uint64_t era, hash;
+    uint64_t hash;
     uint8_t bytes[ID_MAX];
     size_t len; /* 0: no name that a pair key can have */
 };
@@ -86,8 +86,9 @@ static void write_sized(struct byte_writer *w, const void *data, size_t len)
 
 static struct pair_id id_of(const struct pair_name *name)
 {
-    struct pair_id id = {.era = name->era};
+    struct pair_id id = {0};
     struct byte_writer w = writer_of(id.bytes, sizeof id.bytes);
+    writer_u64(&w, name->era);
     writer_u32(&w, name->generation);
     writer_u8(&w, (uint8_t)name->algorithms);
     write_sized(&w, name->key, strlen(name->key));
@@ -97,7 +98,7 @@ static struct pair_id id_of(const struct pair_name *name)
     write_sized(&w, name->responder.data, name->responder.len);
     id.len = w.failed ? 0 : w.len;
     /* FNV-1a, and the finaliser of SplitMix64: names differ in few bytes. */
-    uint64_t h = 0xcbf29ce484222325ULL ^ (id.era * 0x9e3779b97f4a7c15ULL);
+    uint64_t h = 0xcbf29ce484222325ULL;
     for (size_t i = 0; i < id.len; i++)
         h = (h ^ id.bytes[i]) * 0x100000001b3ULL;
     h = (h ^ (h >> 30)) * 0xbf58476d1ce4e5b9ULL;
@@ -108,7 +109,7 @@ static struct pair_id id_of(const struct pair_name *name)
 
 static bool is_named(const struct pair_entry *entry, const struct pair_id *id)
 {
-    return entry->hash == id->hash && entry->era == id->era && entry->id_len == id->len &&
+    return entry->hash == id->hash && entry->id_len == id->len &&
            memcmp(entry->id, id->bytes, id->len) == 0; /* public */
 }
 
@@ -236,14 +237,14 @@ struct pair_entry *pair_cache_get(struct pair_cache *cache, const struct pair_na
 
 /* With the lock held: a free slot as an entry of that name, which takes over *bytes; NULL when all
  * are in use. */
-static struct pair_entry *enter(struct pair_cache *cache, const struct pair_id *id, uint8_t **bytes,
-                                const struct token_object *object, bool owned)
+static struct pair_entry *enter(struct pair_cache *cache, uint64_t era, const struct pair_id *id,
+                                uint8_t **bytes, const struct token_object *object, bool owned)
 {
     struct pair_entry *entry = entry_at(cache, cache->free);
     if (entry == NULL)
         return NULL;
     cache->free = entry->next;
-    *entry = (struct pair_entry){.era = id->era,
+    *entry = (struct pair_entry){.era = era,
                                  .id = *bytes,
                                  .id_len = id->len,
                                  .hash = id->hash,
@@ -284,7 +285,7 @@ static struct pair_entry *put(struct pair_cache *cache, const struct pair_name *
             if (victim != NULL && recycle(cache, victim, &doomed[doomed_count]))
                 doomed_count++;
         }
-        entry = enter(cache, &id, &bytes, object, owned);
+        entry = enter(cache, name->era, &id, &bytes, object, owned);
     }
     if (entry != NULL)
         entry->users++;

@@ -25,9 +25,9 @@ struct pair_name {
 struct pair_entry {
     const struct token_object *object;
     uint64_t era;
-    uint8_t *id; /* the other fields of its name, as bytes */
+    uint8_t *id; /* its whole name as bytes */
     size_t id_len;
-    uint64_t hash;               /* of era and id */
+    uint64_t hash;               /* of id */
     struct token_object derived; /* what object points to when the key was derived */
     bool owned;                  /* derived: to be destroyed when the entry goes */
     unsigned users;

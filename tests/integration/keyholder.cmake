@@ -7,9 +7,12 @@ foreach(area door faults program proof use)
     mikeyd_integration_test(test_keyholder_${area} SOURCES keyholder/test_keyholder_${area}.c
         LIBS keyholder_lab TOKENS softhsm nss)
 endforeach()
-target_compile_definitions(test_keyholder_faults
-    PRIVATE FAULT_MODULE="$<TARGET_FILE:mikeyd_fault_module>")
-add_dependencies(test_keyholder_faults mikeyd_fault_module)
+foreach(area faults program)
+    target_compile_definitions(test_keyholder_${area}
+        PRIVATE FAULT_MODULE="$<TARGET_FILE:mikeyd_fault_module>")
+    add_dependencies(test_keyholder_${area} mikeyd_fault_module)
+endforeach()
+target_link_libraries(test_keyholder_program PRIVATE mikeyd_memory_scan)
 target_compile_definitions(test_keyholder_program
     PRIVATE KEYHOLDER_PROGRAM="$<TARGET_FILE:mikeyd-keyholder>")
 add_dependencies(test_keyholder_program mikeyd-keyholder)

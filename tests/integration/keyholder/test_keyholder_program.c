@@ -13,6 +13,7 @@
 #include "base/bytes.h"
 #include "base/clock.h"
 #include "lab.h"
+#include "support/memory_scan.h"
 
 static struct lab lab; /* its token, and its door; the keyholder is another process */
 static struct door_answer answer;
@@ -40,7 +41,7 @@ static void write_config(const char *uri, const char *pin_file)
                   "    init_args: \"%s\"\n"
                   "policy: policy.yaml\nlisten: [{unix: mikeyd.sock}]\nreplay: {lmdb: replay}\n"
                   "audit: {file: audit.jsonl}\nsandbox: {writable: [%s]}\n",
-                  lab.fixture.module, uri, pin_file, lab.fixture.init_args, lab.fixture.dir);
+                  lab.config.module, uri, pin_file, lab.fixture.init_args, lab.fixture.dir);
     cr_assert_eq(fclose(file), 0);
 }
 
@@ -94,15 +95,20 @@ static int exit_status_of_child(void)
     return WIFEXITED(status) ? WEXITSTATUS(status) : -1;
 }
 
-static void start_well(void)
+static void start_made(void)
 {
     uint8_t message[300];
-    lab_make(&lab, lab_token_of_run(LAB_ANY));
     write_config(lab.fixture.uri, lab.fixture.pin_file);
     start();
     cr_assert_eq(hear(message, sizeof message), 1);
     cr_assert_eq(message[0], 1);
     lab.door = lab_connect(&lab);
+}
+
+static void start_well(void)
+{
+    lab_make(&lab, lab_token_of_run(LAB_ANY));
+    start_made();
 }
 
 static void assert_serves(void)
@@ -195,4 +201,111 @@ Test(keyholder_program, only_mikeyd_starts_it)
     int status = system(command);
     cr_assert(WIFEXITED(status));
     cr_assert_eq(WEXITSTATUS(status), 1);
+}
+
+/* ---- what stays in its memory */
+
+static void plan(const char *text)
+{
+    char path[128], fresh[160];
+    (void)snprintf(path, sizeof path, "%s/plan", lab.fixture.dir);
+    (void)snprintf(fresh, sizeof fresh, "%s.new", path);
+    FILE *file = fopen(fresh, "we");
+    cr_assert_not_null(file);
+    cr_assert_geq(fputs(text, file), 0);
+    cr_assert_eq(fclose(file), 0);
+    cr_assert_eq(rename(fresh, path), 0);
+    cr_assert_eq(setenv("MIKEYD_FAULT_PLAN", path, 1), 0);
+    cr_assert_eq(setenv("MIKEYD_FAULT_REAL", lab.fixture.module, 1), 0);
+}
+
+struct message_secrets {
+    struct mikey_message_keys keys;
+    uint8_t day_key[32];
+    struct memory_pattern pattern[5];
+};
+
+static void know_secrets(struct message_secrets *secrets)
+{
+    struct lab_host host;
+    const struct mikey_derivation what = lab_derivation(MIKEY_ALGORITHMS_256, true);
+    const struct door_request request = {
+        .op = DOOR_TICKET_KEY_OF_DAY, .ticket = {.name = "tickets", .generation = 1, .day = 20000}};
+    lab_host_open(&host, lab_plain, sizeof lab_plain);
+    cr_assert_eq(host.port.psk.ops->derive(&host.port.psk, &what, host.port.keys, NULL), MIKEYD_OK);
+    secrets->keys = *host.port.keys;
+    host.port.psk.ops->release(&host.port.psk, host.port.keys);
+    lab_host_close(&host);
+    cr_assert_eq(lab_ask(&lab, &request, &answer), MIKEYD_OK, "%s", answer.text);
+    memcpy(secrets->day_key, answer.bytes.data, sizeof secrets->day_key);
+    secrets->pattern[0] = (struct memory_pattern){"key data", lab_key_data, sizeof lab_key_data, 0};
+    secrets->pattern[1] = (struct memory_pattern){"encryption key", secrets->keys.encr, 32, 0};
+    secrets->pattern[2] = (struct memory_pattern){"salting key", secrets->keys.salt, 14, 0};
+    secrets->pattern[3] = (struct memory_pattern){"authentication key", secrets->keys.auth, 32, 0};
+    secrets->pattern[4] = (struct memory_pattern){"ticket key", secrets->day_key, 32, 0};
+}
+
+static void scan(struct message_secrets *secrets)
+{
+    for (size_t i = 0; i < 5; i++)
+        secrets->pattern[i].hits = 0;
+    cr_assert_gt(memory_scan(child, secrets->pattern, 5, NULL), 0);
+}
+
+/* Key data in clear leave by the answer. */
+static void open_message(void)
+{
+    struct lab_host host;
+    uint8_t covered[2048], mac[32];
+    lab_host_open(&host, lab_plain, sizeof lab_plain);
+    const size_t len = lab_host_message(&host, MIKEY_ALGORITHMS_256, covered, mac);
+    lab_host_close(&host);
+    const struct door_request request = {
+        .op = DOOR_OPEN,
+        .name = lab_psk("plain"),
+        .open = {.what = lab_derivation(MIKEY_ALGORITHMS_256, true),
+                 .t = LAB_T,
+                 .covered = covered,
+                 .covered_len = len,
+                 .encrypted_at = sizeof lab_head,
+                 .encrypted_len = sizeof lab_key_data,
+                 .mac = mac}};
+    cr_assert_eq(lab_ask(&lab, &request, &answer), MIKEYD_OK, "%s", answer.text);
+    cr_assert_arr_eq(answer.open.plain, lab_key_data, sizeof lab_key_data);
+}
+
+Test(keyholder_program, nothing_of_a_message_stays_in_its_memory)
+{
+    static struct message_secrets secrets;
+    uint8_t room[512];
+    size_t len = 0;
+    if (geteuid() != 0)
+        cr_skip_test("only root can look into another process");
+    lab_make(&lab, lab_token_of_run(LAB_SIGNS));
+    lab.config.module = FAULT_MODULE;
+    plan("# nothing\n");
+    start_made();
+    know_secrets(&secrets);
+    assert_serves();
+    /* The control: held up in the MAC, after six calls for the keys, everything is there. */
+    const struct keys_name name = lab_psk("plain");
+    const struct door_request request = lab_seal(&name, MIKEY_ALGORITHMS_256);
+    struct byte_writer out = writer_of(room, sizeof room);
+    cr_assert_eq(door_write_request(&request, &out, NULL), MIKEYD_OK);
+    plan("C_Sign 7 delay 1500\n");
+    cr_assert_eq(door_send(lab.door, &out, NULL), MIKEYD_OK);
+    (void)usleep(700000);
+    scan(&secrets);
+    for (size_t i = 0; i < 4; i++)
+        cr_assert_gt(secrets.pattern[i].hits, 0, "%s is not found", secrets.pattern[i].name);
+    cr_assert_eq(secrets.pattern[4].hits, 0, "that was an earlier request's");
+    cr_assert_eq(door_receive(lab.door, LAB_WAIT_MS, lab.in, sizeof lab.in, &len, NULL), MIKEYD_OK);
+    for (int last_is_open = 0; last_is_open < 2; last_is_open++) {
+        if (last_is_open != 0)
+            open_message();
+        (void)usleep(100000);
+        scan(&secrets);
+        for (size_t i = 0; i < 5; i++)
+            cr_assert_eq(secrets.pattern[i].hits, 0, "%s stays", secrets.pattern[i].name);
+    }
 }

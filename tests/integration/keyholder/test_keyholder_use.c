@@ -55,6 +55,37 @@ Test(keyholder_use, the_mac_on_the_host_is_the_same)
     assert_seals_like(&name, MIKEY_ALGORITHMS_256, lab_plain, sizeof lab_plain);
 }
 
+Test(keyholder_use, the_mac_on_the_host_costs_the_token_no_object)
+{
+    lab_open(&lab, LAB_SIGNS);
+    struct keys_name name = lab_psk("plain");
+    assert_seals_like(&name, MIKEY_ALGORITHMS_256, lab_plain, sizeof lab_plain);
+    const struct door_facts before = lab_facts(&lab);
+    cr_assert_gt(before.objects_created, 0);
+    name.how = KEYS_MAC_HOST;
+    assert_seals_like(&name, MIKEY_ALGORITHMS_256, lab_plain, sizeof lab_plain);
+    cr_assert_eq(lab_facts(&lab).objects_created, before.objects_created);
+}
+
+Test(keyholder_use, a_key_is_copied_on_first_use_unless_the_policy_forbids_it)
+{
+    lab_make(&lab, lab_token_of_run(LAB_DERIVES));
+    lab.config.session_copies = TOKEN_COPIES_ON;
+    lab_start(&lab);
+    struct keys_name name = lab_psk("plain");
+    name.how = KEYS_NO_COPIES;
+    const uint64_t first = lab_facts(&lab).objects_created;
+    assert_seals_like(&name, MIKEY_ALGORITHMS_256, lab_plain, sizeof lab_plain);
+    const uint64_t each = lab_facts(&lab).objects_created - first;
+    name = lab_psk("long"); /* its three blocks, and the MAC's object */
+    const uint64_t before = lab_facts(&lab).objects_created;
+    assert_seals_like(&name, MIKEY_ALGORITHMS_256, lab_long, sizeof lab_long);
+    cr_assert_eq(lab_facts(&lab).objects_created - before, 4);
+    assert_seals_like(&name, MIKEY_ALGORITHMS_256, lab_long, sizeof lab_long);
+    cr_assert_eq(lab_facts(&lab).objects_created - before, 5, "the copies are there");
+    cr_assert_eq(each, 2, "encryption and authentication key");
+}
+
 Test(keyholder_use, each_direction_of_a_pair_has_its_own_key)
 {
     uint8_t key[2][32];

@@ -84,11 +84,12 @@ Test(pair_cache, where_a_name_ends_matters)
 {
     open_cache(8, 2);
     struct pair_name name = name_of(1);
-    name.key = "cores";
-    name.initiator = (struct identity){IDENTITY_URI, 4, (const uint8_t *)"ip:a"};
+    name.initiator = (struct identity){IDENTITY_URI, 3, (const uint8_t *)"a\001b"};
+    name.responder = (struct identity){IDENTITY_URI, 1, (const uint8_t *)"c"};
     pair_cache_release(cache, pair_cache_put_object(cache, &name, &object, NULL), NULL);
-    name.key = "core";
-    name.initiator = (struct identity){IDENTITY_URI, 5, (const uint8_t *)"sip:a"};
+    cr_assert_not_null(pair_cache_get(cache, &name));
+    name.initiator = (struct identity){IDENTITY_URI, 1, (const uint8_t *)"a"};
+    name.responder = (struct identity){IDENTITY_URI, 3, (const uint8_t *)"b\001c"};
     cr_assert_null(pair_cache_get(cache, &name));
     close_cache();
 }
