@@ -179,23 +179,18 @@ enum mikeyd_status token_signer_sign(struct token_signer *signer, const uint8_t 
     return status;
 }
 
-enum mikeyd_status token_signer_prove(struct token_signer *signer, struct error *err)
+static enum mikeyd_status prove(struct token_signer *signer, const uint8_t digest[32],
+                                uint8_t *signature, size_t *len, struct error *err)
 {
-    static const char purpose[] = "mikeyd audit key proof 1\n";
-    uint8_t text[sizeof purpose - 1 + 32], digest[32], signature[SIGNATURE_MAX];
-    unsigned digest_len = sizeof digest;
-    size_t len = sizeof signature;
-    memcpy(text, purpose, sizeof purpose - 1);
-    if (RAND_bytes(text + sizeof purpose - 1, 32) != 1 ||
-        EVP_Digest(text, sizeof text, digest, &digest_len, EVP_sha256(), NULL) != 1)
-        return error_set(err, MIKEYD_INTERNAL, "no random bytes");
     enum mikeyd_status status = token_guest_begin(signer->token, "audit key proof", err);
     if (status != MIKEYD_OK)
         return status;
-    status = signer->public_key == NULL ? keys_load(signer, err) : MIKEYD_OK;
+    status = signer->public_key == NULL || signer->generation != token_generation(signer->token)
+                 ? keys_load(signer, err)
+                 : MIKEYD_OK;
     if (status == MIKEYD_OK)
-        status = signer->way->sign(signer, digest, signature, &len, err);
-    if (status == MIKEYD_OK && !signer_verifies(signer->known, digest, signature, len))
+        status = signer->way->sign(signer, digest, signature, len, err);
+    if (status == MIKEYD_OK && !signer_verifies(signer->known, digest, signature, *len))
         status = error_set(err, MIKEYD_AUTH_FAILED,
                            "token %s: the public object %s is not the other half of the private "
                            "key: somebody replaced it; destroy it and export the key from a copy "
@@ -204,6 +199,28 @@ enum mikeyd_status token_signer_prove(struct token_signer *signer, struct error 
     token_guest_end(signer->token);
     ERR_clear_error();
     return status;
+}
+
+enum mikeyd_status token_signer_prove_to(struct token_signer *signer, const uint8_t nonce[32],
+                                         uint8_t *signature, size_t *len, struct error *err)
+{
+    static const char purpose[] = "mikeyd audit key proof 1\n";
+    uint8_t text[sizeof purpose - 1 + 32], digest[32];
+    unsigned digest_len = sizeof digest;
+    memcpy(text, purpose, sizeof purpose - 1);
+    memcpy(text + sizeof purpose - 1, nonce, 32);
+    if (EVP_Digest(text, sizeof text, digest, &digest_len, EVP_sha256(), NULL) != 1)
+        return error_set(err, MIKEYD_INTERNAL, "SHA-256 failed");
+    return prove(signer, digest, signature, len, err);
+}
+
+enum mikeyd_status token_signer_prove(struct token_signer *signer, struct error *err)
+{
+    uint8_t nonce[32], signature[SIGNATURE_MAX];
+    size_t len = sizeof signature;
+    if (RAND_bytes(nonce, sizeof nonce) != 1)
+        return error_set(err, MIKEYD_INTERNAL, "no random bytes");
+    return token_signer_prove_to(signer, nonce, signature, &len, err);
 }
 
 char *token_signer_public_pem(struct token_signer *signer)

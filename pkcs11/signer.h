@@ -20,6 +20,10 @@ enum mikeyd_status token_signer_sign(struct token_signer *signer, const uint8_t 
  * AUTH_FAILED when they do not belong together. To be asked before the public key is given away.
  */
 enum mikeyd_status token_signer_prove(struct token_signer *signer, struct error *err);
+/* The same to somebody else, who chose the nonce and verifies the signature over "mikeyd audit key
+ * proof 1\n" || nonce. *len: capacity in, length out. */
+enum mikeyd_status token_signer_prove_to(struct token_signer *signer, const uint8_t nonce[32],
+                                         uint8_t *signature, size_t *len, struct error *err);
 /* SubjectPublicKeyInfo PEM; caller frees with free(). NULL when memory runs out. */
 char *token_signer_public_pem(struct token_signer *signer);
 const char *token_signer_label(const struct token_signer *signer);

@@ -71,26 +71,20 @@ static enum mikeyd_status find_signer(struct audit_keys *keys, const char *name,
     return MIKEYD_OK;
 }
 
-static enum mikeyd_status sign_text(struct token_signer *signer, const void *text, size_t text_len,
-                                    uint8_t *signature, size_t *len, struct error *err)
-{
-    uint8_t digest[32];
-    if (EVP_Q_digest(NULL, "SHA256", NULL, text, text_len, digest, NULL) != 1)
-        return error_set(err, MIKEYD_INTERNAL, "SHA-256 failed");
-    return token_signer_sign(signer, digest, signature, len, err);
-}
-
 static enum mikeyd_status sign_checkpoint(struct token_signer *signer,
                                           const struct checkpoint *what, uint8_t *signature,
                                           size_t *len, struct error *err)
 {
     struct checkpoint whole = *what;
     char text[CHECKPOINT_TEXT_MAX];
+    uint8_t digest[32];
     whole.signer = token_signer_label(signer);
     const size_t text_len = checkpoint_text(&whole, text);
     if (text_len == 0)
         return error_set(err, MIKEYD_INVALID_ARGUMENT, "the signer's label is too long");
-    return sign_text(signer, text, text_len, signature, len, err);
+    if (EVP_Q_digest(NULL, "SHA256", NULL, text, text_len, digest, NULL) != 1)
+        return error_set(err, MIKEYD_INTERNAL, "SHA-256 failed");
+    return token_signer_sign(signer, digest, signature, len, err);
 }
 
 enum mikeyd_status audit_keys_checkpoint(struct audit_keys *keys, const char *name,
@@ -106,21 +100,16 @@ enum mikeyd_status audit_keys_checkpoint(struct audit_keys *keys, const char *na
     return status;
 }
 
-static const char possession[] = "mikeyd audit key proof 1\n";
-
 enum mikeyd_status audit_keys_public(struct audit_keys *keys, const char *name, unsigned generation,
                                      const uint8_t nonce[32], uint8_t *signature, size_t *len,
                                      char **pem, struct error *err)
 {
     struct token_signer *signer = NULL;
-    uint8_t text[sizeof possession - 1 + 32];
-    memcpy(text, possession, sizeof possession - 1);
-    memcpy(text + sizeof possession - 1, nonce, 32);
     *pem = NULL;
     (void)pthread_mutex_lock(&keys->lock);
     enum mikeyd_status status = find_signer(keys, name, generation, &signer, err);
     if (status == MIKEYD_OK)
-        status = sign_text(signer, text, sizeof text, signature, len, err);
+        status = token_signer_prove_to(signer, nonce, signature, len, err);
     if (status == MIKEYD_OK && (*pem = token_signer_public_pem(signer)) == NULL)
         status = error_set(err, MIKEYD_INTERNAL, "out of memory");
     (void)pthread_mutex_unlock(&keys->lock);

@@ -19,10 +19,8 @@ void audit_keys_free(struct audit_keys *keys);
 enum mikeyd_status audit_keys_checkpoint(struct audit_keys *keys, const char *name,
                                          unsigned generation, const struct checkpoint *what,
                                          uint8_t *signature, size_t *len, struct error *err);
-/*
- * *pem: the public key, free() it; signature: by the private key over "mikeyd audit key proof
- * 1\n" || nonce, so that nobody's key but the token's is taken for it.
- */
+/* *pem: the public key, free() it; signature: token_signer_prove_to(). AUTH_FAILED when the token's
+ * public object is not the other half of its private key. */
 enum mikeyd_status audit_keys_public(struct audit_keys *keys, const char *name, unsigned generation,
                                      const uint8_t nonce[32], uint8_t *signature, size_t *len,
                                      char **pem, struct error *err);

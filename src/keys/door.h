@@ -44,7 +44,7 @@ enum door_op {
     DOOR_RESCAN = 11, /* look for new and vanished objects */
     DOOR_PROOF_OF = 12,
     DOOR_PREPARE = 13,    /* make a pair key ready before it is asked for */
-    DOOR_PUBLIC_KEY = 14, /* PEM of the audit key, with a signature over a nonce as proof */
+    DOOR_PUBLIC_KEY = 14, /* PEM of the audit key, with proof: token_signer_prove_to() */
     DOOR_OP_END
 };
 
