@@ -50,6 +50,9 @@ unsigned keys_breaker_share(const struct keys_member *member)
         share = SHARE_LEAST_MS;
     if (share < slow)
         share = slow;
+    /* More at a time than it serves wait for each other: that is load, not a hang. */
+    if (member->sessions != 0)
+        share *= 1 + atomic_load(&member->in_flight) / member->sessions;
     return share < member->call_timeout_ms ? share : member->call_timeout_ms;
 }
 
@@ -119,14 +122,14 @@ void keys_breaker_pause(struct keys_member *member)
 }
 
 /* What is known of it, in front of the reason. */
-static void set_why(struct keys_member *member, const char *why)
+static void explain(const struct keys_member *member, const char *why, char *out, size_t cap)
 {
     char title[160];
     keys_member_title(member, title, sizeof title);
     struct error err = {0};
     (void)error_set(&err, MIKEYD_TOKEN_DOWN, "%s", why);
     error_prefix(&err, "%s", title);
-    (void)snprintf(member->why, sizeof member->why, "%s", err.text);
+    (void)snprintf(out, cap, "%s", err.text);
 }
 
 void keys_breaker_open(struct keys_member *member, const char *why)
@@ -137,7 +140,7 @@ void keys_breaker_open(struct keys_member *member, const char *why)
         member->pause_ms = PAUSE_FIRST_MS;
     atomic_store(&member->state, KEYS_MEMBER_OPEN);
     atomic_store(&member->failed_in_a_row, 0);
-    set_why(member, why);
+    explain(member, why, member->why, sizeof member->why);
     keys_breaker_pause(member);
 }
 
@@ -185,7 +188,7 @@ void keys_breaker_overrun(struct keys_member *member, struct keys_keyholder *key
     }
     if (!atomic_load(&keyholder->cut)) { /* who comes later finds it cut: one event each */
         char text[240];
-        (void)snprintf(text, sizeof text, "%s", taken != NULL ? member->why : why);
+        explain(member, why, text, sizeof text);
         keys_group_event(group, KEYS_EVENT_OVERRUN, member->index, keyholder->number, text);
     }
     /* Everyone who waits there goes on now, not when his own time is over. */

@@ -34,6 +34,7 @@ static enum mikeyd_status start_member(struct keys_group *group, size_t index,
     member->group = group;
     member->index = index;
     member->call_timeout_ms = config->call_timeout_ms[index];
+    member->sessions = config->sessions[index];
     atomic_init(&member->state, KEYS_MEMBER_ABSENT);
     (void)snprintf(member->why, sizeof member->why, "no keyholder has come yet for token %zu",
                    index + 1);

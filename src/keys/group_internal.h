@@ -92,7 +92,7 @@ enum keys_job {
 struct keys_member {
     struct keys_group *group;
     size_t index;
-    unsigned call_timeout_ms;
+    unsigned call_timeout_ms, sessions;
 
     /* Read and counted on the way of requests. */
     atomic_int state;             /* enum keys_member_state; written under group->lock */

@@ -7,7 +7,7 @@
 
 struct keys_inventory {
     atomic_uint references;
-    uint64_t version;
+    atomic_uint_fast64_t version; /* the one thing that changes: it may become the group's again */
     size_t count, cap;
     struct keys_entry *entries;
     uint32_t *slots; /* 1 + number of an entry; 0: free */
@@ -96,12 +96,12 @@ bool keys_inventory_add(struct keys_inventory *inventory, const struct keys_entr
 
 void keys_inventory_set_version(struct keys_inventory *inventory, uint64_t version)
 {
-    inventory->version = version;
+    atomic_store(&inventory->version, version);
 }
 
 uint64_t keys_inventory_version(const struct keys_inventory *inventory)
 {
-    return inventory->version;
+    return atomic_load(&inventory->version);
 }
 
 size_t keys_inventory_count(const struct keys_inventory *inventory)

@@ -23,7 +23,7 @@ struct keys_port;
 struct keys_group_config {
     size_t members; /* 1 .. KEYS_MEMBERS_MAX, in the order of `tokens:` */
     unsigned call_timeout_ms[KEYS_MEMBERS_MAX];
-    unsigned sessions[KEYS_MEMBERS_MAX]; /* requests a member serves at once */
+    unsigned sessions[KEYS_MEMBERS_MAX]; /* requests a member serves at once: more get more time */
     /*
      * Some member overran its deadline, was lost, or joined: called from any thread, must not block.
      * The daemon's main thread asks keys_group_next_event() then. May be NULL.
@@ -34,7 +34,7 @@ struct keys_group_config {
 
 enum mikeyd_status keys_group_make(const struct keys_group_config *config, struct keys_group **out,
                                    struct error *err);
-/* Ends the group's own thread and closes all connections. No port may be in use. */
+/* Ends the group's own threads and closes all connections. No port may be in use. */
 void keys_group_free(struct keys_group *group);
 
 /*
@@ -122,7 +122,12 @@ bool keys_group_can_import(struct keys_group *group);
 enum mikeyd_status keys_port_open(struct keys_group *group, struct keys_port **out,
                                   struct error *err);
 void keys_port_close(struct keys_port *port);
-/* Requests from here to the next call must be answered by then (monotonic ms). */
+/*
+ * Requests from here to the next call must be answered by then (monotonic ms); 0: within the
+ * call_timeout of each member. While another member could serve, an attempt gets a share: a quarter
+ * of call_timeout, at least 20 ms, or eight times the member's mean; the last one gets what is left.
+ * A keyholder that takes longer than a share has overrun; one whose client had less time has not.
+ */
 void keys_port_deadline(struct keys_port *port, int64_t deadline_ms);
 /* "sign" or "derive": how the last request was computed. NULL before the first. */
 const char *keys_port_prf(const struct keys_port *port);

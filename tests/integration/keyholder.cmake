@@ -3,7 +3,7 @@ add_library(keyholder_lab STATIC keyholder/lab.c)
 target_link_libraries(keyholder_lab PUBLIC mikeyd_keyholder mikeyd_lab_token mikeyd_build)
 target_include_directories(keyholder_lab PUBLIC ${CMAKE_CURRENT_SOURCE_DIR}/keyholder)
 
-foreach(area door faults program proof use)
+foreach(area door faults group program proof use)
     mikeyd_integration_test(test_keyholder_${area} SOURCES keyholder/test_keyholder_${area}.c
         LIBS keyholder_lab TOKENS softhsm nss)
 endforeach()

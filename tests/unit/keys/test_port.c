@@ -355,13 +355,19 @@ Test(port, a_member_that_hangs_costs_a_share_of_the_time)
     keys_port_close(port);
 }
 
-Test(port, a_slow_member_has_eight_times_its_mean)
+Test(port, a_slow_or_crowded_member_has_more_time)
 {
     make_serving_group(2, 2000);
     atomic_store(&group->member[0].latency_us, 150000);
     cr_assert_eq(keys_breaker_share(&group->member[0]), 1200);
     atomic_store(&group->member[0].latency_us, 400000);
     cr_assert_eq(keys_breaker_share(&group->member[0]), 2000);
+    atomic_store(&group->member[0].latency_us, 0);
+    atomic_store(&group->member[0].in_flight, 7); /* of 8 sessions: none waits for another */
+    cr_assert_eq(keys_breaker_share(&group->member[0]), 500);
+    atomic_store(&group->member[0].in_flight, 17);
+    cr_assert_eq(keys_breaker_share(&group->member[0]), 1500);
+    atomic_store(&group->member[0].in_flight, 0);
     group->member[0].call_timeout_ms = 40;
     atomic_store(&group->member[0].latency_us, 0);
     cr_assert_eq(keys_breaker_share(&group->member[0]), 20);
