@@ -83,11 +83,14 @@ static unsigned key_bits(const struct found_object *object, size_t count)
 static void key_build(struct token *token, const struct found_object *object, size_t count,
                       struct token_key *out)
 {
-    out->kind = object[0].label.kind;
-    memcpy(out->name, object[0].label.name, sizeof out->name);
-    out->generation = object[0].label.generation;
+    /* Of an entry that stands already these are the same, and others read them without a lock. */
+    if (out->block_count == 0) {
+        out->kind = object[0].label.kind;
+        memcpy(out->name, object[0].label.name, sizeof out->name);
+        out->generation = object[0].label.generation;
+        out->block_count = count < TOKEN_BLOCKS_MAX ? count : TOKEN_BLOCKS_MAX;
+    }
     out->findings = out->kind == TOKEN_KIND_COUNT ? 0 : block_findings(object, count);
-    out->block_count = count < TOKEN_BLOCKS_MAX ? count : TOKEN_BLOCKS_MAX;
     for (size_t i = 0; i < count; i++)
         out->findings |= object[i].findings;
     const bool usable = token->provisioning || (out->findings & KEY_FINDING_FATAL) == 0;
@@ -303,20 +306,22 @@ enum mikeyd_status token_key_find(const struct token *token, enum token_kind kin
                                   struct error *err)
 {
     const struct token_key *key = NULL;
+    enum mikeyd_status status = MIKEYD_OK;
     (void)pthread_rwlock_rdlock(lock_of(token));
     for (size_t i = 0; i < token->key_count && key == NULL; i++) {
         const struct token_key *candidate = &token->key[i]->key;
         if (candidate->present && key_named(candidate, kind, name, generation))
             key = candidate;
     }
-    (void)pthread_rwlock_unlock(lock_of(token));
     if (key == NULL)
-        return error_set(err, MIKEYD_TOKEN_DOWN, "no object mikeyd/%s/%s/%u in token %s",
-                         token_kind_name(kind), name, generation, token->label);
-    if ((key->findings & KEY_FINDING_FATAL) != 0)
-        return refuse_key(token, key, err);
-    *out = key;
-    return MIKEYD_OK;
+        status = error_set(err, MIKEYD_TOKEN_DOWN, "no object mikeyd/%s/%s/%u in token %s",
+                           token_kind_name(kind), name, generation, token->label);
+    else if ((key->findings & KEY_FINDING_FATAL) != 0)
+        status = refuse_key(token, key, err);
+    else
+        *out = key;
+    (void)pthread_rwlock_unlock(lock_of(token));
+    return status;
 }
 
 #define REPORT_MAX 8
@@ -359,8 +364,10 @@ enum mikeyd_status token_rescan(struct token *token, struct error *err)
         return status;
     status = look_anew(token, err);
     /* The operator asked: what is gone is meant to be gone. */
+    (void)pthread_rwlock_wrlock(&token->key_lock);
     for (size_t i = 0; status == MIKEYD_OK && i < token->key_count; i++)
         token->key[i]->key.missing = false;
+    (void)pthread_rwlock_unlock(&token->key_lock);
     if (status == MIKEYD_OK && !token->provisioning)
         token_keys_report_unfit(token);
     atomic_store(&token->keys_missing, missing_keys(token) != 0);
