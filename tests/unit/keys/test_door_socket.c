@@ -1,7 +1,6 @@
 /* Messages and descriptors over the sockets of the door. */
 #include <criterion/criterion.h>
 #include <fcntl.h>
-#include <signal.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -49,7 +48,6 @@ Test(door_socket, silence_is_busy_when_the_time_is_over)
 
 Test(door_socket, the_end_of_the_other_side_is_token_down)
 {
-    (void)signal(SIGPIPE, SIG_DFL);
     (void)close(pair[0]);
     cr_assert_eq(door_receive(pair[1], 1000, room, sizeof room, &got, &err), MIKEYD_TOKEN_DOWN);
     cr_assert_eq(send_text(pair[1], "nobody"), MIKEYD_TOKEN_DOWN);
