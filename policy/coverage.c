@@ -111,7 +111,8 @@ static const struct policy_coverage rows[] = {
      "", "src/importer/importer_pair.c src/exchange/keyring.c", "tests/unit/importer"},
     {"RFC9257-21", "RFC 9257 8", "note",
      "Early data under a reused PSK relies on the client's random numbers", POLICY_NOT_APPLICABLE,
-     "MIKEY has no early data; RAND and TGK come from OpenSSL's random generator for every bundle",
+     "MIKEY has no early data; RAND and TGK come from OpenSSL's random generator for every bundle "
+     "(with `tgk: derived` RAND alone, 256 bits of it)",
      "", "", ""},
     {"RFC9257-22", "RFC 9257 7, 8", "note",
      "Identities are visible and linkable; persistent ones cost privacy", POLICY_REPORTED,

@@ -155,6 +155,56 @@ Test(policy_shipped, every_requirement_names_rules_code_and_tests_that_exist)
     cr_assert_eq(rfc9257, 22);
 }
 
+/* "a b" as "`a` `b`", nothing as "-". */
+static void put_words(FILE *out, const char *words)
+{
+    if (words[0] == '\0')
+        (void)fputs("-", out);
+    for (const char *at = words; *at != '\0';) {
+        const size_t len = strcspn(at, " ");
+        (void)fprintf(out, "%s`%.*s`", at == words ? "" : " ", (int)len, at);
+        at += len + (at[len] == ' ');
+    }
+}
+
+/* The row as SECURITY.md has it; free() it. */
+static char *row_text(const struct policy_coverage *row)
+{
+    char *text = NULL;
+    size_t len = 0;
+    FILE *out = open_memstream(&text, &len);
+    cr_assert_not_null(out);
+    (void)fprintf(out, "| %s | %s | %s | %s | %s | %s | ", row->id, row->section, row->strength,
+                  row->requirement, policy_coverage_status_name(row->status), row->reason);
+    put_words(out, row->rules);
+    (void)fputs(" | ", out);
+    put_words(out, row->code);
+    (void)fputs(" | ", out);
+    put_words(out, row->test);
+    (void)fputs(" |\n", out);
+    cr_assert_eq(fclose(out), 0);
+    return text;
+}
+
+Test(policy_shipped, security_md_has_the_requirements_as_the_report_has_them)
+{
+    static char line[8192];
+    size_t index = 0;
+    FILE *file = fopen(SOURCES "/SECURITY.md", "r");
+    cr_assert_not_null(file);
+    while (fgets(line, sizeof line, file) != NULL) {
+        if (strncmp(line, "| RFC", 5) != 0)
+            continue;
+        const struct policy_coverage *row = policy_coverage_at(index++);
+        cr_assert_not_null(row, "one row too many: %s", line);
+        char *text = row_text(row);
+        cr_expect_str_eq(line, text, "SECURITY.md should say: %s", text);
+        free(text);
+    }
+    (void)fclose(file);
+    cr_assert_null(policy_coverage_at(index), "%s is missing", policy_coverage_at(index)->id);
+}
+
 Test(policy_shipped, rules_have_ids_of_their_own)
 {
     const struct policy_rule *rule, *other;
