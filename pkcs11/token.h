@@ -17,6 +17,7 @@
 #include "base/error.h"
 #include "base/hmac.h"
 #include "base/key_finding.h"
+#include "pkcs11/token_config.h"
 
 struct token;
 struct token_session;
@@ -24,23 +25,6 @@ struct token_session;
 /* ---- opening
  * ------------------------------------------------------------------------------------------------
  */
-
-enum token_copies { TOKEN_COPIES_AUTO, TOKEN_COPIES_ON, TOKEN_COPIES_OFF };
-
-struct token_config {
-    const char *module; /* path of the PKCS#11 module */
-    const char *uri; /* RFC 7512, names the token by label or serial; slot numbers and pin-value are
-                        refused */
-    const char *pin_file;  /* one line, in a file that no other user can read (private_file.h) */
-    const char *init_args; /* LibraryParameters for NSS softokn; NULL or "" for others */
-    unsigned sessions;     /* 1 .. 256 */
-    enum token_copies session_copies;
-    unsigned call_timeout_ms;
-    bool read_write;   /* ceremony: sessions are R/W; the daemon's are not (session objects need no
-                          R/W) */
-    bool provisioning; /* ceremony: keys with fatal findings keep their handles, to be looked at,
-                          wrapped or destroyed; no log lines about them */
-};
 
 /*
  * Loads the module (libp11 and its function list), finds the one token the URI names, reads the PIN

@@ -39,6 +39,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "base/checkpoint.h"
 #include "base/error.h"
 #include "base/identity.h"
 
@@ -106,9 +107,11 @@ struct audit_record {
 /* Signs checkpoints (an EC P-256 key in the token). Called from the committer thread only. */
 struct audit_signer {
     void *context;
-    /* DER ECDSA signature over a SHA-256 digest; *len is capacity in, length out. */
-    enum mikeyd_status (*sign)(void *context, const uint8_t digest[32], uint8_t *signature,
+    /* DER ECDSA signature over checkpoint_digest(); *len is capacity in, length out. A signer that
+     * counts (claim->counted) fills in its count. */
+    enum mikeyd_status (*sign)(void *context, struct checkpoint_claim *claim, uint8_t *signature,
                                size_t *len, struct error *err);
+    bool counts;           /* form 3 */
     const char *key_label; /* "mikeyd/audit/NAME/GENERATION" */
 };
 

@@ -2,6 +2,7 @@
 
 #include <inttypes.h>
 #include <stdio.h>
+#include <string.h>
 
 #include "audit/log.h"
 #include "base/log.h"
@@ -13,18 +14,6 @@
 #define SIGNER_GRACE_MS 10000
 #define SIGNER_GRACE_RETRY_MS 200
 
-size_t audit_checkpoint_text(const struct audit_chain *covers, const uint8_t head[AUDIT_HASH_LEN],
-                             char *out)
-{
-    char chain[AUDIT_HASH_HEX + 1], own[AUDIT_HASH_HEX + 1];
-    hex_encode(covers->hash, AUDIT_HASH_LEN, chain);
-    hex_encode(head, AUDIT_HASH_LEN, own);
-    int len = snprintf(out, AUDIT_CHECKPOINT_TEXT_MAX,
-                       "mikeyd audit checkpoint %d\n%" PRIu64 "\n%s\n%s\n", AUDIT_CHECKPOINT_FORM,
-                       covers->sequence, chain, own);
-    return len < 0 || len >= AUDIT_CHECKPOINT_TEXT_MAX ? 0 : (size_t)len;
-}
-
 bool audit_checkpoint_due(const struct audit_log *log, int64_t now_ms)
 {
     return log->signer.sign != NULL && !log->options.sign_at_close && log->uncovered > 0 &&
@@ -33,19 +22,17 @@ bool audit_checkpoint_due(const struct audit_log *log, int64_t now_ms)
 }
 
 /* base64 has room for AUDIT_SIGNATURE_MAX bytes. */
-static enum mikeyd_status sign(struct audit_log *log, const char *text, size_t len, char *base64,
+static enum mikeyd_status sign(struct audit_log *log, struct checkpoint_claim *claim, char *base64,
                                struct error *err)
 {
-    uint8_t digest[AUDIT_HASH_LEN], signature[AUDIT_SIGNATURE_MAX];
-    size_t signature_len = sizeof signature;
-    enum mikeyd_status status = audit_hash(log->hasher, text, len, digest, err);
-    if (status == MIKEYD_OK)
-        status = log->signer.sign(log->signer.context, digest, signature, &signature_len, err);
+    uint8_t signature[AUDIT_SIGNATURE_MAX];
+    size_t len = sizeof signature;
+    enum mikeyd_status status = log->signer.sign(log->signer.context, claim, signature, &len, err);
     if (status != MIKEYD_OK)
         return status;
-    if (signature_len == 0 || signature_len > sizeof signature)
-        return error_set(err, MIKEYD_INTERNAL, "signature of %zu bytes", signature_len);
-    base64_encode(signature, signature_len, base64);
+    if (len == 0 || len > sizeof signature)
+        return error_set(err, MIKEYD_INTERNAL, "signature of %zu bytes", len);
+    base64_encode(signature, len, base64);
     return MIKEYD_OK;
 }
 
@@ -87,11 +74,11 @@ static bool has_signed(struct audit_log *log)
  */
 static bool signer_is_back(struct audit_log *log, bool final)
 {
-    static const char text[] = "mikeyd audit probe\n";
+    struct checkpoint_claim nothing = {.counted = log->signer.counts}; /* there is no record 0 */
     char base64[2 * AUDIT_SIGNATURE_MAX];
     struct error err = {0};
     const int64_t now = clock_monotonic_ms();
-    enum mikeyd_status status = sign(log, text, sizeof text - 1, base64, &err);
+    enum mikeyd_status status = sign(log, &nothing, base64, &err);
     if (status == MIKEYD_OK) {
         if (log->signer_failing)
             signer_changed(log, MIKEYD_OK, "checkpoints are signed again");
@@ -139,19 +126,27 @@ static void put_own(struct audit_log *log, uint64_t number, const struct audit_r
 static enum mikeyd_status put_checkpoint(struct audit_log *log, uint64_t number, bool final,
                                          struct error *err)
 {
-    char base64[2 * AUDIT_SIGNATURE_MAX], text[AUDIT_CHECKPOINT_TEXT_MAX];
-    uint8_t head[AUDIT_HASH_LEN];
+    char base64[2 * AUDIT_SIGNATURE_MAX];
+    struct checkpoint_claim claim = {.covers = log->chain.sequence, .counted = log->signer.counts};
     const struct audit_record record = {.event = AUDIT_CHECKPOINT};
     const struct audit_internal internal = {.signer = log->signer_label,
                                             .covers = log->chain.sequence,
                                             .chain = log->chain.hash,
+                                            .counted = log->signer.counts,
                                             .final = final};
     put_own(log, number, &record, &internal);
-    enum mikeyd_status status = audit_hash(log->hasher, log->own, log->own_len, head, err);
+    memcpy(claim.chain, log->chain.hash, sizeof claim.chain);
+    enum mikeyd_status status = audit_hash(log->hasher, log->own, log->own_len, claim.head, err);
     if (status == MIKEYD_OK)
-        status = sign(log, text, audit_checkpoint_text(&log->chain, head, text), base64, err);
+        status = sign(log, &claim, base64, err);
     if (status != MIKEYD_OK)
         return status;
+    char holder[2 * sizeof claim.holder + 1];
+    hex_encode(claim.holder, sizeof claim.holder, holder);
+    if (claim.counted)
+        log->own_len +=
+            (size_t)snprintf(log->own + log->own_len, sizeof log->own - log->own_len,
+                             ",\"holder\":\"%s\",\"uses\":%" PRIu64, holder, claim.uses);
     log->own_len += (size_t)snprintf(log->own + log->own_len, sizeof log->own - log->own_len,
                                      ",\"signature\":\"%s\"", base64);
     return MIKEYD_OK;

@@ -194,7 +194,7 @@ static void put_internal(struct text *text, const struct audit_internal *interna
         put_digest(text, "linked_hash", internal->linked_hash);
     }
     if (internal->signer != NULL) {
-        put_number(text, "form", AUDIT_CHECKPOINT_FORM);
+        put_number(text, "form", internal->counted ? CHECKPOINT_FORM_COUNTED : CHECKPOINT_FORM);
         put_number(text, "covers", internal->covers);
         put_digest(text, "chain", internal->chain);
         put_number(text, "final", internal->final ? 1 : 0);

@@ -23,6 +23,7 @@ struct audit_internal {
     const char *signer;         /* AUDIT_CHECKPOINT: label of the key that signs it; ... */
     uint64_t covers;            /* ... the record that it covers ... */
     const uint8_t *chain;       /* ... and that one's hash */
+    bool counted;               /* the signer counts: base/checkpoint.h, form 3 */
     bool final;                 /* written as the log was closed */
 };
 

@@ -6,6 +6,7 @@
 #include <openssl/pem.h>
 
 #include "audit/checkpoint.h"
+#include "base/checkpoint.h"
 #include "audit/verify_internal.h"
 #include "base/secret.h"
 #include "base/text.h"
@@ -57,24 +58,45 @@ static bool signed_by(EVP_PKEY *key, const char *text, size_t text_len, const ui
 struct checkpoint {
     json_int_t form;
     struct audit_chain covers;
+    struct checkpoint_claim claim; /* but for the head */
     bool final;
     const char *signer;
-    size_t head_len; /* of the line in front of its signature */
+    size_t head_len; /* of the line in front of what the signer added */
     uint8_t signature[AUDIT_SIGNATURE_MAX];
     size_t signature_len;
 };
 
-/* The signature is the last field before the seal: what stands in front of it is what it signs. */
-static bool find_head(const struct audit_line_reader *line, const char *signature, size_t *len)
+/* What the signer added stands last before the seal, and in one form only: what is in front of it is
+ * what it signed. */
+static bool find_head(const struct audit_line_reader *line, const struct checkpoint *checkpoint,
+                      const char *signature, size_t *len)
 {
-    static const char open[] = ",\"signature\":\"";
-    const size_t text_len = strlen(signature), field_len = sizeof open - 1 + text_len + 1;
-    if (line->len < AUDIT_SEAL_LEN + field_len)
+    char added[128 + 2 * AUDIT_SIGNATURE_MAX], holder[2 * sizeof checkpoint->claim.holder + 1];
+    int at = 0;
+    hex_encode(checkpoint->claim.holder, sizeof checkpoint->claim.holder, holder);
+    if (checkpoint->claim.counted)
+        at = snprintf(added, sizeof added, ",\"holder\":\"%s\",\"uses\":%" PRIu64, holder,
+                      checkpoint->claim.uses);
+    at += snprintf(added + at, sizeof added - (size_t)at, ",\"signature\":\"%s\"", signature);
+    const size_t added_len = (size_t)at;
+    if (added_len >= sizeof added || line->len < AUDIT_SEAL_LEN + added_len)
         return false;
-    *len = line->len - AUDIT_SEAL_LEN - field_len;
-    const char *at = line->text + *len;
-    return strncmp(at, open, sizeof open - 1) == 0 &&
-           strncmp(at + sizeof open - 1, signature, text_len) == 0 && at[field_len - 1] == '"';
+    *len = line->len - AUDIT_SEAL_LEN - added_len;
+    return strncmp(line->text + *len, added, added_len) == 0;
+}
+
+static bool read_count(const json_t *record, struct checkpoint_claim *claim)
+{
+    const char *holder = json_string_value(json_object_get(record, "holder"));
+    const json_t *uses = json_object_get(record, "uses");
+    size_t len = 0;
+    claim->counted = true;
+    if (holder == NULL || !json_is_integer(uses) || json_integer_value(uses) < 0)
+        return false;
+    claim->uses = (uint64_t)json_integer_value(uses);
+    return hex_decode(holder, strlen(holder), claim->holder, sizeof claim->holder, &len, NULL) ==
+               MIKEYD_OK &&
+           len == sizeof claim->holder;
 }
 
 static bool read_checkpoint(const struct audit_line_reader *line, const json_t *record,
@@ -87,24 +109,28 @@ static bool read_checkpoint(const struct audit_line_reader *line, const json_t *
     size_t len = 0;
     out->signer = json_string_value(json_object_get(record, "signer"));
     if (!json_is_integer(covers) || json_integer_value(covers) < 0 || !json_is_integer(final) ||
-        chain == NULL || signature == NULL || out->signer == NULL)
+        chain == NULL || signature == NULL || out->signer == NULL ||
+        (out->form == CHECKPOINT_FORM_COUNTED && !read_count(record, &out->claim)))
         return false;
     out->covers.sequence = (uint64_t)json_integer_value(covers);
+    out->claim.covers = out->covers.sequence;
     out->final = json_integer_value(final) == 1;
-    return hex_decode(chain, strlen(chain), out->covers.hash, AUDIT_HASH_LEN, &len, NULL) ==
-               MIKEYD_OK &&
-           len == AUDIT_HASH_LEN && find_head(line, signature, &out->head_len) &&
-           base64_decode(signature, strlen(signature), out->signature, sizeof out->signature,
+    if (hex_decode(chain, strlen(chain), out->covers.hash, AUDIT_HASH_LEN, &len, NULL) !=
+            MIKEYD_OK ||
+        len != AUDIT_HASH_LEN || !find_head(line, out, signature, &out->head_len))
+        return false;
+    memcpy(out->claim.chain, out->covers.hash, AUDIT_HASH_LEN);
+    return base64_decode(signature, strlen(signature), out->signature, sizeof out->signature,
                          &out->signature_len, NULL) == MIKEYD_OK;
 }
 
 static bool any_key_signed(const struct audit_verifier *v, const struct checkpoint *checkpoint)
 {
-    char text[AUDIT_CHECKPOINT_TEXT_MAX];
-    uint8_t head[AUDIT_HASH_LEN];
-    if (audit_hash(v->hasher, v->reader->text, checkpoint->head_len, head, NULL) != MIKEYD_OK)
+    char text[CHECKPOINT_TEXT_MAX];
+    struct checkpoint_claim claim = checkpoint->claim;
+    if (audit_hash(v->hasher, v->reader->text, checkpoint->head_len, claim.head, NULL) != MIKEYD_OK)
         return false;
-    size_t len = audit_checkpoint_text(&checkpoint->covers, head, text);
+    const size_t len = checkpoint_text(&claim, text);
     for (size_t i = 0; len > 0 && i < v->key_count; i++) {
         if (signed_by(v->keys[i], text, len, checkpoint->signature, checkpoint->signature_len))
             return true;
@@ -147,11 +173,12 @@ void audit_checkpoint_check(struct audit_verifier *v, const json_t *record,
     struct audit_verdict *verdict = v->verdict;
     struct checkpoint checkpoint = {.form = json_integer_value(json_object_get(record, "form"))};
     verdict->checkpoints++;
-    if (checkpoint.form != AUDIT_CHECKPOINT_FORM) {
+    if (checkpoint.form != CHECKPOINT_FORM && checkpoint.form != CHECKPOINT_FORM_COUNTED) {
         audit_problem_add(v, AUDIT_SIGNATURE, false, v->reader->number, sealed->sequence,
                           "checkpoint %" PRIu64 " has form %" JSON_INTEGER_FORMAT
-                          ", this program knows form %d",
-                          sealed->sequence, checkpoint.form, AUDIT_CHECKPOINT_FORM);
+                          ", this program knows forms %d and %d",
+                          sealed->sequence, checkpoint.form, CHECKPOINT_FORM,
+                          CHECKPOINT_FORM_COUNTED);
         return;
     }
     if (!read_checkpoint(v->reader, record, &checkpoint)) {

@@ -8,8 +8,8 @@
 
 #include "base/bytes.h"
 #include "base/identity.h"
+#include "keys/name.h"
 #include "mikey/exchange.h"
-#include "pkcs11/token.h"
 
 /* What the holder may do with a ticket. The numbers are part of the ticket format. */
 enum bundle_role {
@@ -37,7 +37,7 @@ struct bundle {
     enum bundle_role role;
     char client[BUNDLE_NAME_MAX]; /* the policy's name of the client the ticket belongs to */
     struct bundle_identity initiator, responder;
-    char key_name[TOKEN_NAME_MAX];
+    char key_name[KEYS_NAME_MAX];
     unsigned generation;
     enum mikey_algorithms algorithms;
     uint32_t csb_id;

@@ -9,8 +9,8 @@
 #include "audit/audit.h"
 #include "base/identity.h"
 #include "base/suite.h"
+#include "keys/keys.h"
 #include "mikey/exchange.h"
-#include "pkcs11/token.h"
 #include "policy/policy.h"
 #include "store/store.h"
 
@@ -20,11 +20,12 @@
 struct exchange_service;
 
 struct exchange_service_config {
-    struct token *token;
+    struct keys_group *keys;
     struct replay_store *store;
     struct audit_log *audit;
     struct policy_budget *budget;
-    unsigned pair_cache;      /* pair keys derived in the token kept at once; 0: default 4096 */
+    unsigned prewarm;         /* pair keys made ready before they are asked for, at most; 0: 4096 */
+    unsigned request_ms;      /* deadline of a request at the tokens; 0: 2000 */
     unsigned ticket_s;        /* a ticket waits for its reply so long; 0: default 300 */
     unsigned update_ticket_s; /* and serves updates so long; 0: default 86400, also the most */
 };
@@ -62,8 +63,6 @@ struct exchange_stats {
     uint64_t initiated, responded, confirmed, updated;
     uint64_t refused[MIKEYD_STATUS_COUNT];
     uint64_t keys_released;
-    uint64_t pair_hits, pair_misses, pair_evictions; /* cache of pair keys */
-    uint64_t pair_entries;
 };
 void exchange_service_stats(struct exchange_service *service, struct exchange_stats *out);
 

@@ -87,7 +87,7 @@ static enum mikeyd_status append_record(struct exchange_worker *w, enum audit_ev
         .method = "psk",
         .algorithms = mikey_algorithms_name(b->algorithms),
         .suites = suites_text(w),
-        .prf = w->prf,
+        .prf = request_prf(w),
         .keys = (unsigned)w->released_count,
         .reference = b->reference[0] == '\0' ? NULL : b->reference,
         .policy_sha256 = policy_sha256(w->binding->policy),

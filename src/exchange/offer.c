@@ -171,8 +171,9 @@ static enum mikeyd_status seal(struct exchange_worker *w, bool update,
         .tgk_derived = derived,
     };
     struct mikey_key key;
-    enum mikeyd_status status = keyring_take(w, &w->decision, generation, &key, err);
-    if (status == MIKEYD_OK && derived)
+    enum mikeyd_status status = MIKEYD_OK;
+    keyring_take(w, &w->decision, generation, &key);
+    if (derived)
         status = request_derive_tgk(w, &key, err);
     if (status != MIKEYD_OK)
         return status;

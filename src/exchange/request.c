@@ -62,6 +62,11 @@ enum mikeyd_status request_derive_tgk(struct exchange_worker *w, const struct mi
     return mikey_derive_tgk(b->algorithms, b->csb_id, b->rand, b->rand_len, key, tgk->key, err);
 }
 
+const char *request_prf(const struct exchange_worker *w)
+{
+    return w->generation == NULL ? NULL : keys_port_prf(w->port);
+}
+
 const struct bound_key *request_key(const struct exchange_worker *w)
 {
     return &w->binding->keys[w->decision.key->index];

@@ -103,9 +103,7 @@ static enum mikeyd_status try_generation(struct exchange_worker *w,
                                          const struct mikey_covered *reply,
                                          struct respond_opened *opened, struct error *err)
 {
-    enum mikeyd_status status = keyring_take(w, &w->decision, generation, &opened->key, err);
-    if (status != MIKEYD_OK)
-        return status;
+    keyring_take(w, &w->decision, generation, &opened->key);
     return mikey_open_init(&w->message, w->bundle.rand, w->bundle.rand_len, &opened->key, reply,
                            &w->secrets->scratch.plain, opened->data, &opened->count, w->secrets->v,
                            err);

@@ -4,11 +4,10 @@
 
 #include "base/clock.h"
 
-#define PAIR_CACHE_DEFAULT 4096
-#define WORKERS_MAX 256 /* sessions of a token at most: each may hold one evicted pair key */
+#define PREWARM_DEFAULT 4096
+#define REQUEST_MS_DEFAULT 2000
 #define TICKET_S_DEFAULT 300
 #define UPDATE_TICKET_S_MAX 86400
-#define SESSION_WAIT_MS 5000
 
 static unsigned within(unsigned value, unsigned fallback, unsigned most)
 {
@@ -23,17 +22,16 @@ unsigned exchange_store_window_s(const struct policy *policy)
     return skew > TICKET_S_DEFAULT ? skew : TICKET_S_DEFAULT;
 }
 
-/* Uses one token session while no worker has taken it yet. */
 static enum mikeyd_status open_ticket_keys(struct exchange_service *service, struct error *err)
 {
-    struct token_session *session;
-    enum mikeyd_status status =
-        token_session_acquire(service->config.token, SESSION_WAIT_MS, &session, err);
+    struct keys_port *port;
+    enum mikeyd_status status = keys_port_open(service->config.keys, &port, err);
     if (status != MIKEYD_OK)
         return status;
-    status = ticket_keys_open(service->config.token, session, clock_unix_now(),
-                              &service->ticket_keys, err);
-    token_session_release(session);
+    keys_port_deadline(port, clock_monotonic_ms() + service->config.request_ms);
+    status =
+        ticket_keys_open(service->config.keys, port, clock_unix_now(), &service->ticket_keys, err);
+    keys_port_close(port);
     return status;
 }
 
@@ -45,18 +43,16 @@ enum mikeyd_status exchange_service_open(const struct exchange_service_config *c
     if (service == NULL)
         return error_set(err, MIKEYD_INTERNAL, "out of memory");
     service->config = *config;
-    service->config.pair_cache = within(config->pair_cache, PAIR_CACHE_DEFAULT, 1u << 20);
+    service->config.prewarm = within(config->prewarm, PREWARM_DEFAULT, 1u << 20);
+    service->config.request_ms = within(config->request_ms, REQUEST_MS_DEFAULT, 600000);
     service->config.ticket_s = within(config->ticket_s, TICKET_S_DEFAULT, UPDATE_TICKET_S_MAX);
     service->config.update_ticket_s =
         within(config->update_ticket_s, UPDATE_TICKET_S_MAX, UPDATE_TICKET_S_MAX);
     service->next_serial = 1;
     atomic_init(&service->window_s, exchange_store_window_s(policy));
     pthread_rwlock_init(&service->lock, NULL);
-    enum mikeyd_status status = pair_cache_make(config->token, service->config.pair_cache,
-                                                WORKERS_MAX, &service->pairs, err);
-    if (status == MIKEYD_OK)
-        status =
-            binding_make(config->token, policy, service->next_serial++, &service->binding, err);
+    enum mikeyd_status status =
+        binding_make(config->keys, policy, service->next_serial++, &service->binding, err);
     if (status == MIKEYD_OK)
         status = open_ticket_keys(service, err);
     if (status != MIKEYD_OK) {
@@ -71,13 +67,6 @@ void exchange_service_close(struct exchange_service *service)
 {
     if (service == NULL)
         return;
-    /* Derived pair keys are session objects: without a free session they go with the token's. */
-    struct token_session *session = NULL;
-    if (token_session_acquire(service->config.token, 0, &session, NULL) != MIKEYD_OK)
-        session = NULL;
-    pair_cache_free(service->pairs, session);
-    if (session != NULL)
-        token_session_release(session);
     ticket_keys_close(service->ticket_keys);
     binding_unref(service->binding);
     pthread_rwlock_destroy(&service->lock);
@@ -97,7 +86,7 @@ enum mikeyd_status exchange_service_set_policy(struct exchange_service *service,
 {
     struct binding *fresh;
     enum mikeyd_status status =
-        binding_make(service->config.token, policy, service->next_serial, &fresh, err);
+        binding_make(service->config.keys, policy, service->next_serial, &fresh, err);
     if (status != MIKEYD_OK)
         return status;
     service->next_serial++;
@@ -107,9 +96,6 @@ enum mikeyd_status exchange_service_set_policy(struct exchange_service *service,
     struct binding *old = service->binding;
     service->binding = fresh;
     pthread_rwlock_unlock(&service->lock);
-    /* Pair keys belong to a policy, and a key that it no longer has is to be gone from the token.
-     */
-    pair_cache_retire(service->pairs, fresh->serial);
     binding_unref(old);
     ticket_keys_select(service->ticket_keys);
     return MIKEYD_OK;
@@ -139,10 +125,4 @@ void exchange_service_stats(struct exchange_service *service, struct exchange_st
     };
     for (size_t i = 0; i < MIKEYD_STATUS_COUNT; i++)
         out->refused[i] = atomic_load(&service->stats.refused[i]);
-    struct pair_cache_stats pairs;
-    pair_cache_get_stats(service->pairs, &pairs);
-    out->pair_hits = pairs.hits;
-    out->pair_misses = pairs.misses;
-    out->pair_evictions = pairs.evictions;
-    out->pair_entries = pairs.entries;
 }

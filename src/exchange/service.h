@@ -10,7 +10,6 @@
 #include "exchange/binding.h"
 #include "exchange/exchange.h"
 #include "exchange/ticket.h"
-#include "keyholder/strategy.h"
 
 struct exchange_service {
     struct exchange_service_config config; /* defaults filled in */
@@ -20,7 +19,6 @@ struct exchange_service {
     /* Replay entries are kept so long: the widest window of any policy since the service opened,
      * because requests end under the policy that they began with. */
     atomic_uint window_s;
-    struct pair_cache *pairs;
     struct ticket_keys *ticket_keys;
     struct {
         atomic_uint_fast64_t operation[4]; /* by enum exchange_operation */
@@ -40,7 +38,6 @@ struct binding *service_binding(struct exchange_service *service);
 
 /* The worker's part of the secure heap: one block of at most 32 KiB. */
 struct worker_secrets {
-    struct mikey_message_keys message_keys;
     struct bundle_keys keys;
     union {
         struct ticket_scratch ticket;
@@ -53,7 +50,7 @@ _Static_assert(sizeof(struct worker_secrets) <= 32768, "the secure heap deals in
 
 struct exchange_worker {
     struct exchange_service *service;
-    struct token_session *session;
+    struct keys_port *port;
     struct ticket_cipher *cipher;
     struct worker_secrets *secrets;
     size_t released_count; /* of secrets->released, to be wiped */
@@ -65,9 +62,7 @@ struct exchange_worker {
     int64_t now; /* Unix seconds */
     struct policy_decision decision;
     const struct bound_generation *generation; /* of the key in use */
-    struct pair_entry *pair;                   /* held while the request computes with it */
-    const char *prf;                           /* "sign" or "derive" */
-    struct mikey_psk_port port;                /* how the engine computes with it */
+    struct keys_name key_name;                 /* of the key in use */
     struct mikey_message message;              /* parsed; views into the request */
     uint8_t error_number;                      /* RFC 3830 6.12, of the refusal to come */
     struct identity from, to;                  /* views; len 0: not known yet */
@@ -79,21 +74,15 @@ struct exchange_worker {
     size_t error_len;
     uint8_t ticket[TICKET_MAX];
     uint8_t identity_store[2][IDENTITY_MAX]; /* of "from" and "to", or of "as" and "from" */
-    char key_text[TOKEN_NAME_MAX + 16];      /* "core/1" */
+    char key_text[KEYS_NAME_MAX + 16];       /* "core/1" */
     char suites_text[WORKER_SUITES_MAX];
 };
 
-/* ---- keyring.c: from a bound key to one the engine can compute with */
+/* ---- keyring.c: from a bound key to one the engine can ask for */
 
-/*
- * Makes *key for this directed pair under that generation; a pair key stays held until
- * keyring_release(). POLICY when `prf: derive` cannot be kept, TOKEN_DOWN naming the command when
- * the pair key is missing.
- */
-enum mikeyd_status keyring_take(struct exchange_worker *w, const struct policy_decision *decision,
-                                const struct bound_generation *generation, struct mikey_key *key,
-                                struct error *err);
-void keyring_release(struct exchange_worker *w);
+/* Makes *key the one of this directed pair under that generation: valid until the next call. */
+void keyring_take(struct exchange_worker *w, const struct policy_decision *decision,
+                  const struct bound_generation *generation, struct mikey_key *key);
 /* Strength of the key in bits, as far as RFC 3830 9.1 asks: capped at 256. */
 unsigned keyring_bits(const struct bound_generation *generation);
 
@@ -118,6 +107,8 @@ enum mikeyd_status request_derive_tgk(struct exchange_worker *w, const struct mi
 /* Is that suite allowed to this pair, its algorithms and its key? */
 enum mikeyd_status request_check_suite(const struct exchange_worker *w, enum srtp_suite suite,
                                        unsigned key_bits, struct error *err);
+/* "sign" or "derive": how the key of this request was used; NULL while none was. */
+const char *request_prf(const struct exchange_worker *w);
 /* The policy and key as bound of w->decision.key. */
 const struct bound_key *request_key(const struct exchange_worker *w);
 /* Opens request->ticket into w->bundle and w->secrets->keys for that use. */

@@ -11,7 +11,6 @@
 
 #define DAYS 3
 #define GENERATIONS 2
-#define LABEL "mikeyd ticket"
 #define RETRY_SECONDS 5
 
 struct ticket_slot {
@@ -25,14 +24,15 @@ struct ticket_table {
     size_t count;
 };
 
-struct token_source {
-    const struct token_key *key;
+/* A key of kind ticket that the tokens hold. */
+struct ticket_source {
+    char name[KEYS_NAME_MAX];
     unsigned generation;
 };
 
 struct ticket_keys {
-    struct token *token;
-    struct token_source source[GENERATIONS]; /* guarded by `refreshing`; newest first */
+    struct keys_group *group;
+    struct ticket_source source[GENERATIONS]; /* guarded by `refreshing`; newest first */
     size_t source_count;
     pthread_rwlock_t lock; /* of *table */
     struct ticket_table *table;
@@ -46,36 +46,43 @@ static uint32_t day_of(int64_t now)
     return (uint32_t)(now / TICKET_DAY_SECONDS);
 }
 
-static bool is_usable(const struct token_key *key)
+static bool is_usable(const struct keys_entry *entry)
 {
-    return key->kind == TOKEN_TICKET && key->present && (key->findings & KEY_FINDING_FATAL) == 0;
+    return entry->kind == KEYS_TICKET && entry->usable;
 }
 
 /* The newest key of kind ticket, and the newest before it under the same name. */
-static size_t find_token_keys(const struct token *token, const struct token_key *found[GENERATIONS])
+static size_t find_sources(const struct keys_inventory *inventory,
+                           struct ticket_source source[GENERATIONS])
 {
-    found[0] = found[1] = NULL;
-    for (size_t i = 0; i < token_key_count(token); i++) {
-        const struct token_key *key = token_key_at(token, i);
-        if (!is_usable(key))
+    const struct keys_entry *found[GENERATIONS] = {NULL, NULL};
+    const size_t count = keys_inventory_count(inventory);
+    for (size_t i = 0; i < count; i++) {
+        const struct keys_entry *entry = keys_inventory_at(inventory, i);
+        if (!is_usable(entry))
             continue;
-        if (found[0] == NULL || key->generation > found[0]->generation ||
-            (key->generation == found[0]->generation && strcmp(key->name, found[0]->name) < 0))
-            found[0] = key;
+        if (found[0] == NULL || entry->generation > found[0]->generation ||
+            (entry->generation == found[0]->generation && strcmp(entry->name, found[0]->name) < 0))
+            found[0] = entry;
     }
     if (found[0] == NULL)
         return 0;
-    for (size_t i = 0; i < token_key_count(token); i++) {
-        const struct token_key *key = token_key_at(token, i);
-        if (is_usable(key) && strcmp(key->name, found[0]->name) == 0 &&
-            key->generation < found[0]->generation &&
-            (found[1] == NULL || key->generation > found[1]->generation))
-            found[1] = key;
+    for (size_t i = 0; i < count; i++) {
+        const struct keys_entry *entry = keys_inventory_at(inventory, i);
+        if (is_usable(entry) && strcmp(entry->name, found[0]->name) == 0 &&
+            entry->generation < found[0]->generation &&
+            (found[1] == NULL || entry->generation > found[1]->generation))
+            found[1] = entry;
     }
-    return found[1] == NULL ? 1 : 2;
+    const size_t sources = found[1] == NULL ? 1 : 2;
+    for (size_t i = 0; i < sources; i++) {
+        memcpy(source[i].name, found[i]->name, sizeof source[i].name);
+        source[i].generation = found[i]->generation;
+    }
+    return sources;
 }
 
-static enum mikeyd_status derive_table(struct ticket_keys *keys, struct token_session *session,
+static enum mikeyd_status derive_table(struct ticket_keys *keys, struct keys_port *port,
                                        uint32_t today, struct ticket_table *table,
                                        struct error *err)
 {
@@ -84,34 +91,27 @@ static enum mikeyd_status derive_table(struct ticket_keys *keys, struct token_se
                          "no key of kind ticket in the token: make one with `mikeyctl key generate "
                          "--kind ticket --name tickets`");
     }
-    struct hmac_job jobs[GENERATIONS * DAYS];
-    uint8_t days[GENERATIONS * DAYS][4];
-    size_t count = 0;
+    enum mikeyd_status status = MIKEYD_OK;
     for (size_t g = 0; g < keys->source_count; g++) {
-        for (uint32_t d = 0; d < DAYS; d++, count++) {
-            struct ticket_slot *slot = &table->slot[count];
-            slot->id = (struct ticket_key_id){keys->source[g].generation, today + d - 1};
-            struct byte_writer w = writer_of(days[count], sizeof days[count]);
-            writer_u32(&w, slot->id.day);
-            jobs[count] = (struct hmac_job){.key = &keys->source[g].key->block[0],
-                                            .hash = HMAC_SHA256,
-                                            .data = {(const uint8_t *)LABEL, days[count]},
-                                            .len = {sizeof LABEL - 1, sizeof days[count]},
-                                            .tag = slot->key};
+        const struct ticket_source *source = &keys->source[g];
+        for (uint32_t d = 0; d < DAYS && status == MIKEYD_OK; d++) {
+            struct ticket_slot *slot = &table->slot[table->count++];
+            slot->id = (struct ticket_key_id){source->generation, today + d - 1};
+            status = keys_port_ticket_key(port, source->name, source->generation, slot->id.day,
+                                          slot->key, err);
         }
     }
-    table->count = count;
-    return token_hmac_batch(session, jobs, count, err);
+    return status;
 }
 
-static enum mikeyd_status install_table(struct ticket_keys *keys, struct token_session *session,
+static enum mikeyd_status install_table(struct ticket_keys *keys, struct keys_port *port,
                                         int64_t now, struct error *err)
 {
     struct ticket_table *fresh = secret_alloc(sizeof *fresh);
     if (fresh == NULL)
         return error_set(err, MIKEYD_INTERNAL, "secure heap exhausted (ticket keys)");
     uint32_t today = day_of(now);
-    enum mikeyd_status status = derive_table(keys, session, today, fresh, err);
+    enum mikeyd_status status = derive_table(keys, port, today, fresh, err);
     if (status == MIKEYD_OK) {
         pthread_rwlock_wrlock(&keys->lock);
         struct ticket_table *old = keys->table;
@@ -124,17 +124,17 @@ static enum mikeyd_status install_table(struct ticket_keys *keys, struct token_s
     return status;
 }
 
-enum mikeyd_status ticket_keys_open(struct token *token, struct token_session *session, int64_t now,
+enum mikeyd_status ticket_keys_open(struct keys_group *group, struct keys_port *port, int64_t now,
                                     struct ticket_keys **out, struct error *err)
 {
     struct ticket_keys *keys = calloc(1, sizeof *keys);
     if (keys == NULL)
         return error_set(err, MIKEYD_INTERNAL, "out of memory");
-    keys->token = token;
+    keys->group = group;
     pthread_rwlock_init(&keys->lock, NULL);
     pthread_mutex_init(&keys->refreshing, NULL);
     ticket_keys_select(keys);
-    enum mikeyd_status status = install_table(keys, session, now, err);
+    enum mikeyd_status status = install_table(keys, port, now, err);
     if (status != MIKEYD_OK) {
         ticket_keys_close(keys);
         return status;
@@ -155,18 +155,16 @@ void ticket_keys_close(struct ticket_keys *keys)
 
 void ticket_keys_select(struct ticket_keys *keys)
 {
-    const struct token_key *found[GENERATIONS];
-    size_t count = find_token_keys(keys->token, found);
+    struct keys_inventory *inventory = keys_group_inventory(keys->group);
     pthread_mutex_lock(&keys->refreshing);
-    keys->source_count = count;
-    for (size_t i = 0; i < count; i++)
-        keys->source[i] = (struct token_source){found[i], found[i]->generation};
+    keys->source_count = inventory == NULL ? 0 : find_sources(inventory, keys->source);
     atomic_store(&keys->retry_after, 0);
     atomic_store(&keys->day, 0);
     pthread_mutex_unlock(&keys->refreshing);
+    keys_inventory_unref(inventory);
 }
 
-void ticket_keys_refresh(struct ticket_keys *keys, struct token_session *session, int64_t now)
+void ticket_keys_refresh(struct ticket_keys *keys, struct keys_port *port, int64_t now)
 {
     if (atomic_load_explicit(&keys->day, memory_order_relaxed) == day_of(now) ||
         now < atomic_load_explicit(&keys->retry_after, memory_order_relaxed))
@@ -175,7 +173,7 @@ void ticket_keys_refresh(struct ticket_keys *keys, struct token_session *session
         return;
     if (atomic_load(&keys->day) != day_of(now)) {
         struct error err = {0};
-        if (install_table(keys, session, now, &err) != MIKEYD_OK) {
+        if (install_table(keys, port, now, &err) != MIKEYD_OK) {
             /* Not again with every request: the table still has today's key. */
             log_warning("ticket keys not derived, next try in %d s: %s", RETRY_SECONDS, err.text);
             atomic_store(&keys->retry_after, now + RETRY_SECONDS);

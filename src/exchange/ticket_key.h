@@ -8,7 +8,7 @@
 #ifndef EXCHANGE_TICKET_KEY_H
 #define EXCHANGE_TICKET_KEY_H
 
-#include "pkcs11/token.h"
+#include "keys/keys.h"
 
 #define TICKET_KEY_LEN 32
 #define TICKET_DAY_SECONDS 86400
@@ -16,7 +16,7 @@
 struct ticket_keys;
 
 /* Derives the table. TOKEN_DOWN naming the command that makes a ticket key when there is none. */
-enum mikeyd_status ticket_keys_open(struct token *token, struct token_session *session, int64_t now,
+enum mikeyd_status ticket_keys_open(struct keys_group *group, struct keys_port *port, int64_t now,
                                     struct ticket_keys **out, struct error *err);
 void ticket_keys_close(struct ticket_keys *keys);
 /*
@@ -28,7 +28,7 @@ void ticket_keys_select(struct ticket_keys *keys);
  * Derives the table again when the day has changed; one worker does it, the others go on with the
  * keys they have. A failure leaves the old table: it serves for a day more.
  */
-void ticket_keys_refresh(struct ticket_keys *keys, struct token_session *session, int64_t now);
+void ticket_keys_refresh(struct ticket_keys *keys, struct keys_port *port, int64_t now);
 
 /*
  * Wipes the keys of days before yesterday, when nothing else came to do it: call it now and then.

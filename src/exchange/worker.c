@@ -7,8 +7,6 @@
 #include "base/clock.h"
 #include "base/secret.h"
 
-#define SESSION_WAIT_MS 5000
-
 enum mikeyd_status exchange_worker_open(struct exchange_service *service,
                                         struct exchange_worker **out, struct error *err)
 {
@@ -23,7 +21,7 @@ enum mikeyd_status exchange_worker_open(struct exchange_service *service,
     if (status == MIKEYD_OK)
         status = ticket_cipher_make(&w->cipher, err);
     if (status == MIKEYD_OK)
-        status = token_session_acquire(service->config.token, SESSION_WAIT_MS, &w->session, err);
+        status = keys_port_open(service->config.keys, &w->port, err);
     if (status != MIKEYD_OK) {
         exchange_worker_close(w);
         return status;
@@ -36,8 +34,7 @@ void exchange_worker_close(struct exchange_worker *worker)
 {
     if (worker == NULL)
         return;
-    if (worker->session != NULL)
-        token_session_release(worker->session);
+    keys_port_close(worker->port);
     ticket_cipher_free(worker->cipher);
     secret_release(worker->secrets, sizeof *worker->secrets);
     free(worker);
@@ -66,20 +63,18 @@ static void request_begin(struct exchange_worker *w, const struct exchange_reque
     w->now = clock_unix_now();
     w->client = NULL;
     w->generation = NULL;
-    w->prf = NULL;
     w->from = w->to = (struct identity){0};
     w->message.bytes = NULL;
     w->error_number = EXCHANGE_ERROR_UNSPECIFIED;
     w->error_len = 0;
     w->bundle.csb_id = 0;
     w->binding = service_binding(w->service);
-    (void)pair_cache_sweep(w->service->pairs, w->session);
-    ticket_keys_refresh(w->service->ticket_keys, w->session, w->now);
+    keys_port_deadline(w->port, clock_monotonic_ms() + w->service->config.request_ms);
+    ticket_keys_refresh(w->service->ticket_keys, w->port, w->now);
 }
 
 static void request_end(struct exchange_worker *w)
 {
-    keyring_release(w);
     binding_unref(w->binding);
     w->binding = NULL;
     w->request = NULL;
@@ -135,9 +130,6 @@ static void refuse(struct exchange_worker *w, enum mikeyd_status status, const s
 {
     if ((unsigned)status < MIKEYD_STATUS_COUNT)
         atomic_fetch_add(&w->service->stats.refused[status], 1);
-    /* A derived pair key that failed is derived anew for the next request. */
-    if (status == MIKEYD_TOKEN_DOWN && w->pair != NULL)
-        pair_cache_drop(w->service->pairs, w->pair);
     struct audit_record record = {
         .event = AUDIT_REFUSED,
         .status = status,
@@ -147,7 +139,7 @@ static void refuse(struct exchange_worker *w, enum mikeyd_status status, const s
         .to = w->to,
         .has_csb_id = w->bundle.csb_id != 0,
         .csb_id = w->bundle.csb_id,
-        .prf = w->prf,
+        .prf = request_prf(w),
         .reference = w->request->reference,
         .policy_sha256 = policy_sha256(w->binding->policy),
         .detail = why->text,
@@ -218,11 +210,12 @@ static bool prewarm_pair(void *context, const struct policy_node *initiator,
         return true;
     struct mikey_key key;
     struct error why = {0};
-    enum mikeyd_status status = keyring_take(w, &w->decision, &p->key->current, &key, &why);
-    keyring_release(w);
+    keyring_take(w, &w->decision, &p->key->current, &key);
+    keys_port_deadline(w->port, p->deadline_ms);
+    enum mikeyd_status status = keys_port_prepare(w->port, &w->key_name, &why);
     if (status == MIKEYD_OK) {
         p->warmed++;
-    } else if (status != MIKEYD_TOKEN_DOWN || p->key->current.epsk != NULL) {
+    } else if (status != MIKEYD_TOKEN_DOWN || p->key->current.derives) {
         p->status = error_set(p->err, status, "%s", why.text);
         return false;
     }
@@ -232,7 +225,7 @@ static bool prewarm_pair(void *context, const struct policy_node *initiator,
 enum mikeyd_status exchange_worker_prewarm(struct exchange_worker *worker, size_t most,
                                            unsigned timeout_ms, size_t *warmed, struct error *err)
 {
-    const size_t capacity = worker->service->config.pair_cache;
+    const size_t capacity = worker->service->config.prewarm;
     struct prewarm p = {.w = worker,
                         .most = most < capacity ? most : capacity,
                         .deadline_ms = clock_monotonic_ms() + timeout_ms,
@@ -240,9 +233,6 @@ enum mikeyd_status exchange_worker_prewarm(struct exchange_worker *worker, size_
                         .err = err};
     worker->binding = service_binding(worker->service);
     worker->now = clock_unix_now();
-    while (clock_monotonic_ms() < p.deadline_ms &&
-           pair_cache_sweep(worker->service->pairs, worker->session))
-        ; /* a few at a time */
     const struct policy *policy = worker->binding->policy;
     bool whole = true;
     for (size_t i = 0; whole && i < policy_key_count(policy); i++) {

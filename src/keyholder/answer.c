@@ -3,6 +3,7 @@
 
 #include "base/clock.h"
 #include "keyholder/holder.h"
+#include "pkcs11/store_mark.h"
 
 enum mikeyd_status keyholder_session(struct keyholder *holder, int64_t deadline_ms,
                                      struct token_session **out, struct error *err)
@@ -25,17 +26,16 @@ static enum mikeyd_status checkpoint(struct keyholder *holder, struct desk *desk
 {
     const struct door_request *request = &desk->request;
     struct door_answer *answer = &desk->answer;
-    struct checkpoint what = {.covers = request->audit.covers,
-                              .final = request->audit.final,
-                              .uses = atomic_load(&holder->uses)};
-    memcpy(what.chain, request->audit.chain, sizeof what.chain);
-    memcpy(what.incarnation, holder->incarnation, sizeof what.incarnation);
+    struct checkpoint_claim claim = request->audit.claim;
+    claim.counted = true;
+    claim.uses = atomic_load(&holder->uses);
+    memcpy(claim.holder, holder->incarnation, sizeof claim.holder);
     answer->checkpoint.signature = desk->signature;
     answer->checkpoint.signature_len = sizeof desk->signature;
-    answer->checkpoint.uses = what.uses;
-    memcpy(answer->checkpoint.incarnation, what.incarnation, sizeof what.incarnation);
+    answer->checkpoint.uses = claim.uses;
+    memcpy(answer->checkpoint.incarnation, claim.holder, sizeof claim.holder);
     return audit_keys_checkpoint(holder->audit, request->audit.name, request->audit.generation,
-                                 &what, desk->signature, &answer->checkpoint.signature_len, err);
+                                 &claim, desk->signature, &answer->checkpoint.signature_len, err);
 }
 
 static enum mikeyd_status public_key(struct keyholder *holder, struct desk *desk, struct error *err)
@@ -67,6 +67,18 @@ static enum mikeyd_status keys(struct keyholder *holder, struct desk *desk, stru
     return MIKEYD_OK;
 }
 
+static enum mikeyd_status claim(struct keyholder *holder, struct desk *desk, struct error *err)
+{
+    struct door_answer *answer = &desk->answer;
+    bool marked = false;
+    enum mikeyd_status status =
+        token_claim_for_store(holder->token, desk->request.claim.store, &marked, err);
+    answer->claim.marked = marked;
+    if (status == MIKEYD_OK && !marked)
+        memcpy(answer->claim.why, err->text, sizeof answer->claim.why);
+    return status;
+}
+
 static enum mikeyd_status dispatch(struct keyholder *holder, struct desk *desk, int64_t deadline_ms,
                                    struct error *err)
 {
@@ -84,6 +96,8 @@ static enum mikeyd_status dispatch(struct keyholder *holder, struct desk *desk, 
         return checkpoint(holder, desk, err);
     case DOOR_PUBLIC_KEY:
         return public_key(holder, desk, err);
+    case DOOR_CLAIM:
+        return claim(holder, desk, err);
     case DOOR_FACTS:
         return keyholder_facts(holder, &desk->answer.facts, err);
     case DOOR_KEYS:

@@ -71,31 +71,19 @@ static enum mikeyd_status find_signer(struct audit_keys *keys, const char *name,
     return MIKEYD_OK;
 }
 
-static enum mikeyd_status sign_checkpoint(struct token_signer *signer,
-                                          const struct checkpoint *what, uint8_t *signature,
-                                          size_t *len, struct error *err)
-{
-    struct checkpoint whole = *what;
-    char text[CHECKPOINT_TEXT_MAX];
-    uint8_t digest[32];
-    whole.signer = token_signer_label(signer);
-    const size_t text_len = checkpoint_text(&whole, text);
-    if (text_len == 0)
-        return error_set(err, MIKEYD_INVALID_ARGUMENT, "the signer's label is too long");
-    if (EVP_Q_digest(NULL, "SHA256", NULL, text, text_len, digest, NULL) != 1)
-        return error_set(err, MIKEYD_INTERNAL, "SHA-256 failed");
-    return token_signer_sign(signer, digest, signature, len, err);
-}
-
 enum mikeyd_status audit_keys_checkpoint(struct audit_keys *keys, const char *name,
-                                         unsigned generation, const struct checkpoint *what,
+                                         unsigned generation, const struct checkpoint_claim *claim,
                                          uint8_t *signature, size_t *len, struct error *err)
 {
     struct token_signer *signer = NULL;
+    uint8_t digest[32];
+    enum mikeyd_status status = checkpoint_digest(claim, digest, err);
+    if (status != MIKEYD_OK)
+        return status;
     (void)pthread_mutex_lock(&keys->lock);
-    enum mikeyd_status status = find_signer(keys, name, generation, &signer, err);
+    status = find_signer(keys, name, generation, &signer, err);
     if (status == MIKEYD_OK)
-        status = sign_checkpoint(signer, what, signature, len, err);
+        status = token_signer_sign(signer, digest, signature, len, err);
     (void)pthread_mutex_unlock(&keys->lock);
     return status;
 }

@@ -17,7 +17,7 @@ void audit_keys_free(struct audit_keys *keys);
  * filled in here. *len: capacity in, length out.
  */
 enum mikeyd_status audit_keys_checkpoint(struct audit_keys *keys, const char *name,
-                                         unsigned generation, const struct checkpoint *what,
+                                         unsigned generation, const struct checkpoint_claim *claim,
                                          uint8_t *signature, size_t *len, struct error *err);
 /* *pem: the public key, free() it; signature: token_signer_prove_to(). AUTH_FAILED when the token's
  * public object is not the other half of its private key. */

@@ -5,7 +5,7 @@
 #ifndef KEYHOLDER_CONFINEMENT_H
 #define KEYHOLDER_CONFINEMENT_H
 
-#include "mikeyd/config.h"
+#include "config/config.h"
 #include "sandbox/sandbox.h"
 
 struct confinement {

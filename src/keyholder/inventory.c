@@ -29,13 +29,14 @@ struct inventory {
 
 /* ---- kinds */
 
-static const enum keys_kind kinds[TOKEN_KIND_COUNT] = {
-    [TOKEN_PSK] = KEYS_PSK,   [TOKEN_EPSK] = KEYS_EPSK,     [TOKEN_EPSKX] = KEYS_EPSKX,
-    [TOKEN_PAIR] = KEYS_PAIR, [TOKEN_TICKET] = KEYS_TICKET, [TOKEN_AUDIT] = KEYS_AUDIT};
+static const enum keys_kind kinds[TOKEN_KIND_COUNT + 1] = {
+    [TOKEN_PSK] = KEYS_PSK,         [TOKEN_EPSK] = KEYS_EPSK,     [TOKEN_EPSKX] = KEYS_EPSKX,
+    [TOKEN_PAIR] = KEYS_PAIR,       [TOKEN_TICKET] = KEYS_TICKET, [TOKEN_AUDIT] = KEYS_AUDIT,
+    [TOKEN_KIND_COUNT] = KEYS_OTHER};
 
 bool inventory_keys_kind(enum token_kind kind, enum keys_kind *out)
 {
-    if ((unsigned)kind >= TOKEN_KIND_COUNT)
+    if ((unsigned)kind > TOKEN_KIND_COUNT)
         return false;
     *out = kinds[kind];
     return true;
@@ -94,11 +95,11 @@ static void list_add(struct list *list, const struct token_key *seen, enum keys_
     entry->kind = kind;
     _Static_assert(sizeof entry->name == sizeof seen->name, "names of the door are the token's");
     memcpy(entry->name, seen->name, sizeof entry->name);
-    entry->generation = seen->generation;
+    entry->generation = seen->generation == 0 ? 1 : seen->generation; /* of KEYS_OTHER: any */
     entry->bits = seen->bits;
     entry->block_count = (unsigned)seen->block_count;
     entry->findings = seen->findings;
-    entry->usable = (seen->findings & KEY_FINDING_FATAL) == 0;
+    entry->usable = kind != KEYS_OTHER && (seen->findings & KEY_FINDING_FATAL) == 0;
     memcpy(entry->start_date, seen->start_date, sizeof entry->start_date);
     memcpy(entry->end_date, seen->end_date, sizeof entry->end_date);
     slot->key = place;

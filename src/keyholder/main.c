@@ -21,9 +21,9 @@
 #include "base/log.h"
 #include "base/output.h"
 #include "base/secret.h"
+#include "config/config.h"
 #include "keyholder/confinement.h"
 #include "keyholder/keyholder.h"
-#include "mikeyd/config.h"
 
 #define MONITOR_FD 3
 #define CONTROL_FD 4

@@ -15,6 +15,7 @@
 #define KEYS_DOOR_H
 
 #include "base/bytes.h"
+#include "base/checkpoint.h"
 #include "base/error.h"
 #include "keys/name.h"
 #include "mikey/key.h"
@@ -29,6 +30,7 @@
 #define DOOR_PROOF 32
 #define DOOR_SIGNATURE_MAX 512
 #define DOOR_TICKET_KEY 32
+#define DOOR_STORE 32 /* hexadecimal digits */
 
 enum door_op {
     DOOR_SEAL = 1,
@@ -45,6 +47,7 @@ enum door_op {
     DOOR_PROOF_OF = 12,
     DOOR_PREPARE = 13,    /* make a pair key ready before it is asked for */
     DOOR_PUBLIC_KEY = 14, /* PEM of the audit key, with proof: token_signer_prove_to() */
+    DOOR_CLAIM = 15,      /* this token belongs to that replay store (pkcs11/store_mark.h) */
     DOOR_OP_END
 };
 
@@ -74,11 +77,12 @@ struct door_request {
         struct {
             char name[KEYS_NAME_MAX];
             unsigned generation;
-            uint8_t nonce[DOOR_NONCE]; /* PUBLIC_KEY */
-            uint64_t covers;           /* CHECKPOINT: number of the record ... */
-            uint8_t chain[32];         /* ... and its hash */
-            bool final;
+            uint8_t nonce[DOOR_NONCE];     /* PUBLIC_KEY */
+            struct checkpoint_claim claim; /* CHECKPOINT */
         } audit;
+        struct {
+            char store[DOOR_STORE + 1]; /* CLAIM: which store this is, in hex */
+        } claim;
         struct {
             uint32_t first; /* index of the first entry wanted */
         } keys;
@@ -141,6 +145,10 @@ struct door_answer {
             const char *pem;
             size_t pem_len;
         } public_key;
+        struct {
+            bool marked;   /* the token says whose it is */
+            char why[240]; /* it does not, and takes no mark */
+        } claim;
         struct door_facts facts;
         struct {
             uint64_t inventory;

@@ -163,6 +163,12 @@ static void form_proof(struct door_form *form, struct door_answer *answer)
     }
 }
 
+static void form_claim(struct door_form *form, struct door_answer *answer)
+{
+    answer->claim.marked = form_bool(form, answer->claim.marked);
+    form_told(form, answer->claim.why, sizeof answer->claim.why);
+}
+
 static void form_nothing(struct door_form *form, struct door_answer *answer)
 {
     (void)form;
@@ -184,6 +190,7 @@ static void (*const bodies[DOOR_OP_END])(struct door_form *, struct door_answer 
     [DOOR_PROOF_OF] = form_proof,
     [DOOR_PREPARE] = form_nothing,
     [DOOR_PUBLIC_KEY] = form_public_key,
+    [DOOR_CLAIM] = form_claim,
 };
 
 static void form_answer(struct door_form *form, struct door_answer *answer)

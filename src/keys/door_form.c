@@ -220,9 +220,12 @@ static void form_date(struct door_form *form, char date[DOOR_DATE + 1])
 
 void form_entry(struct door_form *form, struct keys_entry *entry)
 {
-    entry->kind = (enum keys_kind)form_u8(form, entry->kind, KEYS_PSK, KEYS_AUDIT);
+    entry->kind = (enum keys_kind)form_u8(form, entry->kind, KEYS_PSK, KEYS_OTHER);
     entry->generation = form_u32(form, entry->generation, 1, DOOR_GENERATION_MAX);
-    form_key_name(form, entry->name);
+    if (entry->kind == KEYS_OTHER)
+        form_told(form, entry->name, sizeof entry->name);
+    else
+        form_key_name(form, entry->name);
     entry->bits = form_u32(form, entry->bits, 0, DOOR_BITS_MAX);
     entry->block_count = form_u8(form, entry->block_count, 0, KEYS_BLOCKS_MAX);
     entry->findings = form_u32(form, entry->findings, 0, UINT32_MAX);

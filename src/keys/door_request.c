@@ -82,9 +82,18 @@ static void form_audit(struct door_form *form, struct door_request *request)
         form_copy(form, request->audit.nonce, sizeof request->audit.nonce);
         return;
     }
-    request->audit.covers = form_u64(form, request->audit.covers);
-    form_copy(form, request->audit.chain, sizeof request->audit.chain);
-    request->audit.final = form_bool(form, request->audit.final);
+    struct checkpoint_claim *claim = &request->audit.claim;
+    claim->covers = form_u64(form, claim->covers);
+    form_copy(form, claim->chain, sizeof claim->chain);
+    form_copy(form, claim->head, sizeof claim->head);
+}
+
+static void form_claim(struct door_form *form, struct door_request *request)
+{
+    form_copy(form, (uint8_t *)request->claim.store, DOOR_STORE);
+    request->claim.store[DOOR_STORE] = '\0';
+    if (strspn(request->claim.store, "0123456789abcdef") != DOOR_STORE)
+        form_fail(form);
 }
 
 static void form_keys(struct door_form *form, struct door_request *request)
@@ -119,6 +128,7 @@ static void (*const bodies[DOOR_OP_END])(struct door_form *, struct door_request
     [DOOR_KEYS] = form_keys,        [DOOR_HEALTH] = form_nothing,
     [DOOR_RESCAN] = form_nothing,   [DOOR_PROOF_OF] = form_proof,
     [DOOR_PREPARE] = form_prepare,  [DOOR_PUBLIC_KEY] = form_audit,
+    [DOOR_CLAIM] = form_claim,
 };
 
 static void form_request(struct door_form *form, struct door_request *request)

@@ -73,6 +73,8 @@ enum mikeyd_status keys_group_make(const struct keys_group_config *config, struc
     group->members = config->members;
     group->changed = config->changed;
     group->context = config->context;
+    if (config->store != NULL)
+        (void)snprintf(group->store, sizeof group->store, "%s", config->store);
     init_locks(group);
     for (size_t i = 0; i < config->members; i++) {
         enum mikeyd_status status = start_member(group, i, config, err);

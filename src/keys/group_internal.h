@@ -118,6 +118,7 @@ struct keys_member {
     struct keys_entry *page;
     struct keys_inventory *listing; /* what it holds, as last told; given away under group->lock */
     uint64_t listed_inventory;      /* facts.inventory of the listing ... */
+    uint64_t claimed_keyholder;     /* whose token is known to belong to the group's store */
     uint64_t listed_keyholder;      /* ... and who told it; 0: nobody */
     uint64_t proven_version;        /* of the group's inventory that the listing was held against */
     uint64_t requests_seen;
@@ -132,6 +133,7 @@ struct keys_group {
     size_t members;
     void (*changed)(void *context);
     void *context;
+    char store[DOOR_STORE + 1]; /* "": none is claimed */
 
     pthread_mutex_t lock;
     pthread_cond_t wake; /* anything below, or in a member, has changed */

@@ -15,7 +15,5 @@ void keys_inventory_set_version(struct keys_inventory *inventory, uint64_t versi
 struct keys_inventory *keys_inventory_ref(struct keys_inventory *inventory);
 /* Do both say the same of the same keys? */
 bool keys_inventory_equal(const struct keys_inventory *a, const struct keys_inventory *b);
-/* "psk" of mikeyd/psk/NAME/GENERATION. */
-const char *keys_kind_name(enum keys_kind kind);
 
 #endif

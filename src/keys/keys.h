@@ -24,6 +24,9 @@ struct keys_group_config {
     size_t members; /* 1 .. KEYS_MEMBERS_MAX, in the order of `tokens:` */
     unsigned call_timeout_ms[KEYS_MEMBERS_MAX];
     unsigned sessions[KEYS_MEMBERS_MAX]; /* requests a member serves at once: more get more time */
+    /* The replay store that goes with the keys: a token that belongs to another is not used
+     * (pkcs11/store_mark.h). NULL: none is claimed. */
+    const char *store;
     /*
      * Some member overran its deadline, was lost, or joined: called from any thread, must not block.
      * The daemon's main thread asks keys_group_next_event() then. May be NULL.
@@ -58,7 +61,9 @@ enum keys_event_kind {
     KEYS_EVENT_UP = 1,
     KEYS_EVENT_DOWN,
     KEYS_EVENT_OVERRUN, /* a request overran the deadline: the keyholder is to be killed */
-    KEYS_EVENT_DIFFERS  /* it joined with other keys than the group's and is not used */
+    KEYS_EVENT_DIFFERS, /* it joined with other keys than the group's, or belongs to another replay
+                         * store, and is not used */
+    KEYS_EVENT_UNMARKED /* its token takes no mark of whose it is: text says why */
 };
 struct keys_event {
     enum keys_event_kind kind;
@@ -69,6 +74,9 @@ struct keys_event {
 bool keys_group_next_event(struct keys_group *group, struct keys_event *out);
 
 /* ---- the inventory: what policy is bound to */
+
+/* "psk", "epsk" ... as in object labels. */
+const char *keys_kind_name(enum keys_kind kind);
 
 /* Immutable, reference counted. Entries in no order, found by kind, name and generation in O(1). */
 struct keys_inventory;
@@ -144,9 +152,7 @@ extern const struct mikey_key_ops keys_port_ops;
 struct keys_checkpoint {
     const char *key_name; /* of the audit key */
     unsigned generation;
-    uint64_t covers;
-    uint8_t chain[32];
-    bool final;
+    struct checkpoint_claim claim;
 };
 
 /* Makes a pair key ready at every member that serves. */

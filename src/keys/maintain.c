@@ -68,6 +68,8 @@ enum mikeyd_status keys_inquiry_ask(struct keys_inquiry *inquiry, struct keys_me
     enum mikeyd_status status = MIKEYD_OK;
     if (outcome != KEYS_ANSWERED)
         status = no_answer(inquiry, keyholder, outcome, ask.timeout_ms, err);
+    else if (answer->status == MIKEYD_POLICY && request->op == DOOR_CLAIM)
+        status = error_set(err, MIKEYD_POLICY, "%s", answer->text);
     else if (answer->status != MIKEYD_OK)
         status = error_set(err, MIKEYD_TOKEN_DOWN, "%s", answer->text);
     keys_keyholder_unref(keyholder);
@@ -120,6 +122,26 @@ static bool may_serve(struct keys_member *self, const struct keys_keyholder *key
     return self->proven_version == keys_inventory_version(self->group->inventory);
 }
 
+/* Two groups with two replay stores and one token would both accept one message. */
+static enum mikeyd_status claim(struct keys_member *self, struct keys_inquiry *own,
+                                struct error *err)
+{
+    struct keys_group *group = self->group;
+    struct door_request request = {.op = DOOR_CLAIM};
+    struct door_answer answer;
+    if (group->store[0] == '\0')
+        return MIKEYD_OK;
+    memcpy(request.claim.store, group->store, sizeof request.claim.store);
+    enum mikeyd_status status = keys_inquiry_ask(own, self, &request, &answer, err);
+    if (status != MIKEYD_OK || answer.claim.marked)
+        return status;
+    keys_group_lock(group);
+    keys_group_event(group, KEYS_EVENT_UNMARKED, self->index, own->connection.keyholder->number,
+                     answer.claim.why);
+    keys_group_unlock(group);
+    return MIKEYD_OK;
+}
+
 /* What the health of its token allows; then what it is, and what it holds. */
 static enum mikeyd_status look(struct keys_member *self, struct keys_inquiry *own,
                                struct error *err)
@@ -127,8 +149,11 @@ static enum mikeyd_status look(struct keys_member *self, struct keys_inquiry *ow
     enum mikeyd_status status = ask_plain(self, own, DOOR_HEALTH, err);
     if (status == MIKEYD_OK)
         status = ask_plain(self, own, DOOR_FACTS, err);
+    if (status == MIKEYD_OK && self->claimed_keyholder != own->connection.keyholder->number)
+        status = claim(self, own, err);
     if (status != MIKEYD_OK)
         return status;
+    self->claimed_keyholder = own->connection.keyholder->number;
     const bool known = self->listed_keyholder == own->connection.keyholder->number &&
                        self->listed_inventory == self->facts.inventory;
     return known ? MIKEYD_OK : keys_prove_list(self, own, err);

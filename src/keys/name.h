@@ -23,7 +23,8 @@ enum keys_kind {
     KEYS_EPSKX = 3,
     KEYS_PAIR = 4,
     KEYS_TICKET = 5,
-    KEYS_AUDIT = 6
+    KEYS_AUDIT = 6,
+    KEYS_OTHER = 7 /* no key of ours, told for what is wrong with it; name: its whole label */
 };
 
 /* How the holder may compute: the policy's words, sent with every use. */

@@ -190,9 +190,7 @@ enum mikeyd_status keys_port_checkpoint(struct keys_port *port, const struct key
     *len = 0;
     port->request.op = DOOR_CHECKPOINT;
     port->request.audit.generation = what->generation;
-    port->request.audit.covers = what->covers;
-    memcpy(port->request.audit.chain, what->chain, sizeof port->request.audit.chain);
-    port->request.audit.final = what->final;
+    port->request.audit.claim = what->claim;
     enum mikeyd_status status = take_name(what->key_name, port->request.audit.name, err);
     if (status == MIKEYD_OK)
         status = keys_port_request(port, err);

@@ -96,7 +96,7 @@ static void title_of(struct keys_member *member, char title[160])
 
 static bool is_compared(const struct keys_entry *entry)
 {
-    return entry->usable && entry->kind != KEYS_AUDIT;
+    return entry->usable && entry->kind != KEYS_AUDIT && entry->kind != KEYS_OTHER;
 }
 
 static enum mikeyd_status lacks(struct keys_member *self, const struct keys_entry *entry,

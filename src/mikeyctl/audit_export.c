@@ -3,8 +3,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "config/config.h"
 #include "mikeyctl/audit_command.h"
-#include "mikeyd/config.h"
 #include "pkcs11/signer.h"
 
 static bool write_text(void *context, FILE *stream)

@@ -8,8 +8,8 @@
 
 #include "audit/audit.h"
 #include "base/secret.h"
+#include "config/config.h"
 #include "mikeyctl/ctl.h"
-#include "mikeyd/config.h"
 #include "pkcs11/provision.h"
 #include "pkcs11/signer.h"
 #include "policy/policy.h"

@@ -18,14 +18,15 @@
  * The log's closing checkpoint, by the audit key of the token that was worked on. Called while
  * ceremony_close() waits. A command that went through several tokens opens the last one again.
  */
-static enum mikeyd_status sign_log(void *context, const uint8_t digest[32], uint8_t *signature,
-                                   size_t *len, struct error *err)
+static enum mikeyd_status sign_log(void *context, struct checkpoint_claim *claim,
+                                   uint8_t *signature, size_t *len, struct error *err)
 {
     struct ceremony *ceremony = context;
-    enum mikeyd_status status = MIKEYD_OK;
+    uint8_t digest[32];
+    enum mikeyd_status status = checkpoint_digest(claim, digest, err);
     if (ceremony->token_config.module == NULL)
         return error_set(err, MIKEYD_TOKEN_DOWN, "this step is not logged in as the token's user");
-    if (ceremony->token == NULL)
+    if (status == MIKEYD_OK && ceremony->token == NULL)
         status = token_open(&ceremony->token_config, &ceremony->token, err);
     if (status == MIKEYD_OK && ceremony->signer == NULL)
         status = token_signer_open(ceremony->token, ceremony->config->audit_key_name,
@@ -45,7 +46,8 @@ static enum mikeyd_status open_audit(struct ceremony *ceremony, struct error *er
     if (path == NULL)
         return error_set(err, MIKEYD_AUDIT_DOWN,
                          "no audit file: no ceremony (audit.file, --audit)");
-    const struct audit_signer signer = {ceremony, sign_log, ceremony->signer_label};
+    const struct audit_signer signer = {
+        .context = ceremony, .sign = sign_log, .key_label = ceremony->signer_label};
     struct audit_options audit = {.path = path,
                                   .synchronous = true,
                                   .signer = config->audit_key_name == NULL ? NULL : &signer,

@@ -5,8 +5,8 @@
 #include <string.h>
 
 #include "base/clock.h"
+#include "config/config.h"
 #include "mikeyctl/ctl.h"
-#include "mikeyd/config.h"
 #include "pkcs11/token.h"
 #include "policy/findings.h"
 

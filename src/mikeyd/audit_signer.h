@@ -1,20 +1,21 @@
-/* Signs the audit log's checkpoints with the key in the token. The log is open before the token:
- * until the token is there, and while it is away, checkpoints wait. */
+/* Signs the audit log's checkpoints with the key in the tokens. The log is open before they are:
+ * until one is there, and while all are away, checkpoints wait. */
 #ifndef MIKEYD_AUDIT_SIGNER_H
 #define MIKEYD_AUDIT_SIGNER_H
 
 #include "audit/audit.h"
-#include "mikeyd/config.h"
-#include "pkcs11/token.h"
+#include "config/config.h"
+#include "keys/keys.h"
 
 struct checkpoint_signer;
 
 /* *interface refers to the signer and its label. */
 enum mikeyd_status audit_signer_make(const struct config *config, struct checkpoint_signer **out,
                                      struct audit_signer *interface, struct error *err);
-enum mikeyd_status audit_signer_attach(struct checkpoint_signer *signer, struct token *token,
+/* TOKEN_DOWN when no token signs with that key. */
+enum mikeyd_status audit_signer_attach(struct checkpoint_signer *signer, struct keys_group *keys,
                                        struct error *err);
-/* After audit_close(), before token_close(). */
+/* After audit_close(), before keys_group_free(). */
 void audit_signer_free(struct checkpoint_signer *signer);
 
 #endif

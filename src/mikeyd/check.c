@@ -9,11 +9,12 @@
 #include <sys/stat.h>
 
 #include "base/clock.h"
+#include "base/key_finding.h"
 #include "base/secret.h"
-#include "mikeyd/config.h"
+#include "config/config.h"
+#include "mikeyd/audit_signer.h"
 #include "mikeyd/confinement.h"
-#include "pkcs11/signer.h"
-#include "pkcs11/token.h"
+#include "mikeyd/front_keys.h"
 #include "policy/findings.h"
 
 /* Ceremony and check hold few secrets at once. */
@@ -26,28 +27,28 @@ struct token_view {
     size_t count;
 };
 
-/* What policy's rules look at, which know no PKCS#11. */
-static enum mikeyd_status view_token(const struct token *token, struct token_view *view,
-                                     struct error *err)
+/* What policy's rules look at, which know no PKCS#11. Views into the inventory. */
+static enum mikeyd_status view_keys(const struct keys_inventory *inventory, struct token_view *view,
+                                    struct error *err)
 {
-    const size_t count = token_key_count(token);
+    const size_t count = keys_inventory_count(inventory);
     view->keys = calloc(count + 1, sizeof *view->keys);
     view->texts = calloc(count + 1, sizeof *view->texts);
     if (view->keys == NULL || view->texts == NULL)
         return error_set(err, MIKEYD_INTERNAL, "out of memory");
     view->count = count;
     for (size_t i = 0; i < count; i++) {
-        const struct token_key *key = token_key_at(token, i);
-        key_findings_text(key->findings & ~(uint32_t)KEY_FINDING_NOTE, view->texts[i],
+        const struct keys_entry *entry = keys_inventory_at(inventory, i);
+        key_findings_text(entry->findings & ~(uint32_t)KEY_FINDING_NOTE, view->texts[i],
                           ATTRIBUTE_TEXT);
         view->keys[i] = (struct policy_token_key){
-            .kind = token_kind_name(key->kind),
-            .name = key->name,
-            .generation = key->generation,
-            .bits = key->bits,
-            .end_date = key->end_date,
+            .kind = keys_kind_name(entry->kind),
+            .name = entry->name,
+            .generation = entry->generation,
+            .bits = entry->bits,
+            .end_date = entry->end_date,
             .attribute_findings = view->texts[i],
-            .fatal = (key->findings & KEY_FINDING_FATAL) != 0,
+            .fatal = (entry->findings & KEY_FINDING_FATAL) != 0,
         };
     }
     return MIKEYD_OK;
@@ -66,13 +67,13 @@ static enum mikeyd_status check_policy(const struct policy *policy, const struct
         (void)printf("%-8s %-16s %s: %s\n", policy_severity_name(finding->severity), finding->rule,
                      finding->where, finding->text);
     }
-    *refused = policy_findings_have_error(&findings);
+    *refused = policy_findings_have_error(&findings) || *refused;
     policy_findings_free(&findings);
     return MIKEYD_OK;
 }
 
-/* The policy's `prf: derive` is refused by the daemon where the token cannot. */
-static void check_prf(const struct policy *policy, const struct token_facts *facts, bool *refused)
+/* The policy's `prf: derive` is refused by the daemon where a token cannot. */
+static void check_prf(const struct policy *policy, const struct door_facts *facts, bool *refused)
 {
     if (policy_default_prf(policy) != POLICY_PRF_DERIVE || facts->prf_derive)
         return;
@@ -82,30 +83,29 @@ static void check_prf(const struct policy *policy, const struct token_facts *fac
 }
 
 /* Without one that is fit no ticket can be made, and the daemon does not start. */
-static void check_ticket_key(const struct token *token, const struct token_facts *facts,
-                             bool *refused)
+static void check_ticket_key(const struct keys_inventory *inventory, bool *refused)
 {
-    for (size_t i = 0; i < token_key_count(token); i++) {
-        const struct token_key *key = token_key_at(token, i);
-        if (key->kind == TOKEN_TICKET && (key->findings & KEY_FINDING_FATAL) == 0)
+    for (size_t i = 0; i < keys_inventory_count(inventory); i++) {
+        const struct keys_entry *entry = keys_inventory_at(inventory, i);
+        if (entry->kind == KEYS_TICKET && entry->usable)
             return;
     }
-    (void)printf("error    %-16s token %s has no key of kind ticket that is fit: mikeyctl key "
+    (void)printf("error    %-16s the token has no key of kind ticket that is fit: mikeyctl key "
                  "generate --kind ticket --name tickets\n",
-                 "TOKEN-TICKET", facts->label);
+                 "TOKEN-TICKET");
     *refused = true;
 }
 
-static enum mikeyd_status check_audit_key(const struct config *config, struct token *token,
-                                          struct error *err)
+static enum mikeyd_status check_audit_key(struct daemon *daemon, struct error *err)
 {
-    struct token_signer *signer = NULL;
-    if (config->audit_key_name == NULL)
+    struct audit_signer interface;
+    struct checkpoint_signer *signer = NULL;
+    if (daemon->config->audit_key_name == NULL)
         return MIKEYD_OK;
-    enum mikeyd_status status = token_signer_open(token, config->audit_key_name,
-                                                  config->audit_key_generation, &signer, err);
+    enum mikeyd_status status = audit_signer_make(daemon->config, &signer, &interface, err);
     if (status == MIKEYD_OK)
-        token_signer_close(signer);
+        status = audit_signer_attach(signer, daemon->keys, err);
+    audit_signer_free(signer);
     return status;
 }
 
@@ -126,11 +126,6 @@ static enum mikeyd_status check_folder(const struct config *config, const char *
 
 static enum mikeyd_status check_config(const struct config *config, struct error *err)
 {
-    if (config->token_count != 1) {
-        return error_set(err, MIKEYD_UNSUPPORTED,
-                         "%s: tokens: this version serves from one token, %zu are listed",
-                         config->path, config->token_count);
-    }
     enum mikeyd_status status = check_folder(config, config->audit_file, err);
     if (status == MIKEYD_OK)
         status = check_folder(config, config->replay_lmdb, err);
@@ -139,49 +134,68 @@ static enum mikeyd_status check_config(const struct config *config, struct error
     return status;
 }
 
-static enum mikeyd_status check_token(const struct config *config, const struct policy *policy,
-                                      bool *refused, struct error *err)
+/* Each member says what it is; one that is not there, or holds other keys, is an error. */
+static void tell_members(struct daemon *daemon, const struct policy *policy, bool *refused)
 {
-    struct token *token = NULL;
+    for (size_t i = 0; i < daemon->config->token_count; i++) {
+        struct keys_member_status status;
+        keys_group_member_status(daemon->keys, i, &status);
+        if (status.state == KEYS_MEMBER_CLOSED) {
+            (void)printf("token    %s (%s): %u keys, MIKEY's PRF by %s\n", status.facts.label,
+                         status.facts.model, (unsigned)status.facts.key_count,
+                         status.facts.prf_derive ? "derivation" : "HMAC calls");
+            check_prf(policy, &status.facts, refused);
+            continue;
+        }
+        const char *said = front_keys_why(daemon, i);
+        (void)printf("error    %-16s token %zu: %s\n", "TOKEN-GROUP", i,
+                     said[0] != '\0' ? said : status.why);
+        *refused = true;
+    }
+}
+
+static enum mikeyd_status check_keys(struct daemon *daemon, const struct policy *policy,
+                                     bool *refused, struct error *err)
+{
     struct token_view view = {0};
-    /* As the ceremony opens it: keys with findings are told, not refused at the door. */
-    struct token_config look = config->tokens[0];
-    look.provisioning = true;
-    enum mikeyd_status status = token_open(&look, &token, err);
-    if (status != MIKEYD_OK)
+    enum mikeyd_status status = front_keys_open(daemon, err);
+    if (status != MIKEYD_OK || daemon->stopping)
         return status;
-    struct token_facts facts;
-    token_get_facts(token, &facts);
-    (void)printf("token    %s (%s): %zu keys, MIKEY's PRF by %s\n", facts.label, facts.model,
-                 facts.keys, facts.prf_derive ? "derivation" : "HMAC calls");
-    status = view_token(token, &view, err);
+    struct keys_inventory *inventory = keys_group_inventory(daemon->keys);
+    tell_members(daemon, policy, refused);
+    status = view_keys(inventory, &view, err);
     if (status == MIKEYD_OK)
         status = check_policy(policy, &view, refused, err);
-    check_prf(policy, &facts, refused);
-    check_ticket_key(token, &facts, refused);
+    check_ticket_key(inventory, refused);
     if (status == MIKEYD_OK)
-        status = check_audit_key(config, token, err);
+        status = check_audit_key(daemon, err);
     free(view.keys);
     free(view.texts);
-    token_close(token);
+    keys_inventory_unref(inventory);
     return status;
 }
 
-int check_run(const char *config_path, bool sandbox)
+int check_run(const char *config_path, bool sandbox, int channel)
 {
     struct error err = {.text = ""};
     struct config *config = NULL;
     struct confinement *confinement = NULL;
     struct policy *policy = NULL;
+    struct daemon *daemon = calloc(1, sizeof *daemon);
     bool refused = false;
     int exit_status;
 
     enum mikeyd_status status = config_load(config_path, &config, &err);
-    if (status != MIKEYD_OK) {
+    if (status != MIKEYD_OK || daemon == NULL) {
         (void)fprintf(stderr, "mikeyd: %s\n", err.text);
+        free(daemon);
         return 1;
     }
-    /* As the daemon will see the token: what its module may not open is missing here as well. */
+    /* Of a daemon, as much as looks at the keys. */
+    daemon->config = config;
+    daemon->channel = channel;
+    daemon->mailbox.fd = -1;
+    /* As the daemon will see its files. */
     status = confinement_begin(config, sandbox, &confinement, &err);
     if (status != MIKEYD_OK) {
         (void)fprintf(stderr, "mikeyd: %s\n", err.text);
@@ -201,11 +215,14 @@ int check_run(const char *config_path, bool sandbox)
     if (status == MIKEYD_OK)
         status = check_config(config, &err);
     if (status == MIKEYD_OK)
-        status = check_token(config, policy, &refused, &err);
+        status = check_keys(daemon, policy, &refused, &err);
     if (status != MIKEYD_OK)
         (void)fprintf(stderr, "mikeyd: %s\n", err.text);
     exit_status = status != MIKEYD_OK ? status_exit_code(status) : refused ? 3 : 0;
 out:
+    if (daemon->front_keys != NULL)
+        front_keys_close(daemon);
+    free(daemon);
     policy_unref(policy);
     confinement_free(confinement);
     config_free(config);

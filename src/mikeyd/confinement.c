@@ -50,13 +50,8 @@ static void add_file(struct confinement *c, const char *path)
 
 static void collect_paths(struct confinement *c, const struct config *config)
 {
-    const struct config_sandbox *more = &config->sandbox;
     add_file(c, config->path);
     add_file(c, config->policy);
-    for (size_t i = 0; i < config->token_count; i++) {
-        add_file(c, config->tokens[i].module);
-        add_file(c, config->tokens[i].pin_file);
-    }
     /* The machine's boot, by which a crash of it is told from one of ours. */
     add(&c->readable, "/proc/sys/kernel/random/boot_id");
     add(&c->writable, config->replay_lmdb);
@@ -64,10 +59,6 @@ static void collect_paths(struct confinement *c, const struct config *config)
     add_folder_of(c, &c->writable, config->audit_file);
     for (size_t i = 0; i < config->listen_count; i++)
         add_folder_of(c, &c->writable, config->listen[i].unix_path);
-    for (size_t i = 0; i < more->readable_count; i++)
-        add(&c->readable, more->readable[i]);
-    for (size_t i = 0; i < more->writable_count; i++)
-        add(&c->writable, more->writable[i]);
 }
 
 static void fill_profile(struct confinement *c, const struct config *config)
@@ -80,10 +71,6 @@ static void fill_profile(struct confinement *c, const struct config *config)
         .writable_count = c->writable.count,
         .bind_ports = &config->metrics_port,
         .bind_count = config->metrics_address == NULL ? 0 : 1,
-        .connect_ports = config->sandbox.connect,
-        .connect_count = config->sandbox.connect_count,
-        .module = true,
-        .late_code = config->sandbox.late_code,
     };
 }
 
@@ -106,9 +93,7 @@ enum mikeyd_status confinement_begin(const struct config *config, bool wanted,
                     "settings alone keep this process from other files and ports",
                     c->report.landlock);
     else if (status == MIKEYD_OK)
-        log_notice("sandbox: Landlock %s; the token's module writes in its own folders only "
-                   "when `sandbox: {writable: ...}` names them",
-                   c->report.landlock);
+        log_notice("sandbox: Landlock %s", c->report.landlock);
     return status;
 }
 

@@ -5,7 +5,7 @@
 #ifndef MIKEYD_CONFINEMENT_H
 #define MIKEYD_CONFINEMENT_H
 
-#include "mikeyd/config.h"
+#include "config/config.h"
 
 struct confinement;
 

@@ -1,15 +1,13 @@
-/* The daemon's life: opening in order, the main loop's events, stopping. Requests pass through
- * traffic.c. */
+/* The front's life: opening in order, the main loop's events, stopping. Requests pass through
+ * traffic.c, keyholders come and go through front_keys.c. */
 #include "mikeyd/daemon.h"
 
 #include <errno.h>
 #include <event2/thread.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
-#include <sys/signalfd.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -19,9 +17,9 @@
 #include "mikeyd/audit_signer.h"
 #include "mikeyd/confinement.h"
 #include "mikeyd/connection.h"
+#include "mikeyd/front_keys.h"
 #include "mikeyd/listener.h"
 #include "mikeyd/metrics.h"
-#include "mikeyd/notify.h"
 #include "mikeyd/reloader.h"
 #include "mikeyd/scrape_server.h"
 #include "mikeyd/status_report.h"
@@ -121,28 +119,23 @@ static enum mikeyd_status open_audit(struct daemon *daemon, struct error *err)
     return status;
 }
 
-static enum mikeyd_status open_token(struct daemon *daemon, struct error *err)
+static enum mikeyd_status open_keys(struct daemon *daemon, struct error *err)
 {
-    const struct config *config = daemon->config;
-    if (config->token_count != 1) {
-        return error_set(err, MIKEYD_UNSUPPORTED,
-                         "%s: tokens: this version serves from one token, %zu are listed",
-                         config->path, config->token_count);
-    }
-    enum mikeyd_status status = token_open(&config->tokens[0], &daemon->token, err);
-    if (status != MIKEYD_OK)
-        return status;
-    struct token_facts facts;
-    char detail[128];
-    token_get_facts(daemon->token, &facts);
-    (void)snprintf(detail, sizeof detail, "token %s, serial %s, PRF by %s", facts.label,
-                   facts.serial, facts.prf_derive ? "derivation" : "HMAC calls");
-    log_notice("%s, %zu keys", detail, facts.keys);
-    daemon->token_was_up = true;
-    status = daemon_record(daemon, AUDIT_LOGIN, MIKEYD_OK, detail, err);
-    if (status == MIKEYD_OK && daemon->signer != NULL)
-        status = audit_signer_attach(daemon->signer, daemon->token, err);
+    enum mikeyd_status status = front_keys_open(daemon, err);
+    if (status == MIKEYD_OK && daemon->signer != NULL && !daemon->stopping)
+        status = audit_signer_attach(daemon->signer, daemon->keys, err);
     return status;
+}
+
+/* A request has to be answered within the time-out that the operator configured: the longest of any
+ * token, less what the way back takes. */
+static unsigned request_ms(const struct config *config)
+{
+    unsigned longest = 0;
+    for (size_t i = 0; i < config->token_count; i++)
+        longest = config->tokens[i].call_timeout_ms > longest ? config->tokens[i].call_timeout_ms
+                                                              : longest;
+    return longest - longest / 10;
 }
 
 static enum mikeyd_status open_service(struct daemon *daemon, struct error *err)
@@ -151,11 +144,12 @@ static enum mikeyd_status open_service(struct daemon *daemon, struct error *err)
     if (daemon->budget == NULL)
         return error_set(err, MIKEYD_INTERNAL, "out of memory");
     const struct exchange_service_config service = {
-        .token = daemon->token,
+        .keys = daemon->keys,
         .store = daemon->store,
         .audit = daemon->audit,
         .budget = daemon->budget,
-        .pair_cache = daemon->config->pair_cache,
+        .prewarm = daemon->config->pair_cache,
+        .request_ms = request_ms(daemon->config),
     };
     return exchange_service_open(&service, daemon->policy, &daemon->service, err);
 }
@@ -195,18 +189,17 @@ static enum mikeyd_status open_parts(struct daemon *daemon, struct error *err)
     if (status == MIKEYD_OK)
         status = store_watch_open(daemon, err);
     if (status == MIKEYD_OK)
-        status = open_token(daemon, err);
-    if (status == MIKEYD_OK)
-        status = store_watch_claim_token(daemon, err);
-    if (status == MIKEYD_OK)
-        status = open_service(daemon, err);
+        status = open_keys(daemon, err);
+    if (status != MIKEYD_OK || daemon->stopping)
+        return status;
+    status = open_service(daemon, err);
     if (status == MIKEYD_OK)
         status = start_threads(daemon, err);
     return status;
 }
 
-enum mikeyd_status daemon_open(struct config *config, bool sandbox, struct daemon **out,
-                               struct error *err)
+enum mikeyd_status daemon_open(struct config *config, bool sandbox, int channel,
+                               struct daemon **out, struct error *err)
 {
     struct daemon *daemon = calloc(1, sizeof *daemon);
     if (daemon == NULL)
@@ -214,7 +207,7 @@ enum mikeyd_status daemon_open(struct config *config, bool sandbox, struct daemo
     daemon->config = config;
     (void)pthread_mutex_init(&daemon->token_answer.mutex, NULL);
     daemon->mailbox.fd = -1;
-    daemon->hangup_fd = -1;
+    daemon->channel = channel;
     daemon->started_ms = clock_monotonic_ms();
     daemon->audit_was_healthy = true;
     /* All that may be at a worker or at the gate, of which one client gets half; the queue alone is
@@ -239,9 +232,10 @@ static void on_mail(evutil_socket_t fd, short events, void *context)
     (void)fd;
     (void)events;
     traffic_deliver(context);
+    front_keys_tell(context);
 }
 
-static void begin_stop(struct daemon *daemon)
+void daemon_begin_stop(struct daemon *daemon)
 {
     if (daemon->stopping)
         return;
@@ -249,34 +243,19 @@ static void begin_stop(struct daemon *daemon)
     daemon->stop_deadline_ms =
         clock_monotonic_ms() + daemon->config->tokens[0].call_timeout_ms + DAEMON_GATE_MS;
     log_notice("stopping");
-    notify_stopping();
+    front_tell_monitor(daemon, CHANNEL_STOPPING, "");
     listener_close_all(daemon);
     traffic_drain(daemon);
 }
 
-static void on_signal(evutil_socket_t number, short events, void *context)
+static void on_channel(evutil_socket_t fd, short events, void *context)
 {
-    (void)number;
-    (void)events;
-    begin_stop(context);
-}
-
-/* Who asks for a reload stands in the record of it: the kernel names who sent the signal. */
-static void on_hangup(evutil_socket_t fd, short events, void *context)
-{
+    (void)fd;
     (void)events;
     struct daemon *daemon = context;
-    struct signalfd_siginfo info;
-    char who[RELOADER_WHO];
-    if (read(fd, &info, sizeof info) != (ssize_t)sizeof info)
-        return;
-    if (info.ssi_code == SI_KERNEL)
-        (void)snprintf(who, sizeof who, "SIGHUP by the kernel");
-    else
-        (void)snprintf(who, sizeof who, "SIGHUP by uid %u, process %u", (unsigned)info.ssi_uid,
-                       (unsigned)info.ssi_pid);
-    log_notice("%s: reloading", who);
-    reloader_request(daemon->reloader, who);
+    front_keys_hear(daemon);
+    if (daemon->channel < 0 && daemon->channel_event != NULL)
+        (void)event_del(daemon->channel_event);
 }
 
 static void on_tick(evutil_socket_t fd, short events, void *context)
@@ -293,23 +272,7 @@ static void on_tick(evutil_socket_t fd, short events, void *context)
 /* What changed since the last second, for the operator and the auditor. */
 static void tell_changes(struct daemon *daemon)
 {
-    struct error err = {.text = ""};
-    struct token_facts facts;
-    token_get_facts(daemon->token, &facts);
-    const bool up = facts.up && !token_overdue(daemon->token, clock_monotonic_ms());
-    if (up != daemon->token_was_up) {
-        daemon->token_was_up = up;
-        const struct audit_record record = {
-            .event = up ? AUDIT_TOKEN_UP : AUDIT_TOKEN_DOWN,
-            .status = up ? MIKEYD_OK : MIKEYD_TOKEN_DOWN,
-            .policy_sha256 = policy_sha256(daemon->policy),
-            .detail = facts.label,
-        };
-        uint64_t sequence;
-        log_write(up ? LOG_LEVEL_NOTICE : LOG_LEVEL_ERROR, "token %s is %s", facts.label,
-                  up ? "up again" : "down");
-        (void)audit_append(daemon->audit, &record, &sequence, &err);
-    }
+    front_keys_tell(daemon);
     const bool healthy = audit_healthy(daemon->audit);
     if (healthy != daemon->audit_was_healthy) {
         daemon->audit_was_healthy = healthy;
@@ -339,8 +302,8 @@ static void on_second(evutil_socket_t fd, short events, void *context)
     store_watch_look(daemon);
     health_tell(daemon);
     exchange_service_tick(daemon->service, clock_unix_now());
-    if (daemon->watchdog && !hangs_for_good(daemon, now_ms))
-        notify_alive();
+    if (!hangs_for_good(daemon, now_ms))
+        front_tell_monitor(daemon, CHANNEL_ALIVE, "");
 }
 
 static struct event *add_event(struct daemon *daemon, evutil_socket_t fd, short what,
@@ -355,23 +318,8 @@ static struct event *add_event(struct daemon *daemon, evutil_socket_t fd, short 
     return event;
 }
 
-/* Blocked in every thread, and read in the main loop. */
-static enum mikeyd_status add_hangup_event(struct daemon *daemon, struct error *err)
-{
-    sigset_t hangup;
-    (void)sigemptyset(&hangup);
-    (void)sigaddset(&hangup, SIGHUP);
-    daemon->hangup_fd = signalfd(-1, &hangup, SFD_CLOEXEC | SFD_NONBLOCK);
-    if (daemon->hangup_fd >= 0)
-        daemon->hangup_event = add_event(daemon, daemon->hangup_fd, EV_READ, on_hangup, 0);
-    return daemon->hangup_event != NULL ? MIKEYD_OK
-                                        : error_set(err, MIKEYD_INTERNAL, "signalfd failed");
-}
-
 static enum mikeyd_status make_events(struct daemon *daemon, struct error *err)
 {
-    static const int signals[2] = {SIGTERM, SIGINT};
-    bool all = true;
     daemon->base = event_base_new();
     if (daemon->base == NULL)
         return error_set(err, MIKEYD_INTERNAL, "event_base_new failed");
@@ -382,23 +330,11 @@ static enum mikeyd_status make_events(struct daemon *daemon, struct error *err)
     daemon->mail_event = add_event(daemon, daemon->mailbox.fd, EV_READ, on_mail, 0);
     daemon->tick_event = add_event(daemon, -1, 0, on_tick, tick_ms);
     daemon->second_event = add_event(daemon, -1, 0, on_second, 1000);
-    for (size_t i = 0; i < 2; i++) {
-        daemon->signal_events[i] = add_event(daemon, signals[i], EV_SIGNAL, on_signal, 0);
-        all = all && daemon->signal_events[i] != NULL;
-    }
-    if (!all || daemon->mail_event == NULL || daemon->tick_event == NULL ||
-        daemon->second_event == NULL)
+    daemon->channel_event = add_event(daemon, daemon->channel, EV_READ, on_channel, 0);
+    if (daemon->mail_event == NULL || daemon->tick_event == NULL || daemon->second_event == NULL ||
+        daemon->channel_event == NULL)
         return error_set(err, MIKEYD_INTERNAL, "out of memory");
-    return add_hangup_event(daemon, err);
-}
-
-static void unblock_signals(void)
-{
-    sigset_t stopping;
-    (void)sigemptyset(&stopping);
-    (void)sigaddset(&stopping, SIGTERM);
-    (void)sigaddset(&stopping, SIGINT);
-    (void)pthread_sigmask(SIG_UNBLOCK, &stopping, NULL);
+    return MIKEYD_OK;
 }
 
 static char *text_of_metrics(void *daemon)
@@ -418,6 +354,8 @@ static enum mikeyd_status open_metrics(struct daemon *daemon, struct error *err)
 
 enum mikeyd_status daemon_run(struct daemon *daemon, struct error *err)
 {
+    if (daemon->stopping)
+        return MIKEYD_OK; /* before it began */
     enum mikeyd_status status = make_events(daemon, err);
     if (status == MIKEYD_OK)
         status = listener_open_all(daemon, err);
@@ -427,10 +365,8 @@ enum mikeyd_status daemon_run(struct daemon *daemon, struct error *err)
         status = confinement_enter(daemon->confinement, err);
     if (status != MIKEYD_OK)
         return status;
-    daemon->watchdog = notify_watchdog_us() != 0;
-    unblock_signals();
     log_notice("serving with %u workers", daemon->config->workers);
-    notify_ready("serving");
+    front_tell_monitor(daemon, CHANNEL_READY, "serving");
     if (event_base_dispatch(daemon->base) < 0)
         return error_set(err, MIKEYD_INTERNAL, "the event loop failed");
     return MIKEYD_OK;
@@ -441,15 +377,15 @@ enum mikeyd_status daemon_run(struct daemon *daemon, struct error *err)
 static void free_events(struct daemon *daemon)
 {
     struct event *const events[] = {
-        daemon->mail_event,       daemon->tick_event,       daemon->second_event,
-        daemon->signal_events[0], daemon->signal_events[1], daemon->hangup_event,
+        daemon->mail_event,
+        daemon->tick_event,
+        daemon->second_event,
+        daemon->channel_event,
     };
     for (size_t i = 0; i < sizeof events / sizeof events[0]; i++) {
         if (events[i] != NULL)
             event_free(events[i]);
     }
-    if (daemon->hangup_fd >= 0)
-        (void)close(daemon->hangup_fd);
     scrape_server_close(daemon->metrics);
     if (daemon->base != NULL)
         event_base_free(daemon->base);
@@ -493,7 +429,8 @@ void daemon_close(struct daemon *daemon)
     exchange_service_close(daemon->service);
     policy_budget_free(daemon->budget);
     audit_signer_free(daemon->signer);
-    token_close(daemon->token);
+    if (daemon->front_keys != NULL)
+        front_keys_close(daemon);
     store_close(daemon->store);
     policy_unref(daemon->policy);
     confinement_free(daemon->confinement);

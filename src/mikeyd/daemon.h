@@ -10,13 +10,14 @@
 
 #include "audit/audit.h"
 #include "base/clock_watch.h"
+#include "config/config.h"
 #include "exchange/exchange.h"
-#include "mikeyd/config.h"
+#include "keys/keys.h"
+#include "mikeyd/channel.h"
 #include "mikeyd/health.h"
 #include "mikeyd/mailbox.h"
 #include "mikeyd/release_gate.h"
 #include "mikeyd/worker_pool.h"
-#include "pkcs11/token.h"
 #include "policy/policy.h"
 #include "store/store.h"
 
@@ -60,7 +61,10 @@ struct daemon {
     struct confinement *confinement;
     int64_t started_ms; /* monotonic */
 
-    struct token *token;
+    int channel; /* to the monitor; -1: it is gone */
+    struct keys_group *keys;
+    struct front_keys *front_keys;
+    bool of_two_users; /* keyholders are of another user than this process */
     struct policy_budget *budget;
     struct audit_log *audit;
     struct checkpoint_signer *signer; /* or NULL */
@@ -74,8 +78,7 @@ struct daemon {
 
     struct event_base *base;
     struct event *mail_event, *tick_event, *second_event;
-    struct event *signal_events[2], *hangup_event;
-    int hangup_fd; /* SIGHUP, with who sent it */
+    struct event *channel_event;
     struct listener *listeners;
     size_t listener_count;
     struct connection *connections; /* doubly linked */
@@ -91,7 +94,7 @@ struct daemon {
     size_t jobs, jobs_max;     /* handed to workers and not yet back */
     unsigned stuck;            /* workers that hang in the token */
     int64_t stuck_since_ms;    /* when the first of them began to */
-    bool token_was_up, audit_was_healthy;
+    bool audit_was_healthy;
     uint64_t log_found;       /* the audit log's last record before this start */
     uint64_t marked_files;    /* of the audit log: each has the replay store's mark in it */
     _Atomic int64_t skew_ms;  /* the widest of the policy in force */
@@ -99,7 +102,6 @@ struct daemon {
     struct health_answer token_answer;
     int64_t health_told_day;
     const struct policy *health_told_policy; /* compared, never used */
-    bool watchdog;                           /* systemd waits for signs of life */
     int64_t tick_ms;                         /* between two deadline checks */
     _Atomic bool policy_changed;             /* set by the reloader */
     bool stopping;
@@ -110,11 +112,13 @@ struct daemon {
 
 /* Opens everything in the order of reliability: what fails first is what an operator can mend
  * first. */
-enum mikeyd_status daemon_open(struct config *config, bool sandbox, struct daemon **out,
-                               struct error *err);
-/* Serves until SIGTERM or SIGINT; then finishes what is in flight. */
+enum mikeyd_status daemon_open(struct config *config, bool sandbox, int channel,
+                               struct daemon **out, struct error *err);
+/* Serves until the monitor says stop; then finishes what is in flight. */
 enum mikeyd_status daemon_run(struct daemon *daemon, struct error *err);
 void daemon_close(struct daemon *daemon);
+/* Nothing new is taken; what is in flight has its time. Main thread. */
+void daemon_begin_stop(struct daemon *daemon);
 
 /* One record of the daemon's own, on the disk when it returns OK. */
 enum mikeyd_status daemon_record(struct daemon *daemon, enum audit_event event,

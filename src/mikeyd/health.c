@@ -10,6 +10,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "mikeyd/daemon.h"
+#include "mikeyd/front_keys.h"
 #include "mikeyd/key_dates.h"
 #include "mikeyd/store_watch.h"
 
@@ -109,14 +110,23 @@ static void look_at_clock(const struct daemon *daemon, int64_t now, struct healt
     say_wrong(health, HEALTH_CLOCK, "the clock says %s, which is over", date);
 }
 
+/* One token that serves is enough for the next request; that another does not is to be known. */
 static void look_at_token(struct daemon *daemon, struct health *health)
 {
-    struct token_facts facts;
-    token_get_facts(daemon->token, &facts);
-    if (token_overdue(daemon->token, clock_monotonic_ms()))
-        say_wrong(health, HEALTH_TOKEN, "token %s does not answer", facts.label);
-    else if (!facts.up)
-        say_wrong(health, HEALTH_TOKEN, "token %s is down", facts.label);
+    const bool up = keys_group_up(daemon->keys);
+    for (size_t i = 0; i < daemon->config->token_count; i++) {
+        struct keys_member_status status;
+        keys_group_member_status(daemon->keys, i, &status);
+        if (status.state == KEYS_MEMBER_CLOSED)
+            continue;
+        const char *said = front_keys_why(daemon, i);
+        const char *why = said[0] != '\0' ? said : status.why;
+        const char *label = status.facts.label[0] != '\0' ? status.facts.label : "";
+        if (up)
+            warn(health, "token %zu %s is down: %.300s", i, label, why);
+        else
+            say_wrong(health, HEALTH_TOKEN, "token %zu %s is down: %.300s", i, label, why);
+    }
 }
 
 void health_look(struct daemon *daemon, struct health *out)
@@ -152,7 +162,7 @@ void health_ask_token(struct daemon *daemon, struct health *health)
     struct error err = {.text = ""};
     if (!is_to_ask(answer, health))
         return;
-    const enum mikeyd_status status = token_check_health(daemon->token, &err);
+    const enum mikeyd_status status = keys_group_check_health(daemon->keys, &err);
     (void)pthread_mutex_lock(&answer->mutex);
     answer->asking = false;
     answer->status = status;

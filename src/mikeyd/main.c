@@ -1,4 +1,4 @@
-/* mikeyd: the process that keeps the pre-shared keys behind the token. See mikeyd(8). */
+/* mikeyd: monitor, and with --front the process that serves clients. See mikeyd(8). */
 #include <getopt.h>
 #include <signal.h>
 #include <stdio.h>
@@ -8,8 +8,10 @@
 #include "base/log.h"
 #include "base/output.h"
 #include "base/secret.h"
+#include "mikeyd/channel.h"
 #include "mikeyd/check.h"
 #include "mikeyd/daemon.h"
+#include "mikeyd/monitor.h"
 
 static const char usage_text[] =
     "usage: mikeyd --config FILE [--check] [--no-sandbox]\n"
@@ -35,7 +37,8 @@ static enum mikeyd_status prepare_process(struct error *err)
     return secret_process_harden(err);
 }
 
-static int serve(const char *config_path, bool sandbox)
+/* --front is the monitor's word to its child, with descriptor 3 as the channel between them. */
+static int serve_front(const char *config_path, bool sandbox)
 {
     struct error err = {.text = ""};
     struct config *config = NULL;
@@ -45,7 +48,7 @@ static int serve(const char *config_path, bool sandbox)
         log_error("%s", err.text);
         return 1;
     }
-    status = daemon_open(config, sandbox, &daemon, &err);
+    status = daemon_open(config, sandbox, CHANNEL_FRONT_FD, &daemon, &err);
     if (status == MIKEYD_OK)
         status = daemon_run(daemon, &err);
     if (status != MIKEYD_OK)
@@ -57,17 +60,18 @@ static int serve(const char *config_path, bool sandbox)
 
 static int run(int argc, char **argv)
 {
-    enum { OPTION_CONFIG = 1000, OPTION_CHECK, OPTION_NO_SANDBOX, OPTION_VERSION };
+    enum { OPTION_CONFIG = 1000, OPTION_CHECK, OPTION_NO_SANDBOX, OPTION_FRONT, OPTION_VERSION };
     static const struct option options[] = {
         {"config", required_argument, NULL, OPTION_CONFIG},
         {"check", no_argument, NULL, OPTION_CHECK},
         {"no-sandbox", no_argument, NULL, OPTION_NO_SANDBOX},
+        {"front", no_argument, NULL, OPTION_FRONT},
         {"version", no_argument, NULL, OPTION_VERSION},
         {"help", no_argument, NULL, 'h'},
         {NULL, 0, NULL, 0},
     };
     const char *config_path = NULL;
-    bool check = false, sandbox = true;
+    bool check = false, front = false, sandbox = true;
     int option;
     while ((option = getopt_long(argc, argv, "h", options, NULL)) != -1) {
         switch (option) {
@@ -79,6 +83,9 @@ static int run(int argc, char **argv)
             break;
         case OPTION_NO_SANDBOX:
             sandbox = false;
+            break;
+        case OPTION_FRONT:
+            front = true;
             break;
         case OPTION_VERSION:
             (void)printf("mikeyd %s\n", MIKEYD_VERSION);
@@ -102,7 +109,10 @@ static int run(int argc, char **argv)
         log_error("%s", err.text);
         return status_exit_code(err.status);
     }
-    return check ? check_run(config_path, sandbox) : serve(config_path, sandbox);
+    if (!front)
+        return monitor_run(config_path, check, sandbox);
+    return check ? check_run(config_path, sandbox, CHANNEL_FRONT_FD)
+                 : serve_front(config_path, sandbox);
 }
 
 int main(int argc, char **argv)

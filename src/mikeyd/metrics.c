@@ -77,18 +77,53 @@ static void put_requests(struct evbuffer *out, struct daemon *daemon)
     put_counter(out, "reloads_refused_total", "Policies refused.", &counters->reloads_refused);
 }
 
-static void put_token(struct evbuffer *out, struct daemon *daemon)
+static void put_member(struct evbuffer *out, const char *name, const char *label, size_t member,
+                       uint64_t value)
 {
-    struct token_facts facts;
-    token_get_facts(daemon->token, &facts);
-    put_value(out, "token_up", "gauge", "1 while the token answers.", facts.up);
-    put_value(out, "token_sessions", "gauge", "Sessions of the pool.", facts.sessions);
-    put_value(out, "token_generation", "gauge", "Initialisations of the module.", facts.generation);
-    put_value(out, "token_hmac_microseconds", "gauge", "One HMAC, measured at start.",
-              facts.hmac_us);
-    put_value(out, "token_calls_total", "counter", "Operations asked of the token.", facts.calls);
-    put_value(out, "token_hmacs_total", "counter", "HMACs computed by the token.", facts.hmacs);
-    put_value(out, "token_derives_total", "counter", "Keys derived in the token.", facts.derives);
+    (void)evbuffer_add_printf(out, "mikeyd_%s{token=\"%s\",member=\"%zu\"} %" PRIu64 "\n", name,
+                              label, member, value);
+}
+
+/* One line a member for each of these. */
+static void put_tokens(struct evbuffer *out, struct daemon *daemon)
+{
+    static const struct {
+        const char *name, *type, *help;
+    } metrics[] = {
+        {"token_up", "gauge", "1 while the token serves."},
+        {"token_sessions", "gauge", "Sessions of the pool."},
+        {"token_generation", "gauge", "Initialisations of the module by this keyholder."},
+        {"token_hmac_microseconds", "gauge", "One HMAC, measured at the keyholder's start."},
+        {"token_calls_total", "counter", "Operations asked of the token."},
+        {"token_hmacs_total", "counter", "HMACs computed by the token."},
+        {"token_derives_total", "counter", "Keys derived in the token."},
+        {"token_requests_total", "counter", "Requests of the front to the keyholder."},
+        {"token_failures_total", "counter", "Requests that failed there."},
+        {"token_latency_microseconds", "gauge", "Moving mean of a request to the keyholder."},
+        {"keyholder_resident_bytes", "gauge", "Memory of the keyholder's process."},
+    };
+    struct keys_member_status status[KEYS_MEMBERS_MAX];
+    const size_t members = daemon->config->token_count;
+    for (size_t i = 0; i < members; i++)
+        keys_group_member_status(daemon->keys, i, &status[i]);
+    for (size_t m = 0; m < sizeof metrics / sizeof metrics[0]; m++) {
+        put_metric(out, metrics[m].name, metrics[m].type, metrics[m].help);
+        for (size_t i = 0; i < members; i++) {
+            const struct door_facts *facts = &status[i].facts;
+            const uint64_t values[] = {status[i].state == KEYS_MEMBER_CLOSED,
+                                       facts->sessions,
+                                       facts->generation,
+                                       facts->hmac_us,
+                                       facts->calls,
+                                       facts->hmacs,
+                                       facts->derives,
+                                       status[i].requests,
+                                       status[i].failures,
+                                       status[i].latency_us,
+                                       (uint64_t)facts->rss_kb * 1024};
+            put_member(out, metrics[m].name, facts->label, i, values[m]);
+        }
+    }
 }
 
 static void put_disk(struct evbuffer *out, struct daemon *daemon)
@@ -151,7 +186,7 @@ char *metrics_text(struct daemon *daemon)
     put_key_dates(out, daemon);
     put_requests(out, daemon);
     put_exchanges(out, daemon);
-    put_token(out, daemon);
+    put_tokens(out, daemon);
     put_disk(out, daemon);
     const size_t len = evbuffer_get_length(out);
     char *text = malloc(len + 1);

@@ -7,7 +7,7 @@
 
 #include "base/clock.h"
 #include "base/log.h"
-#include "mikeyd/notify.h"
+#include "mikeyd/front_keys.h"
 #include "policy/findings.h"
 
 /* Bytes of a policy's difference in one record. */
@@ -105,17 +105,17 @@ static void reload_policy(struct daemon *daemon, const char *who)
 static void reload(struct daemon *daemon, const char *who)
 {
     struct error err = {.text = ""};
-    notify_reloading();
+    front_tell_monitor(daemon, CHANNEL_RELOADING, "");
     if (audit_reopen(daemon->audit, &err) != MIKEYD_OK)
         log_error("audit: %s", err.text);
     /* The keys that are found next came by a ceremony. */
     if (audit_link_ceremony(daemon->audit, &err) != MIKEYD_OK)
         log_error("audit: %s", err.text);
     /* Before the policy, which may name keys made since the last look. */
-    if (token_rescan(daemon->token, &err) != MIKEYD_OK)
+    if (keys_group_rescan(daemon->keys, &err) != MIKEYD_OK)
         log_error("token: %s", err.text);
     reload_policy(daemon, who);
-    notify_ready("policy reloaded");
+    front_tell_monitor(daemon, CHANNEL_READY, "policy reloaded");
     mailbox_wake(&daemon->mailbox);
 }
 

@@ -7,6 +7,7 @@
 #include "base/log.h"
 #include "mikeyd/confinement.h"
 #include "mikeyd/health.h"
+#include "mikeyd/status_keys.h"
 
 static json_t *count_of(uint64_t value)
 {
@@ -16,52 +17,6 @@ static json_t *count_of(uint64_t value)
 static json_t *counter_of(_Atomic uint64_t *counter)
 {
     return count_of(atomic_load_explicit(counter, memory_order_relaxed));
-}
-
-static json_t *report_token(struct daemon *daemon)
-{
-    struct token_facts facts;
-    token_get_facts(daemon->token, &facts);
-    return json_pack(
-        "{s:s, s:s, s:s, s:s, s:s, s:b, s:s, s:b, s:b, s:i, s:i, s:o, s:o, s:o, s:o, s:o}", "label",
-        facts.label, "serial", facts.serial, "manufacturer", facts.manufacturer, "model",
-        facts.model, "module", facts.module, "up", facts.up, "prf",
-        facts.prf_derive ? "derive" : "sign", "hkdf", facts.hkdf, "session_copies",
-        facts.session_copies, "sessions", (int)facts.sessions, "hmac_us", (int)facts.hmac_us,
-        "generation", count_of(facts.generation), "calls", count_of(facts.calls), "hmacs",
-        count_of(facts.hmacs), "derives", count_of(facts.derives), "objects_created",
-        count_of(facts.objects_created));
-}
-
-/* The keys an operator provisions by name, one by one; the keys of pairs as a number. */
-static json_t *report_keys(struct daemon *daemon)
-{
-    json_t *list = json_array();
-    uint64_t pairs = 0, unusable = 0;
-    struct token_facts facts;
-    const size_t count = token_key_count(daemon->token);
-    token_get_facts(daemon->token, &facts);
-    for (size_t i = 0; i < count; i++) {
-        struct token_key seen;
-        if (!token_key_snapshot(daemon->token, i, &seen))
-            break;
-        const struct token_key *key = &seen;
-        /* Gone for good, as a main key is after its pair keys were made; or no key at all. */
-        if ((!key->present && !key->missing) || key->kind == TOKEN_KIND_COUNT)
-            continue;
-        const bool usable = key->present && (key->findings & KEY_FINDING_FATAL) == 0;
-        unusable += !usable;
-        if (key->kind == TOKEN_PAIR) {
-            pairs += usable;
-            continue;
-        }
-        (void)json_array_append_new(list, json_pack("{s:s, s:s, s:i, s:i, s:b}", "kind",
-                                                    token_kind_name(key->kind), "name", key->name,
-                                                    "generation", (int)key->generation, "bits",
-                                                    (int)key->bits, "usable", usable && facts.up));
-    }
-    return json_pack("{s:o, s:o, s:o}", "named", list, "pairs", count_of(pairs), "unusable",
-                     count_of(unusable));
 }
 
 static json_t *report_refusals(struct daemon *daemon, const struct exchange_stats *stats)
@@ -78,15 +33,6 @@ static json_t *report_refusals(struct daemon *daemon, const struct exchange_stat
     return object;
 }
 
-/* The keys of pairs at hand; a miss is one fetched or derived for the request that wanted it, or
- * beforehand. */
-static json_t *report_pair_cache(const struct exchange_stats *stats)
-{
-    return json_pack("{s:o, s:o, s:o, s:o}", "entries", count_of(stats->pair_entries), "hits",
-                     count_of(stats->pair_hits), "misses", count_of(stats->pair_misses),
-                     "evictions", count_of(stats->pair_evictions));
-}
-
 static json_t *report_exchanges(struct daemon *daemon)
 {
     struct exchange_stats stats;
@@ -95,7 +41,7 @@ static json_t *report_exchanges(struct daemon *daemon)
                      "responded", count_of(stats.responded), "confirmed", count_of(stats.confirmed),
                      "updated", count_of(stats.updated), "keys_released",
                      count_of(stats.keys_released), "refused", report_refusals(daemon, &stats),
-                     "pair_cache", report_pair_cache(&stats));
+                     "pair_cache", status_keys_pair_cache(daemon));
 }
 
 static json_t *report_requests(struct daemon *daemon)
@@ -174,17 +120,18 @@ static void put_health(json_t *report, struct daemon *daemon)
 char *status_report_make(struct daemon *daemon, bool checks)
 {
     const int64_t uptime_s = (clock_monotonic_ms() - daemon->started_ms) / 1000;
-    json_t *report =
-        json_pack("{s:s, s:i, s:I, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o}", "version",
-                  MIKEYD_VERSION, "pid", (int)getpid(), "uptime_s", (json_int_t)uptime_s, "policy",
-                  report_policy(daemon), "token", report_token(daemon), "keys", report_keys(daemon),
-                  "exchanges", report_exchanges(daemon), "requests", report_requests(daemon),
-                  "store", report_store(daemon), "audit", report_audit(daemon), "sandbox",
-                  report_sandbox(daemon), "log_lines_lost", count_of(log_lost()));
-    struct token_facts facts;
-    token_get_facts(daemon->token, &facts);
+    json_t *report = json_pack(
+        "{s:s, s:i, s:I, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o}", "version", MIKEYD_VERSION,
+        "pid", (int)getpid(), "uptime_s", (json_int_t)uptime_s, "policy", report_policy(daemon),
+        "token", status_keys_token(daemon), "tokens", status_keys_tokens(daemon), "keys",
+        status_keys_inventory(daemon), "exchanges", report_exchanges(daemon), "requests",
+        report_requests(daemon), "store", report_store(daemon), "audit", report_audit(daemon),
+        "sandbox", report_sandbox(daemon), "log_lines_lost", count_of(log_lost()));
+    struct keys_member_status first;
+    keys_group_member_status(daemon->keys, 0, &first);
     if (report != NULL)
-        (void)json_object_set_new(report, "prf", json_string(facts.prf_derive ? "derive" : "sign"));
+        (void)json_object_set_new(report, "prf",
+                                  json_string(first.facts.prf_derive ? "derive" : "sign"));
     if (report != NULL && checks)
         put_health(report, daemon);
     char *text = report == NULL ? NULL : json_dumps(report, JSON_COMPACT);

@@ -5,7 +5,6 @@
 
 #include "base/clock.h"
 #include "base/log.h"
-#include "pkcs11/store_mark.h"
 #include "store/store_clock.h"
 
 _Static_assert(STORE_MARK <= AUDIT_STORE_MARK_MAX, "the log takes every mark");
@@ -43,17 +42,6 @@ enum mikeyd_status store_watch_open(struct daemon *daemon, struct error *err)
         status = store_open(daemon->config->replay_lmdb, exchange_store_window_s(daemon->policy),
                             &witness, &daemon->store, err);
     return status == MIKEYD_OK ? record_opening(daemon, err) : status;
-}
-
-enum mikeyd_status store_watch_claim_token(struct daemon *daemon, struct error *err)
-{
-    bool marked;
-    enum mikeyd_status status =
-        token_claim_for_store(daemon->token, store_identity(daemon->store), &marked, err);
-    if (status != MIKEYD_OK || marked)
-        return status;
-    log_warning("%s", err->text);
-    return daemon_record(daemon, AUDIT_STORE, MIKEYD_OK, err->text, err);
 }
 
 /* ---- every second */

@@ -8,8 +8,6 @@
 
 /* Opens the store with what the audit log knows of it, and records how that went. */
 enum mikeyd_status store_watch_open(struct daemon *daemon, struct error *err);
-/* The token belongs to this store, or the daemon does not start. After the token was opened. */
-enum mikeyd_status store_watch_claim_token(struct daemon *daemon, struct error *err);
 /* Every second: store and log hear of each other, and steps of the clock are told. */
 void store_watch_look(struct daemon *daemon);
 /* OK, or a sentence that says what is wrong and what to do. */

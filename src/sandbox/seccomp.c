@@ -65,7 +65,9 @@ static const int serving[] = {
     SCMP_SYS(getsockname), /* evhttp */
     SCMP_SYS(getpeername), /* evhttp */
     SCMP_SYS(recvfrom),    /* clients */
-    SCMP_SYS(sendmsg),     /* clients, sd_notify */
+    SCMP_SYS(recvmsg),     /* keyholders; the monitor, with descriptors */
+    SCMP_SYS(sendmsg),     /* clients; connections handed to keyholders */
+    SCMP_SYS(socketpair),  /* a connection to a keyholder: Unix sockets only */
     SCMP_SYS(sendto),      /* sd_notify */
     SCMP_SYS(shutdown),    /* evhttp */
     SCMP_SYS(connect),     /* sd_notify */

@@ -20,7 +20,7 @@
 
 #include "base/clock.h"
 #include "bench/floor.h"
-#include "mikeyd/config.h"
+#include "config/config.h"
 
 enum operation { INITIATE, RESPOND, CONFIRM, OPERATIONS };
 static const char *const operation_names[OPERATIONS] = {"initiate", "respond", "confirm"};

@@ -1,6 +1,6 @@
 # The service in one process with its tests, on real tokens, a real replay store and a real audit log.
 add_library(exchange_lab STATIC exchange/lab.c)
-target_link_libraries(exchange_lab PUBLIC mikeyd_exchange mikeyd_lab_token mikeyd_build)
+target_link_libraries(exchange_lab PUBLIC mikeyd_exchange mikeyd_lab_token mikeyd_key_service mikeyd_build)
 target_include_directories(exchange_lab PUBLIC ${CMAKE_CURRENT_SOURCE_DIR}/exchange)
 
 foreach(area call counter derived hostile interop pair peers prf reload secrets threads ticket update)

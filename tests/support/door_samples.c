@@ -90,8 +90,7 @@ void door_sample_request(enum door_op op, struct door_request *out)
     case DOOR_PUBLIC_KEY:
         (void)snprintf(out->audit.name, KEYS_NAME_MAX, "audit");
         out->audit.generation = 1;
-        out->audit.covers = op == DOOR_CHECKPOINT ? 123456789012 : 0;
-        out->audit.final = op == DOOR_CHECKPOINT;
+        out->audit.claim.covers = op == DOOR_CHECKPOINT ? 123456789012 : 0;
         return;
     case DOOR_KEYS:
         out->keys.first = 128;

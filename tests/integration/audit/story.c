@@ -74,8 +74,9 @@ static void write_record(struct story *story, const struct audit_record *record,
 
 static void checkpoint(struct story *story, bool final)
 {
-    char body[AUDIT_LINE_MAX], text[AUDIT_CHECKPOINT_TEXT_MAX], base64[256];
-    uint8_t head[AUDIT_HASH_LEN], signature[AUDIT_SIGNATURE_MAX];
+    char body[AUDIT_LINE_MAX], text[CHECKPOINT_TEXT_MAX], base64[256];
+    struct checkpoint_claim claim = {.covers = story->chain.sequence};
+    uint8_t signature[AUDIT_SIGNATURE_MAX];
     size_t signature_len = sizeof signature;
     const struct audit_record record = {.event = AUDIT_CHECKPOINT};
     const struct audit_internal internal = {.signer = LABEL,
@@ -83,8 +84,9 @@ static void checkpoint(struct story *story, bool final)
                                             .chain = story->chain.hash,
                                             .final = final};
     size_t len = format(story, &record, &internal, body);
-    cr_assert_eq(audit_hash(story->hasher, body, len, head, NULL), MIKEYD_OK);
-    size_t text_len = audit_checkpoint_text(&story->chain, head, text);
+    cr_assert_eq(audit_hash(story->hasher, body, len, claim.head, NULL), MIKEYD_OK);
+    memcpy(claim.chain, story->chain.hash, sizeof claim.chain);
+    const size_t text_len = checkpoint_text(&claim, text);
     EVP_MD_CTX *context = EVP_MD_CTX_new();
     cr_assert(EVP_DigestSignInit(context, NULL, EVP_sha256(), NULL, story->key) == 1);
     cr_assert(EVP_DigestSign(context, signature, &signature_len, (const unsigned char *)text,

@@ -44,9 +44,11 @@ static void make_key(const char *name)
     token_close(token);
 }
 
-static enum mikeyd_status sign(void *context, const uint8_t digest[32], uint8_t *signature,
+static enum mikeyd_status sign(void *context, struct checkpoint_claim *claim, uint8_t *signature,
                                size_t *len, struct error *err)
 {
+    uint8_t digest[32];
+    cr_assert_eq(checkpoint_digest(claim, digest, err), MIKEYD_OK);
     return token_signer_sign(context, digest, signature, len, err);
 }
 
@@ -61,7 +63,7 @@ static void write_log(const char *name)
     (void)snprintf(path, sizeof path, "%s/audit.jsonl", fixture.dir);
     cr_assert_eq(token_open(&config, &token, &err), MIKEYD_OK, "%s", err.text);
     cr_assert_eq(token_signer_open(token, name, 1, &key, &err), MIKEYD_OK, "%s", err.text);
-    const struct audit_signer signer = {key, sign, token_signer_label(key)};
+    const struct audit_signer signer = {.context = key, .sign = sign, .key_label = token_signer_label(key)};
     const struct audit_options options = {
         .path = path, .signer = &signer, .checkpoint_records = 10};
     cr_assert_eq(audit_open(&options, &log, &err), MIKEYD_OK, "%s", err.text);

@@ -268,8 +268,10 @@ static const char *daemon_program(void)
     return other == NULL ? MIKEYD_PROGRAM : other;
 }
 
+/* Processes whose parent has died become this one's, to be waited for. */
 static pid_t spawn_daemon(struct lab *lab)
 {
+    (void)prctl(PR_SET_CHILD_SUBREAPER, 1);
     return spawn(lab, (const char *const[]){daemon_program(), "--config", lab->config, NULL},
                  "log");
 }
@@ -316,8 +318,83 @@ int lab_start_refused(struct lab *lab)
     return WEXITSTATUS(status);
 }
 
+/* ---- the monitor's children ---- */
+
+#define CHILDREN_MAX 16
+
+static size_t children_of(pid_t parent, pid_t out[CHILDREN_MAX])
+{
+    char path[64];
+    size_t count = 0;
+    int pid;
+    (void)snprintf(path, sizeof path, "/proc/%d/task/%d/children", (int)parent, (int)parent);
+    FILE *file = fopen(path, "r");
+    while (file != NULL && count < CHILDREN_MAX && fscanf(file, "%d", &pid) == 1)
+        out[count++] = pid;
+    if (file != NULL)
+        (void)fclose(file);
+    return count;
+}
+
+/* Is the argument among those of the process, followed by that one (NULL: any)? */
+static bool has_argument(pid_t pid, const char *argument, const char *following)
+{
+    char path[64], line[1024];
+    (void)snprintf(path, sizeof path, "/proc/%d/cmdline", (int)pid);
+    FILE *file = fopen(path, "r");
+    if (file == NULL)
+        return false;
+    const size_t len = fread(line, 1, sizeof line - 1, file);
+    (void)fclose(file);
+    line[len] = '\0';
+    for (size_t at = 0; at < len; at += strlen(line + at) + 1) {
+        const char *next = line + at + strlen(line + at) + 1;
+        if (strcmp(line + at, argument) == 0 && (following == NULL || strcmp(next, following) == 0))
+            return true;
+    }
+    return false;
+}
+
+static pid_t find_child(const struct lab *lab, const char *argument, const char *following)
+{
+    pid_t children[CHILDREN_MAX];
+    const size_t count = children_of(lab->daemon, children);
+    for (size_t i = 0; i < count; i++) {
+        if (has_argument(children[i], argument, following))
+            return children[i];
+    }
+    return 0;
+}
+
+pid_t lab_front(const struct lab *lab)
+{
+    return find_child(lab, "--front", NULL);
+}
+
+pid_t lab_keyholder(const struct lab *lab, unsigned token)
+{
+    char index[16];
+    (void)snprintf(index, sizeof index, "%u", token);
+    return find_child(lab, "--token", index);
+}
+
+void lab_kill(struct lab *lab)
+{
+    pid_t children[CHILDREN_MAX];
+    const size_t count = children_of(lab->daemon, children);
+    cr_assert_eq(kill(lab->daemon, SIGKILL), 0);
+    (void)waitpid(lab->daemon, NULL, 0);
+    for (size_t i = 0; i < count; i++)
+        (void)waitpid(children[i], NULL, 0);
+    lab->daemon = 0;
+}
+
 int lab_stop(struct lab *lab, int signal)
 {
+    if (signal == SIGKILL) {
+        lab_kill(lab);
+        return SIGKILL;
+    }
     cr_assert_eq(kill(lab->daemon, signal), 0);
     int status = wait_end(lab->daemon, 20000);
     lab->daemon = 0;

@@ -25,7 +25,7 @@ struct lab {
     char config[LAB_PATH], policy[LAB_PATH], audit[LAB_PATH], socket[LAB_PATH], log[LAB_PATH];
     char ceremony[LAB_PATH]; /* configuration of mikeyctl key: the token without p11-kit */
     char address[LAB_PATH + 8];
-    pid_t daemon; /* 0: none */
+    pid_t daemon; /* the monitor; 0: none */
 };
 
 /* On the token of the run, with psk pbx/1 and ticket lab/1 in it. extra: lines added to
@@ -45,6 +45,11 @@ void lab_start_speaking_to(struct lab *lab, int fd);
 int lab_start_refused(struct lab *lab);
 /* Sends the signal and waits for the end; the status as of waitpid(). */
 int lab_stop(struct lab *lab, int signal);
+/* The processes that the monitor started; 0: there is none at present. */
+pid_t lab_front(const struct lab *lab);
+pid_t lab_keyholder(const struct lab *lab, unsigned token);
+/* kill -9 of the monitor, and with it of the others: returns when all are gone. */
+void lab_kill(struct lab *lab);
 /* Ends what runs and removes the folder. */
 void lab_remove(struct lab *lab);
 

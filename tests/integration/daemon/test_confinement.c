@@ -54,7 +54,7 @@ Test(confinement, no_thread_has_a_capability)
         cr_skip_test("the sanitizer's runtime cannot live in it");
     lab_start(&lab);
     exchange();
-    (void)snprintf(path, sizeof path, "/proc/%d/task", (int)lab.daemon);
+    (void)snprintf(path, sizeof path, "/proc/%d/task", (int)lab_front(&lab));
     DIR *threads = opendir(path);
     cr_assert_not_null(threads);
     size_t count = 0;

@@ -152,7 +152,7 @@ static long daemon_kib(const char *what)
     char path[64], line[256];
     long kib = -1;
     const size_t what_len = strlen(what);
-    (void)snprintf(path, sizeof path, "/proc/%d/status", (int)lab.daemon);
+    (void)snprintf(path, sizeof path, "/proc/%d/status", (int)lab_front(&lab));
     FILE *file = fopen(path, "r");
     cr_assert_not_null(file);
     while (fgets(line, sizeof line, file) != NULL)

@@ -155,16 +155,10 @@ Test(life, check_tells_and_serves_nothing)
     cr_assert_eq(lab_run(&lab, check), 1);
 }
 
-Test(life, every_thread_is_in_the_sandbox)
+static void expect_sandboxed(pid_t pid, size_t least)
 {
     char path[64];
-    if (lab_daemon_is_sanitized())
-        cr_skip_test("the sanitizer's runtime cannot live in it");
-    lab_start(&lab);
-    mikeyd_client *client = lab_client(&lab);
-    lab_exchange(client);
-    mikeyd_client_close(client);
-    (void)snprintf(path, sizeof path, "/proc/%d/task", (int)lab.daemon);
+    (void)snprintf(path, sizeof path, "/proc/%d/task", (int)pid);
     DIR *threads = opendir(path);
     cr_assert_not_null(threads);
     size_t count = 0;
@@ -178,7 +172,33 @@ Test(life, every_thread_is_in_the_sandbox)
         count++;
     }
     (void)closedir(threads);
-    cr_assert_geq(count, 5); /* main, workers, audit, gate, reloader */
+    cr_assert_geq(count, least);
+}
+
+Test(life, every_thread_of_front_and_keyholder_is_in_the_sandbox)
+{
+    if (lab_daemon_is_sanitized())
+        cr_skip_test("the sanitizer's runtime cannot live in it");
+    lab_start(&lab);
+    mikeyd_client *client = lab_client(&lab);
+    lab_exchange(client);
+    mikeyd_client_close(client);
+    expect_sandboxed(lab_front(&lab), 5); /* main, workers, audit, gate, reloader */
+    expect_sandboxed(lab_keyholder(&lab, 0), 2);
+}
+
+Test(life, front_has_neither_module_nor_pin)
+{
+    char path[64];
+    lab_start(&lab);
+    mikeyd_client *client = lab_client(&lab);
+    lab_exchange(client);
+    mikeyd_client_close(client);
+    (void)snprintf(path, sizeof path, "/proc/%d/maps", (int)lab_front(&lab));
+    cr_assert_eq(lab_count_in_file(path, lab.token.module), 0);
+    cr_assert_eq(lab_count_in_file(path, "p11"), 0);
+    (void)snprintf(path, sizeof path, "/proc/%d/maps", (int)lab_keyholder(&lab, 0));
+    cr_assert_gt(lab_count_in_file(path, token_fixture_module(&lab.token)), 0, "control");
 }
 
 /* ---- stop ---- */
@@ -379,12 +399,10 @@ Test(life, kill_9_under_load_loses_no_record_of_what_was_released)
             cr_assert_eq(lab_read_response(fd, 5000, NULL), MIKEYD_OK);
             answered++;
         }
-        cr_assert_eq(kill(lab.daemon, SIGKILL), 0);
+        lab_kill(&lab);
         while (lab_read_response(fd, 5000, NULL) == MIKEYD_OK)
             answered++;
         (void)close(fd);
-        (void)waitpid(lab.daemon, NULL, 0);
-        lab.daemon = 0;
     }
     lab_start(&lab);
     cr_assert_eq(lab_stop(&lab, SIGTERM), 0);

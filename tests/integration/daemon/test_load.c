@@ -210,9 +210,9 @@ Test(load, connections_leave_descriptors_to_the_rest)
 static void limit_files(rlim_t bytes)
 {
     struct rlimit limit;
-    cr_assert_eq(prlimit(lab.daemon, RLIMIT_FSIZE, NULL, &limit), 0);
+    cr_assert_eq(prlimit(lab_front(&lab), RLIMIT_FSIZE, NULL, &limit), 0);
     limit.rlim_cur = bytes;
-    cr_assert_eq(prlimit(lab.daemon, RLIMIT_FSIZE, &limit, NULL), 0);
+    cr_assert_eq(prlimit(lab_front(&lab), RLIMIT_FSIZE, &limit, NULL), 0);
 }
 
 Test(load, full_disk_means_no_key_and_no_restart)

@@ -226,11 +226,27 @@ void lab_open_token(struct lab *lab, enum lab_token need)
     cr_assert_not_null(lab->budget);
 }
 
+static void start_keys(struct lab *lab)
+{
+    struct error err = {0};
+    lab->token = open_token(lab);
+    cr_assert_eq(key_service_start(&lab->keys, lab->token, &lab->options, 5000, &err), MIKEYD_OK,
+                 "%s", err.text);
+    lab->config.keys = lab->keys.group;
+    lab->config.request_ms = 5000;
+}
+
+static void stop_keys(struct lab *lab)
+{
+    if (lab->token != NULL)
+        key_service_stop(&lab->keys);
+    token_close(lab->token);
+}
+
 enum mikeyd_status lab_start_service(struct lab *lab, const char *policy, struct error *err)
 {
     if (lab->token == NULL)
-        lab->token = open_token(lab);
-    lab->config.token = lab->token;
+        start_keys(lab);
     lab->config.store = lab->store;
     lab->config.audit = lab->audit;
     lab->config.budget = lab->budget;
@@ -262,7 +278,7 @@ void lab_open(struct lab *lab, enum lab_token need, const char *defaults)
 enum mikeyd_status lab_reload(struct lab *lab, const char *policy, struct error *err)
 {
     struct policy *loaded = load_policy(policy);
-    cr_assert_eq(token_rescan(lab->token, err), MIKEYD_OK, "%s", err->text);
+    cr_assert_eq(keys_group_rescan(lab->keys.group, err), MIKEYD_OK, "%s", err->text);
     enum mikeyd_status status = exchange_service_set_policy(lab->service, loaded, err);
     if (status != MIKEYD_OK) {
         policy_unref(loaded);
@@ -286,18 +302,26 @@ void lab_restart(struct lab *lab)
 {
     struct error err = {0};
     lab_stop_service(lab);
-    token_close(lab->token);
-    lab->token = open_token(lab);
-    lab->config.token = lab->token;
+    stop_keys(lab);
+    start_keys(lab);
     cr_assert_eq(exchange_service_open(&lab->config, lab->policy, &lab->service, &err), MIKEYD_OK,
                  "%s", err.text);
     lab_start_workers(lab);
 }
 
+struct door_facts lab_facts(struct lab *lab)
+{
+    struct keys_member_status status;
+    struct error err = {0};
+    cr_assert_eq(keys_group_check_health(lab->keys.group, &err), MIKEYD_OK, "%s", err.text);
+    keys_group_member_status(lab->keys.group, 0, &status);
+    return status.facts;
+}
+
 void lab_close(struct lab *lab)
 {
     lab_stop_service(lab);
-    token_close(lab->token);
+    stop_keys(lab);
     audit_close(lab->audit);
     store_close(lab->store);
     policy_unref(lab->policy);

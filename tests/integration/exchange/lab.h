@@ -9,6 +9,7 @@
 #include "exchange/exchange.h"
 #include "importer/importer.h"
 #include "pkcs11/provision.h"
+#include "support/key_service.h"
 #include "support/lab_token.h"
 
 #define LAB_A "sip:sbc-a@carrier.example"
@@ -21,6 +22,8 @@ struct lab {
     char dir[64];
     struct token_fixture fixture;
     struct token *token;
+    struct keyholder_options options;
+    struct key_service keys;
     struct replay_store *store;
     struct audit_log *audit;
     struct policy_budget *budget;
@@ -43,6 +46,8 @@ void lab_open_policy(struct lab *lab, enum lab_token need, const char *policy);
 /* The policy text lab_open() uses: pairs a -> b and b -> a under `key`, of that kind. */
 const char *lab_policy_text(const char *defaults, const char *keys, const char *key);
 void lab_close(struct lab *lab);
+/* What the keyholder tells of itself, now. */
+struct door_facts lab_facts(struct lab *lab);
 /* Token only, without a service. */
 void lab_open_token(struct lab *lab, enum lab_token need);
 enum mikeyd_status lab_start_service(struct lab *lab, const char *policy, struct error *err);

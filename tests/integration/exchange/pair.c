@@ -158,16 +158,16 @@ Test(pair, derived_once_and_then_from_the_cache)
 {
     struct lab lab;
     struct token_facts before, after;
-    struct exchange_stats stats;
+    struct door_facts stats;
     lab_open_policy(&lab, LAB_DERIVES, lab_policy_text(NULL, CORE, "core"));
     lab_must(lab_initiate(&lab, one, 1, true, &offer), offer);
-    exchange_service_stats(lab.service, &stats);
+    stats = lab_facts(&lab);
     cr_assert_eq(stats.pair_misses, 1);
     cr_assert_eq(stats.pair_entries, 1);
     token_get_facts(lab.token, &before);
     lab_must(lab_initiate(&lab, one, 1, true, &offer), offer);
     token_get_facts(lab.token, &after);
-    exchange_service_stats(lab.service, &stats);
+    stats = lab_facts(&lab);
     cr_assert_eq(stats.pair_hits, 1);
     /* Only the two message keys: no HKDF. */
     cr_assert_eq(after.derives - before.derives, 2);
@@ -177,16 +177,16 @@ Test(pair, derived_once_and_then_from_the_cache)
 Test(pair, a_full_cache_forgets_the_oldest_and_derives_again)
 {
     struct lab lab;
-    struct exchange_stats stats;
+    struct door_facts stats;
     lab_open_token(&lab, LAB_DERIVES);
-    lab.config.pair_cache = 1;
+    lab.options.pair_cache = 1;
     cr_assert_eq(lab_start_service(&lab, lab_policy_text(NULL, CORE, "core"), &err), MIKEYD_OK,
                  "%s", err.text);
     lab_start_workers(&lab);
     call(&lab);
     lab_must(initiate_b_to_a(&lab), offer);
     call(&lab);
-    exchange_service_stats(lab.service, &stats);
+    stats = lab_facts(&lab);
     cr_assert_eq(stats.pair_evictions, 2);
     cr_assert_eq(stats.pair_entries, 1);
     lab_close(&lab);
@@ -195,19 +195,19 @@ Test(pair, a_full_cache_forgets_the_oldest_and_derives_again)
 Test(pair, prewarming_leaves_no_derivation_to_the_first_call)
 {
     struct lab lab;
-    struct exchange_stats stats;
+    struct door_facts stats;
     struct token_facts before, after;
     size_t warmed = 0;
     open_core(&lab);
     cr_assert_eq(exchange_worker_prewarm(lab.a, 100, 1000, &warmed, &err), MIKEYD_OK, "%s",
                  err.text);
     cr_assert_eq(warmed, 2);
-    exchange_service_stats(lab.service, &stats);
+    stats = lab_facts(&lab);
     uint64_t misses = stats.pair_misses;
     token_get_facts(lab.token, &before);
     call(&lab);
     token_get_facts(lab.token, &after);
-    exchange_service_stats(lab.service, &stats);
+    stats = lab_facts(&lab);
     cr_assert_eq(stats.pair_misses, misses);
     cr_assert_eq(after.derives - before.derives, lab_token_derives(&lab.fixture) ? 2 + 2 + 1 : 0,
                  "message keys alone");
@@ -229,9 +229,9 @@ Test(pair, prewarming_ends_at_its_bounds)
     cr_expect_eq(warm(&lab, 1, 1000), 1);
     cr_expect_eq(warm(&lab, 0, 1000), 0);
     cr_expect_eq(warm(&lab, 100, 0), 0, "no time for any");
-    lab.config.pair_cache = 1;
+    lab.config.prewarm = 1;
     lab_restart(&lab);
-    cr_expect_eq(warm(&lab, 100, 1000), 1, "more than the cache holds");
+    cr_expect_eq(warm(&lab, 100, 1000), 1, "more than are wanted");
     lab_close(&lab);
 }
 
@@ -281,8 +281,8 @@ Test(pair, keys_of_a_policy_that_is_replaced_leave_the_token)
     for (int i = 0; i < 20 && derived_objects(&lab) != 0; i++)
         lab_must(lab_initiate(&lab, one, 1, true, &offer), offer);
     cr_expect_eq(derived_objects(&lab), 0);
-    struct exchange_stats stats;
-    exchange_service_stats(lab.service, &stats);
+    struct door_facts stats;
+    stats = lab_facts(&lab);
     cr_expect_eq(stats.pair_entries, 0);
     lab_close(&lab);
 }

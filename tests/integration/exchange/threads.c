@@ -84,7 +84,7 @@ static void calls_in_parallel(enum lab_token need, const char *keys, const char 
     struct caller callers[WORKERS] = {0};
     lab_open_token(&lab, need);
     lab_prepare_pairs(&lab, "core", 1);
-    lab.config.pair_cache = 1;
+    lab.options.pair_cache = 1;
     cr_assert_eq(lab_start_service(&lab, lab_policy_text(NULL, keys, key), &err), MIKEYD_OK, "%s",
                  err.text);
     for (size_t i = 0; i < WORKERS; i++) {

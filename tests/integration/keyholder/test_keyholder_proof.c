@@ -193,12 +193,13 @@ Test(keyholder_proof, a_checkpoint_is_signed_with_the_keyholders_own_count_of_us
         cr_assert_eq(lab_ask(&lab, &seal, &answer), MIKEYD_OK, "%s", answer.text);
     struct door_request request = {
         .op = DOOR_CHECKPOINT,
-        .audit = {.name = "log", .generation = 1, .covers = 77, .chain = {0xab}, .final = true}};
+        .audit = {
+            .name = "log", .generation = 1, .claim = {.covers = 77, .chain = {0xab}, .head = {9}}}};
     cr_assert_eq(lab_ask(&lab, &request, &answer), MIKEYD_OK, "%s", answer.text);
     cr_assert_eq(answer.checkpoint.uses, 3);
-    struct checkpoint what = {
-        .covers = 77, .chain = {0xab}, .final = true, .signer = "mikeyd/audit/log/1", .uses = 3};
-    memcpy(what.incarnation, answer.checkpoint.incarnation, sizeof what.incarnation);
+    struct checkpoint_claim what = {
+        .covers = 77, .chain = {0xab}, .head = {9}, .counted = true, .uses = 3};
+    memcpy(what.holder, answer.checkpoint.incarnation, sizeof what.holder);
     cr_assert(verifies(key, text, checkpoint_text(&what, text), answer.checkpoint.signature,
                        answer.checkpoint.signature_len));
     what.uses = 2;
@@ -206,7 +207,7 @@ Test(keyholder_proof, a_checkpoint_is_signed_with_the_keyholders_own_count_of_us
                            answer.checkpoint.signature_len));
     EVP_PKEY_free(key);
     const struct door_facts facts = lab_facts(&lab);
-    cr_assert_arr_eq(facts.incarnation, what.incarnation, sizeof what.incarnation);
+    cr_assert_arr_eq(facts.incarnation, what.holder, sizeof what.holder);
     (void)snprintf(request.audit.name, sizeof request.audit.name, "other");
     cr_assert_eq(lab_ask(&lab, &request, &answer), MIKEYD_TOKEN_DOWN);
 }

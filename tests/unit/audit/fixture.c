@@ -10,10 +10,12 @@
 #include <openssl/ec.h>
 #include <openssl/pem.h>
 
-static enum mikeyd_status sign(void *context, const uint8_t digest[32], uint8_t *signature,
+static enum mikeyd_status sign(void *context, struct checkpoint_claim *claim, uint8_t *signature,
                                size_t *len, struct error *err)
 {
     struct fixture *fixture = context;
+    uint8_t digest[32];
+    cr_assert_eq(checkpoint_digest(claim, digest, err), MIKEYD_OK);
     if (fixture->signer_fails)
         return error_set(err, MIKEYD_TOKEN_DOWN, "CKR_DEVICE_REMOVED");
     EVP_PKEY_CTX *ctx = EVP_PKEY_CTX_new(fixture->key, NULL);
@@ -36,7 +38,8 @@ void fixture_make(struct fixture *fixture)
     cr_assert_not_null(file);
     cr_assert(PEM_write_PUBKEY(file, fixture->key) == 1);
     (void)fclose(file);
-    fixture->signer = (struct audit_signer){fixture, sign, "mikeyd/audit/main/1"};
+    fixture->signer =
+        (struct audit_signer){.context = fixture, .sign = sign, .key_label = "mikeyd/audit/main/1"};
 }
 
 void fixture_drop(struct fixture *fixture)

@@ -71,7 +71,7 @@ Test(bundle, the_largest_fits)
 {
     fill();
     memset(bundle.client, 'c', BUNDLE_NAME_MAX - 1);
-    memset(bundle.key_name, 'k', TOKEN_NAME_MAX - 1);
+    memset(bundle.key_name, 'k', KEYS_NAME_MAX - 1);
     bundle.initiator.len = bundle.responder.len = IDENTITY_MAX;
     bundle.rand_len = BUNDLE_RAND_MAX;
     memset(bundle.reference, 'r', BUNDLE_REFERENCE_MAX - 1);

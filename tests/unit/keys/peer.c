@@ -136,7 +136,7 @@ static void compute(struct peer *peer, const struct door_request *request, uint8
         answer->bytes.len = DOOR_TICKET_KEY;
         break;
     case DOOR_CHECKPOINT:
-        memcpy(room, request->audit.chain, 32);
+        memcpy(room, request->audit.claim.chain, 32);
         answer->checkpoint.signature = room;
         answer->checkpoint.signature_len = 32;
         answer->checkpoint.uses = 42;

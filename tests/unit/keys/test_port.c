@@ -74,13 +74,13 @@ Test(port, keys_and_checkpoints_come_back)
     cr_assert_eq(keys_port_ticket_key(port, "tickets", 1, 9, ticket, &err), MIKEYD_OK);
     cr_assert_eq(ticket[31], 9);
     const struct keys_checkpoint point = {
-        .key_name = "audit", .generation = 1, .covers = 5, .chain = {1, 2, 3}};
+        .key_name = "audit", .generation = 1, .claim = {.covers = 5, .chain = {1, 2, 3}}};
     size_t len = sizeof signature;
     uint64_t uses;
     cr_assert_eq(keys_port_checkpoint(port, &point, signature, &len, &uses, incarnation, &err),
                  MIKEYD_OK);
     cr_assert_eq(len, 32);
-    cr_assert_arr_eq(signature, point.chain, 32);
+    cr_assert_arr_eq(signature, point.claim.chain, 32);
     cr_assert_eq(uses, 42);
     cr_assert_eq(incarnation[0], 7);
     len = 16;

@@ -1,4 +1,4 @@
-#include "mikeyd/config.h"
+#include "config/config.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -10,6 +10,7 @@
 #define LISTEN_MAX 16
 #define DEFAULT_SESSIONS 8
 #define DEFAULT_CALL_TIMEOUT_MS 2000
+#define WORKERS_MAX 512
 #define DEFAULT_QUEUE 1024
 #define DEFAULT_PAIR_CACHE 4096
 #define DEFAULT_SOCKET_MODE 0660
@@ -364,11 +365,39 @@ static enum mikeyd_status read_sandbox(struct config_memory *memory, const struc
     return status;
 }
 
+static enum mikeyd_status read_users(const struct yaml_node *root, struct config *config,
+                                     struct error *err)
+{
+    static const char *const known[] = {"front", "keyholder", NULL};
+    const struct yaml_node *map = yaml_map_get(root, "users");
+    if (map == NULL)
+        return MIKEYD_OK;
+    enum mikeyd_status status = yaml_map_check(map, known, err);
+    const struct yaml_node *front = NULL, *keyholder = NULL;
+    if (status == MIKEYD_OK)
+        status = required(map, "front", &front, err);
+    if (status == MIKEYD_OK)
+        status = required(map, "keyholder", &keyholder, err);
+    if (status == MIKEYD_OK)
+        status = yaml_string(front, &config->front_user, err);
+    if (status == MIKEYD_OK)
+        status = yaml_string(keyholder, &config->keyholder_user, err);
+    return status;
+}
+
+static unsigned all_sessions(const struct config *config)
+{
+    unsigned sessions = 0;
+    for (size_t i = 0; i < config->token_count; i++)
+        sessions += config->tokens[i].sessions;
+    return sessions > WORKERS_MAX ? WORKERS_MAX : sessions;
+}
+
 static enum mikeyd_status read_root(struct config_memory *memory, struct error *err)
 {
     static const char *const known[] = {"tokens",     "policy",  "listen",  "replay",
                                         "audit",      "metrics", "workers", "queue",
-                                        "pair_cache", "sandbox", NULL};
+                                        "pair_cache", "sandbox", "users",   NULL};
     struct config *config = &memory->config;
     const struct yaml_node *root = yaml_root(memory->file);
     enum mikeyd_status status = yaml_map_check(root, known, err);
@@ -386,22 +415,24 @@ static enum mikeyd_status read_root(struct config_memory *memory, struct error *
         status = read_metrics(memory, root, err);
     if (status == MIKEYD_OK)
         status = read_sandbox(memory, root, err);
+    if (status == MIKEYD_OK)
+        status = read_users(root, config, err);
     if (status != MIKEYD_OK)
         return status;
 
-    config->workers = config->tokens[0].sessions;
+    const unsigned sessions = all_sessions(config);
+    config->workers = sessions;
     config->queue = DEFAULT_QUEUE;
     config->pair_cache = DEFAULT_PAIR_CACHE;
-    status = read_number(root, "workers", 1, 256, &config->workers, err);
+    status = read_number(root, "workers", 1, WORKERS_MAX, &config->workers, err);
     if (status == MIKEYD_OK)
         status = read_number(root, "queue", 1, 65536, &config->queue, err);
     if (status == MIKEYD_OK)
         status = read_number(root, "pair_cache", 16, 1000000, &config->pair_cache, err);
-    /* Each worker keeps a token session of its own. */
-    if (status == MIKEYD_OK && config->workers > config->tokens[0].sessions) {
-        status =
-            yaml_fail(yaml_map_get(root, "workers"), err,
-                      "more workers than the token has sessions (%u)", config->tokens[0].sessions);
+    /* More would only wait for each other's sessions. */
+    if (status == MIKEYD_OK && config->workers > sessions) {
+        status = yaml_fail(yaml_map_get(root, "workers"), err,
+                           "more workers than the tokens have sessions (%u)", sessions);
     }
     return status;
 }

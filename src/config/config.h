@@ -1,5 +1,5 @@
 /*
- * mikeyd.yaml: where things are and how many. Shared by the daemon and mikeyctl. Unknown, duplicate
+ * mikeyd.yaml: where things are and how many. Shared by monitor, front, keyholders and mikeyctl. Unknown, duplicate
  * and ill-typed fields are errors that name file, line and field. Relative paths are relative to
  * the file's own folder.
  */
@@ -11,7 +11,7 @@
 #include <stdint.h>
 
 #include "base/error.h"
-#include "pkcs11/token.h"
+#include "pkcs11/token_config.h"
 
 struct config_listen {
     const char *unix_path;
@@ -48,7 +48,10 @@ struct config {
     bool audit_insecure_no_sync; /* audit: {insecure-no-sync: true}, for the bench */
     const char *metrics_address; /* host of metrics.listen, or NULL */
     uint16_t metrics_port;
-    unsigned workers;    /* default: sessions of the first token */
+    /* users: {front: NAME, keyholder: NAME}: whom the processes become when started as root; both
+     * or neither (NULL) */
+    const char *front_user, *keyholder_user;
+    unsigned workers;    /* default: the sessions of all tokens */
     unsigned queue;      /* requests waiting at most; default 1024 */
     unsigned pair_cache; /* default 4096 */
     struct config_sandbox sandbox;

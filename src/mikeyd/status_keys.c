@@ -1,0 +1,121 @@
+#include "mikeyd/status_keys.h"
+
+#include <unistd.h>
+
+#include "mikeyd/front_keys.h"
+
+static json_t *count_of(uint64_t value)
+{
+    return json_integer((json_int_t)value);
+}
+
+/* The member that speaks for all where one is asked for. */
+static void first_serving(struct daemon *daemon, struct keys_member_status *out)
+{
+    for (size_t i = 0; i < daemon->config->token_count; i++) {
+        keys_group_member_status(daemon->keys, i, out);
+        if (out->state == KEYS_MEMBER_CLOSED)
+            return;
+    }
+    keys_group_member_status(daemon->keys, 0, out);
+}
+
+static json_t *report_facts(const struct daemon *daemon, size_t member,
+                            const struct door_facts *facts, bool up)
+{
+    return json_pack(
+        "{s:s, s:s, s:s, s:s, s:s, s:b, s:s, s:b, s:b, s:i, s:i, s:o, s:o, s:o, s:o, s:o}", "label",
+        facts->label, "serial", facts->serial, "manufacturer", facts->manufacturer, "model",
+        facts->model, "module", daemon->config->tokens[member].module, "up", up, "prf",
+        facts->prf_derive ? "derive" : "sign", "hkdf", facts->hkdf, "session_copies",
+        facts->session_copies, "sessions", (int)facts->sessions, "hmac_us", (int)facts->hmac_us,
+        "generation", count_of(facts->generation), "calls", count_of(facts->calls), "hmacs",
+        count_of(facts->hmacs), "derives", count_of(facts->derives), "objects_created",
+        count_of(facts->objects_created));
+}
+
+json_t *status_keys_token(struct daemon *daemon)
+{
+    struct keys_member_status status;
+    first_serving(daemon, &status);
+    return report_facts(daemon, 0, &status.facts, keys_group_up(daemon->keys));
+}
+
+static json_t *report_member(struct daemon *daemon, size_t member)
+{
+    struct keys_member_status status;
+    keys_group_member_status(daemon->keys, member, &status);
+    const bool up = status.state == KEYS_MEMBER_CLOSED;
+    const char *said = front_keys_why(daemon, member);
+    json_t *report = report_facts(daemon, member, &status.facts, up);
+    json_t *more = json_pack(
+        "{s:s, s:i, s:o, s:o, s:o, s:i, s:i, s:o, s:o, s:i, s:s}", "state",
+        keys_member_state_name(status.state), "pid", front_keys_pid(daemon, member), "requests",
+        count_of(status.requests), "failures", count_of(status.failures), "retried_elsewhere",
+        count_of(status.retried_elsewhere), "latency_us", (int)status.latency_us, "in_flight",
+        (int)status.in_flight, "uses", count_of(status.facts.uses), "keys",
+        count_of(status.facts.key_count), "rss_kb", (int)status.facts.rss_kb, "why",
+        up                ? ""
+        : said[0] != '\0' ? said
+                          : status.why);
+    if (report != NULL && more != NULL)
+        (void)json_object_update(report, more);
+    json_decref(more);
+    return report;
+}
+
+json_t *status_keys_tokens(struct daemon *daemon)
+{
+    json_t *list = json_array();
+    for (size_t i = 0; i < daemon->config->token_count; i++)
+        (void)json_array_append_new(list, report_member(daemon, i));
+    return list;
+}
+
+json_t *status_keys_inventory(struct daemon *daemon)
+{
+    json_t *list = json_array();
+    uint64_t pairs = 0, unusable = 0;
+    const bool up = keys_group_up(daemon->keys);
+    struct keys_inventory *inventory = keys_group_inventory(daemon->keys);
+    const size_t count = inventory == NULL ? 0 : keys_inventory_count(inventory);
+    for (size_t i = 0; i < count; i++) {
+        const struct keys_entry *entry = keys_inventory_at(inventory, i);
+        if (entry->kind == KEYS_OTHER)
+            continue;
+        unusable += !entry->usable;
+        if (entry->kind == KEYS_PAIR) {
+            pairs += entry->usable;
+            continue;
+        }
+        (void)json_array_append_new(
+            list, json_pack("{s:s, s:s, s:i, s:i, s:b}", "kind", keys_kind_name(entry->kind),
+                            "name", entry->name, "generation", (int)entry->generation, "bits",
+                            (int)entry->bits, "usable", entry->usable && up));
+    }
+    keys_inventory_unref(inventory);
+    return json_pack("{s:o, s:o, s:o}", "named", list, "pairs", count_of(pairs), "unusable",
+                     count_of(unusable));
+}
+
+json_t *status_keys_pair_cache(struct daemon *daemon)
+{
+    struct door_facts sum = {.up = false};
+    for (size_t i = 0; i < daemon->config->token_count; i++) {
+        struct keys_member_status status;
+        keys_group_member_status(daemon->keys, i, &status);
+        sum.pair_entries += status.facts.pair_entries;
+        sum.pair_hits += status.facts.pair_hits;
+        sum.pair_misses += status.facts.pair_misses;
+        sum.pair_evictions += status.facts.pair_evictions;
+    }
+    return json_pack("{s:o, s:o, s:o, s:o}", "entries", count_of(sum.pair_entries), "hits",
+                     count_of(sum.pair_hits), "misses", count_of(sum.pair_misses), "evictions",
+                     count_of(sum.pair_evictions));
+}
+
+const char *status_keys_isolation(const struct daemon *daemon)
+{
+    const bool two = daemon->config->front_user != NULL && daemon->of_two_users;
+    return two ? "processes of two users" : "processes of one user";
+}
