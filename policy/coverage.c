@@ -17,7 +17,7 @@ static const struct policy_coverage rows[] = {
      POLICY_REPORTED,
      "keys generated in the token come from its random generator; of imported ones only the length "
      "can be seen, so import in clear needs a policy that says so and a finding tells",
-     "PROVISIONING", "policy/rules_settings.c pkcs11/provision.c",
+     "PROVISIONING", "policy/rules_settings.c pkcs11/provision/provision.c",
      "tests/unit/policy/rules_settings.c"},
     {"RFC9257-3", "RFC 9257 6 (1)", "MUST", "A PSK is at least 128 bits long", POLICY_ENFORCED,
      "min_psk_bits below 128 is refused; keys in the token are held against min_psk_bits",

@@ -11,7 +11,7 @@
 #include <stdint.h>
 
 #include "base/error.h"
-#include "pkcs11/token_config.h"
+#include "pkcs11/token/token_config.h"
 
 struct config_listen {
     const char *unix_path;

@@ -3,7 +3,7 @@
 
 #include "base/clock.h"
 #include "keyholder/holder.h"
-#include "pkcs11/store_mark.h"
+#include "pkcs11/token/store_mark.h"
 
 enum mikeyd_status keyholder_session(struct keyholder *holder, int64_t deadline_ms,
                                      struct token_session **out, struct error *err)

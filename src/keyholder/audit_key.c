@@ -7,7 +7,7 @@
 
 #include <openssl/evp.h>
 
-#include "pkcs11/signer.h"
+#include "pkcs11/token/signer.h"
 
 /* The key in use and the one before it are all that a log has. */
 #define SIGNERS 4

@@ -6,7 +6,7 @@
 #define KEYHOLDER_AUDIT_KEY_H
 
 #include "base/checkpoint.h"
-#include "pkcs11/token.h"
+#include "pkcs11/token/token.h"
 
 struct audit_keys;
 

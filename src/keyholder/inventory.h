@@ -6,7 +6,7 @@
 #define KEYHOLDER_INVENTORY_H
 
 #include "keys/name.h"
-#include "pkcs11/token.h"
+#include "pkcs11/token/token.h"
 
 struct inventory;
 

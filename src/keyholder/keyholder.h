@@ -6,7 +6,7 @@
 #define KEYHOLDER_KEYHOLDER_H
 
 #include "keys/door.h"
-#include "pkcs11/token.h"
+#include "pkcs11/token/token.h"
 
 struct keyholder_options {
     unsigned connections; /* served at once, a thread each; 0: 512 */

@@ -8,7 +8,7 @@
 
 #include "base/identity.h"
 #include "base/suite.h"
-#include "pkcs11/token.h"
+#include "pkcs11/token/token.h"
 
 struct pair_cache;
 

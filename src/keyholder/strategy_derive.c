@@ -4,7 +4,7 @@
 
 #include "base/secret.h"
 #include "mikey/label.h"
-#include "pkcs11/token.h"
+#include "pkcs11/token/token.h"
 
 #define ENCR_NULL 0 /* psk.h: no encryption and salting key is wanted */
 

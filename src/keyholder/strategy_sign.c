@@ -1,7 +1,7 @@
 #include "keyholder/strategy.h"
 
 #include "mikey/label.h"
-#include "pkcs11/token.h"
+#include "pkcs11/token/token.h"
 
 /* ---- HMACs under the PSK */
 

@@ -2,7 +2,7 @@
 #ifndef MIKEYCTL_AUDIT_COMMAND_H
 #define MIKEYCTL_AUDIT_COMMAND_H
 
-#include "audit/verify.h"
+#include "audit/verify/verify.h"
 #include "mikeyctl/ctl.h"
 
 #define AUDIT_ARGUMENTS_MAX 256

@@ -5,7 +5,7 @@
 
 #include "config/config.h"
 #include "mikeyctl/audit_command.h"
-#include "pkcs11/signer.h"
+#include "pkcs11/token/signer.h"
 
 static bool write_text(void *context, FILE *stream)
 {

@@ -3,7 +3,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "audit/report.h"
+#include "audit/report/report.h"
 #include "base/clock.h"
 #include "mikeyctl/audit_command.h"
 #include "policy/findings.h"

@@ -10,8 +10,8 @@
 #include "base/secret.h"
 #include "config/config.h"
 #include "mikeyctl/ctl.h"
-#include "pkcs11/provision.h"
-#include "pkcs11/signer.h"
+#include "pkcs11/provision/provision.h"
+#include "pkcs11/token/signer.h"
 #include "policy/policy.h"
 
 struct key_options {

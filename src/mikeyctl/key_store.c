@@ -2,7 +2,7 @@
 #include <stdio.h>
 
 #include "mikeyctl/key.h"
-#include "pkcs11/store_mark.h"
+#include "pkcs11/token/store_mark.h"
 
 static enum mikeyd_status release(struct ceremony *ceremony, struct error *err)
 {

@@ -7,7 +7,7 @@
 #include "base/clock.h"
 #include "config/config.h"
 #include "mikeyctl/ctl.h"
-#include "pkcs11/token.h"
+#include "pkcs11/token/token.h"
 #include "policy/findings.h"
 
 #define SYNOPSIS "mikeyctl [--config FILE] [--json] policy check FILE [--token] [--report]"

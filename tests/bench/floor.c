@@ -11,7 +11,7 @@
 
 #include "base/clock.h"
 #include "base/secret.h"
-#include "pkcs11/pkcs11_v3.h"
+#include "pkcs11/token/pkcs11_v3.h"
 
 /* NSS softokn's initialisation arguments: one member more than the standard's, before the reserved
  * one. */

@@ -7,7 +7,7 @@
 #define BENCH_FLOOR_H
 
 #include "base/error.h"
-#include "pkcs11/token.h"
+#include "pkcs11/token/token.h"
 
 /* What one message asks of the token. */
 struct floor_mix {

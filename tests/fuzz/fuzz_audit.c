@@ -11,9 +11,9 @@
 #include <unistd.h>
 
 #include "audit/chain.h"
-#include "audit/report.h"
+#include "audit/report/report.h"
 #include "audit/tail.h"
-#include "audit/verify.h"
+#include "audit/verify/verify.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 

@@ -1,5 +1,5 @@
 pkg_check_modules(PNG REQUIRED IMPORTED_TARGET libpng)
 mikeyd_integration_test(test_audit_page SOURCES audit/test_page.c audit/story.c
-                        LIBS mikeyd_audit PkgConfig::PNG)
+                        LIBS mikeyd_audit_report PkgConfig::PNG)
 mikeyd_integration_test(test_audit_token_key SOURCES audit/test_token_key.c
-                        LIBS mikeyd_token_fixture mikeyd_audit)
+                        LIBS mikeyd_token_fixture mikeyd_audit_report)

@@ -22,7 +22,7 @@
 #include <stdint.h>
 #include <sys/types.h>
 
-#include "pkcs11/token.h"
+#include "pkcs11/token/token.h"
 
 /* Long enough to be searched for in memory. */
 #define TOKEN_FIXTURE_PIN "417-unit-PIN-902"

@@ -6,7 +6,7 @@
 
 #include <openssl/rand.h>
 
-#include "pkcs11/pkcs11_v3.h"
+#include "pkcs11/token/pkcs11_v3.h"
 #include "support/token_fixture.h"
 
 struct raw {

@@ -9,8 +9,8 @@
 #include <criterion/criterion.h>
 
 #include "audit/audit.h"
-#include "pkcs11/provision.h"
-#include "pkcs11/signer.h"
+#include "pkcs11/provision/provision.h"
+#include "pkcs11/token/signer.h"
 #include "support/token_fixture.h"
 
 TestSuite(audit_token_key, .timeout = 120);
@@ -63,7 +63,8 @@ static void write_log(const char *name)
     (void)snprintf(path, sizeof path, "%s/audit.jsonl", fixture.dir);
     cr_assert_eq(token_open(&config, &token, &err), MIKEYD_OK, "%s", err.text);
     cr_assert_eq(token_signer_open(token, name, 1, &key, &err), MIKEYD_OK, "%s", err.text);
-    const struct audit_signer signer = {.context = key, .sign = sign, .key_label = token_signer_label(key)};
+    const struct audit_signer signer = {
+        .context = key, .sign = sign, .key_label = token_signer_label(key)};
     const struct audit_options options = {
         .path = path, .signer = &signer, .checkpoint_records = 10};
     cr_assert_eq(audit_open(&options, &log, &err), MIKEYD_OK, "%s", err.text);

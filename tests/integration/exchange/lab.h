@@ -8,7 +8,7 @@
 
 #include "exchange/exchange.h"
 #include "importer/importer.h"
-#include "pkcs11/provision.h"
+#include "pkcs11/provision/provision.h"
 #include "support/key_service.h"
 #include "support/lab_token.h"
 

@@ -5,7 +5,7 @@
 #include <criterion/criterion.h>
 
 #include "lab.h"
-#include "pkcs11/internal.h"
+#include "pkcs11/token/internal.h"
 
 TestSuite(pair, .timeout = 60);
 

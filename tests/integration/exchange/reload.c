@@ -8,7 +8,7 @@
 #include "base/clock.h"
 #include "expiry.h"
 #include "lab.h"
-#include "pkcs11/internal.h"
+#include "pkcs11/token/internal.h"
 
 TestSuite(reload, .timeout = 60);
 

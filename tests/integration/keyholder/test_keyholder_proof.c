@@ -10,7 +10,7 @@
 #include "base/checkpoint.h"
 #include "importer/importer.h"
 #include "lab.h"
-#include "pkcs11/provision.h"
+#include "pkcs11/provision/provision.h"
 
 static struct lab lab;
 static struct door_answer answer;

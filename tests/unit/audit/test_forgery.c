@@ -10,7 +10,7 @@
 #include <criterion/criterion.h>
 #include <openssl/sha.h>
 
-#include "audit/verify.h"
+#include "audit/verify/verify.h"
 #include "base/text.h"
 #include "fixture.h"
 

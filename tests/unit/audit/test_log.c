@@ -13,7 +13,7 @@
 #include <jansson.h>
 #include <openssl/sha.h>
 
-#include "audit/verify.h"
+#include "audit/verify/verify.h"
 #include "base/text.h"
 #include "fixture.h"
 

@@ -6,9 +6,9 @@
 
 #include <criterion/criterion.h>
 
-#include "audit/html.h"
-#include "audit/report.h"
-#include "audit/report_data.h"
+#include "audit/report/data.h"
+#include "audit/report/markup.h"
+#include "audit/report/report.h"
 
 TestSuite(audit_report_unit, .timeout = 60);
 

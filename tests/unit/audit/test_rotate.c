@@ -7,7 +7,7 @@
 
 #include <criterion/criterion.h>
 
-#include "audit/verify.h"
+#include "audit/verify/verify.h"
 #include "fixture.h"
 
 TestSuite(audit_rotate, .timeout = 60);

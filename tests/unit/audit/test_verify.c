@@ -8,7 +8,7 @@
 #include <openssl/pem.h>
 #include <openssl/sha.h>
 
-#include "audit/verify.h"
+#include "audit/verify/verify.h"
 #include "base/text.h"
 #include "fixture.h"
 

@@ -9,7 +9,7 @@
 #include "base/secret.h"
 #include "base/text.h"
 #include "importer/importer.h"
-#include "pkcs11/internal.h"
+#include "pkcs11/token/internal.h"
 #include "support/token_fixture.h"
 
 static struct token_fixture fixture;

@@ -5,7 +5,7 @@
 #include <openssl/evp.h>
 
 #include "base/secret.h"
-#include "pkcs11/internal.h"
+#include "pkcs11/token/internal.h"
 #include "support/token_fixture.h"
 
 static struct token_fixture fixture;

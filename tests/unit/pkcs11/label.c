@@ -2,7 +2,7 @@
 
 #include <criterion/criterion.h>
 
-#include "pkcs11/internal.h"
+#include "pkcs11/token/internal.h"
 
 static bool parses(const char *text, struct token_label *out)
 {

@@ -7,7 +7,7 @@
 
 #include "base/clock.h"
 #include "base/secret.h"
-#include "pkcs11/internal.h"
+#include "pkcs11/token/internal.h"
 #include "support/token_fixture.h"
 
 static struct token_fixture fixture;

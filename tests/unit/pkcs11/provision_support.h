@@ -2,8 +2,8 @@
 #ifndef TESTS_UNIT_PKCS11_PROVISION_SUPPORT_H
 #define TESTS_UNIT_PKCS11_PROVISION_SUPPORT_H
 
-#include "pkcs11/internal.h"
-#include "pkcs11/provision.h"
+#include "pkcs11/provision/provision.h"
+#include "pkcs11/token/internal.h"
 #include "support/token_fixture.h"
 
 struct bench {

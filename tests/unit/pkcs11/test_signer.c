@@ -6,7 +6,7 @@
 #include <openssl/evp.h>
 #include <openssl/pem.h>
 
-#include "pkcs11/signer.h"
+#include "pkcs11/token/signer.h"
 #include "provision_support.h"
 
 static struct bench b;

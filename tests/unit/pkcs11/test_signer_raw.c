@@ -12,7 +12,7 @@
 #include <criterion/criterion.h>
 #include <openssl/pem.h>
 
-#include "pkcs11/signer_internal.h"
+#include "pkcs11/token/signer_internal.h"
 #include "provision_support.h"
 
 static struct bench b;

@@ -13,7 +13,7 @@
 
 #include "base/clock.h"
 #include "base/secret.h"
-#include "pkcs11/internal.h"
+#include "pkcs11/token/internal.h"
 #include "support/token_fixture.h"
 
 #define THREADS 4
