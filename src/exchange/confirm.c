@@ -16,15 +16,15 @@
 /* Ours, and of no other ticket. */
 static struct store_time ticket_time(const struct exchange_worker *w)
 {
-    return (struct store_time){STORE_SERIES_TICKETS, w->bundle.t.value};
+    return (struct store_time){STORE_SERIES_TICKETS, w->call.bundle.t.value};
 }
 
 static enum mikeyd_status name_ticket(const struct exchange_worker *w,
                                       uint8_t digest[1][STORE_DIGEST], struct error *err)
 {
     const struct store_time time = ticket_time(w);
-    const void *data[] = {w->request->ticket};
-    store_digest(STORE_TICKET, data, &w->request->ticket_len, 1, digest[0]);
+    const void *data[] = {w->call.request->ticket};
+    store_digest(STORE_TICKET, data, &w->call.request->ticket_len, 1, digest[0]);
     enum mikeyd_status status = store_lookup(w->service->config.store, &time, digest[0], err);
     if (status == MIKEYD_REPLAY)
         return error_set(err, MIKEYD_REPLAY, "the ticket has been used");
@@ -35,10 +35,10 @@ static enum mikeyd_status name_ticket(const struct exchange_worker *w,
 static const struct bound_generation *ticket_generation(const struct exchange_worker *w)
 {
     const struct bound_key *key = request_key(w);
-    if (w->bundle.generation == key->current.generation)
+    if (w->call.bundle.generation == key->current.generation)
         return &key->current;
-    if (key->has_previous && w->bundle.generation == key->previous.generation &&
-        w->now <= key->key->previous_until)
+    if (key->has_previous && w->call.bundle.generation == key->previous.generation &&
+        w->call.now <= key->key->previous_until)
         return &key->previous;
     return NULL;
 }
@@ -48,17 +48,17 @@ static enum mikeyd_status check_policy(struct exchange_worker *w,
                                        const struct bound_generation **generation,
                                        struct error *err)
 {
-    const struct bundle *b = &w->bundle;
-    w->from = bundle_identity_view(&b->initiator);
-    w->to = bundle_identity_view(&b->responder);
+    const struct bundle *b = &w->call.bundle;
+    w->call.from = bundle_identity_view(&b->initiator);
+    w->call.to = bundle_identity_view(&b->responder);
     enum mikeyd_status status = request_decide(w, POLICY_INITIATE, err);
     if (status != MIKEYD_OK)
         return status;
-    if (strcmp(w->decision.key->name, b->key_name) != 0 ||
+    if (strcmp(w->call.decision.key->name, b->key_name) != 0 ||
         (*generation = ticket_generation(w)) == NULL)
         return error_set(err, MIKEYD_POLICY, "key %s/%u is no longer in force for this pair",
                          b->key_name, b->generation);
-    if (w->decision.algorithms != b->algorithms)
+    if (w->call.decision.algorithms != b->algorithms)
         return error_set(err, MIKEYD_POLICY, "the policy's algorithms for this pair have changed");
     for (size_t i = 0; i < b->stream_count && status == MIKEYD_OK; i++)
         status = request_check_suite(w, b->streams[i].suite, keyring_bits(*generation), err);
@@ -115,9 +115,9 @@ static const char *offered_suites(const struct mikey_message *m, char text[SUITE
 static enum mikeyd_status report_error(const struct exchange_worker *w, bool authentic,
                                        struct error *err)
 {
-    const struct mikey_message *m = &w->message;
+    const struct mikey_message *m = &w->call.message;
     char suites[SUITES_TEXT_MAX];
-    if (m->csb_id != w->bundle.csb_id)
+    if (m->csb_id != w->call.bundle.csb_id)
         return error_set(err, MIKEYD_AUTH_FAILED, "an error message for another exchange");
     uint8_t number = m->error_count == 0 ? EXCHANGE_ERROR_UNSPECIFIED : m->error[0];
     return error_set(err, number == MIKEY_ERROR_AUTH ? MIKEYD_AUTH_FAILED : MIKEYD_UNSUPPORTED,
@@ -128,15 +128,15 @@ static enum mikeyd_status report_error(const struct exchange_worker *w, bool aut
 
 static enum mikeyd_status parse(struct exchange_worker *w, struct error *err)
 {
-    const struct exchange_request *request = w->request;
+    const struct exchange_request *request = w->call.request;
     if (request->message == NULL || request->message_len == 0)
         return error_set(err, MIKEYD_INVALID_ARGUMENT, "reply: an R_MESSAGE is needed");
     enum mikeyd_status status =
-        mikey_parse(request->message, request->message_len, &w->message, NULL, err);
-    if (status == MIKEYD_OK && w->message.type == MIKEY_TYPE_ERROR && !w->message.has_v)
+        mikey_parse(request->message, request->message_len, &w->call.message, NULL, err);
+    if (status == MIKEYD_OK && w->call.message.type == MIKEY_TYPE_ERROR && !w->call.message.has_v)
         return report_error(w, false, err);
     /* Our own I_MESSAGE sent back to us: the key is symmetric (RFC 9257 4.1). */
-    if (status == MIKEYD_OK && w->message.type == MIKEY_TYPE_PSK_INIT)
+    if (status == MIKEYD_OK && w->call.message.type == MIKEY_TYPE_PSK_INIT)
         status = error_set(err, MIKEYD_AUTH_FAILED, "reflected: the reply is an I_MESSAGE");
     return status;
 }
@@ -144,32 +144,32 @@ static enum mikeyd_status parse(struct exchange_worker *w, struct error *err)
 static enum mikeyd_status verify(struct exchange_worker *w,
                                  const struct bound_generation *generation, struct error *err)
 {
-    struct bundle *b = &w->bundle;
+    struct bundle *b = &w->call.bundle;
     const struct mikey_expected_reply expected = {
         .algorithms = b->algorithms,
         .csb_id = b->csb_id,
         .t = b->t,
         .rand = b->rand,
         .rand_len = b->rand_len,
-        .idi = w->from,
-        .idr = w->to,
+        .idi = w->call.from,
+        .idr = w->call.to,
         .streams = b->streams,
         .stream_count = b->stream_count,
-        .rules = {.v_covers_t_only = w->decision.interop.v_covers_t_only,
-                  .any_timestamp = w->decision.interop.reply_timestamp_any},
+        .rules = {.v_covers_t_only = w->call.decision.interop.v_covers_t_only,
+                  .any_timestamp = w->call.decision.interop.reply_timestamp_any},
     };
     struct mikey_key key;
-    keyring_take(w, &w->decision, generation, &key);
-    enum mikeyd_status status = mikey_verify_reply(&w->message, &expected, &key, err);
-    if (status == MIKEYD_OK && w->message.type == MIKEY_TYPE_ERROR)
+    keyring_take(w, &w->call.decision, generation, &key);
+    enum mikeyd_status status = mikey_verify_reply(&w->call.message, &expected, &key, err);
+    if (status == MIKEYD_OK && w->call.message.type == MIKEY_TYPE_ERROR)
         status = report_error(w, true, err);
     if (status != MIKEYD_OK)
         return status;
     /* RFC 3830 6.1.1: the responder's choice for the SSRCs left open, and the ROCs that it states.
      */
     for (size_t i = 0; i < b->stream_count; i++) {
-        b->streams[i].ssrc = w->message.cs[i].ssrc;
-        b->streams[i].roc = w->message.cs[i].roc;
+        b->streams[i].ssrc = w->call.message.cs[i].ssrc;
+        b->streams[i].roc = w->call.message.cs[i].roc;
     }
     return MIKEYD_OK;
 }
@@ -195,6 +195,6 @@ enum mikeyd_status exchange_confirm(struct exchange_worker *w, struct exchange_r
         status = store_insert(w->service->config.store, &time, digest, 1, expires + 1, err);
     if (status != MIKEYD_OK)
         return status;
-    w->bundle.role = BUNDLE_INITIATOR;
+    w->call.bundle.role = BUNDLE_INITIATOR;
     return request_finish(w, AUDIT_CONFIRM, true, result, err);
 }

@@ -8,7 +8,7 @@
 
 static enum mikeyd_status derive_session_keys(struct exchange_worker *w, struct error *err)
 {
-    const struct bundle *b = &w->bundle;
+    const struct bundle *b = &w->call.bundle;
     enum mikey_prf prf =
         b->algorithms == MIKEY_ALGORITHMS_256 ? MIKEY_PRF_HMAC_SHA256 : MIKEY_PRF_1;
     const struct bundle_keys *keys = &w->secrets->keys;
@@ -16,7 +16,7 @@ static enum mikeyd_status derive_session_keys(struct exchange_worker *w, struct 
         return error_set(err, MIKEYD_UNSUPPORTED, "%zu keys for each of %zu streams", keys->count,
                          b->stream_count);
     for (size_t i = 0; i < keys->count; i++)
-        memcpy(w->mki[i], keys->key[i].mki, keys->mki_len);
+        memcpy(w->call.mki[i], keys->key[i].mki, keys->mki_len);
     /* RFC 3830 6.13: each key serves every stream, and the MKI says which is in use. */
     for (size_t i = 0; i < b->stream_count * keys->count; i++) {
         const struct mikey_stream *stream = &b->streams[i / keys->count];
@@ -28,7 +28,7 @@ static enum mikeyd_status derive_session_keys(struct exchange_worker *w, struct 
             .ssrc = stream->ssrc,
             .roc = stream->roc,
             .suite = stream->suite,
-            .mki = keys->mki_len == 0 ? NULL : w->mki[i % keys->count],
+            .mki = keys->mki_len == 0 ? NULL : w->call.mki[i % keys->count],
             .mki_len = keys->mki_len,
         };
         enum mikeyd_status status = mikey_session_key(prf, &key, out->cs, b->csb_id, b->rand,
@@ -45,8 +45,8 @@ static const char *suites_text(struct exchange_worker *w)
     uint32_t seen = 0;
     size_t at = 0;
     w->suites_text[0] = '\0';
-    for (size_t i = 0; i < w->bundle.stream_count; i++) {
-        enum srtp_suite suite = w->bundle.streams[i].suite;
+    for (size_t i = 0; i < w->call.bundle.stream_count; i++) {
+        enum srtp_suite suite = w->call.bundle.streams[i].suite;
         if ((seen & 1u << suite) != 0)
             continue;
         seen |= 1u << suite;
@@ -61,7 +61,7 @@ static const char *suites_text(struct exchange_worker *w)
 
 static const char *record_detail(const struct exchange_worker *w, enum audit_event event)
 {
-    if (w->bundle.updates != 0)
+    if (w->call.bundle.updates != 0)
         return event == AUDIT_RESPOND ? "update of the bundle" : NULL;
     if (event != AUDIT_CONFIRM && request_tgk_derived(w))
         return "TGK derived from PSK and RAND";
@@ -71,16 +71,16 @@ static const char *record_detail(const struct exchange_worker *w, enum audit_eve
 static enum mikeyd_status append_record(struct exchange_worker *w, enum audit_event event,
                                         uint64_t *sequence, struct error *err)
 {
-    const struct bundle *b = &w->bundle;
+    const struct bundle *b = &w->call.bundle;
     char mark[STORE_MARK];
     (void)snprintf(w->key_text, sizeof w->key_text, "%s/%u", b->key_name, b->generation);
     store_get_mark(w->service->config.store, mark);
     const struct audit_record record = {
         .event = event,
         .status = MIKEYD_OK,
-        .client = w->client->name,
-        .from = w->from,
-        .to = w->to,
+        .client = w->call.client->name,
+        .from = w->call.from,
+        .to = w->call.to,
         .has_csb_id = true,
         .csb_id = b->csb_id,
         .key = w->key_text,
@@ -90,7 +90,7 @@ static enum mikeyd_status append_record(struct exchange_worker *w, enum audit_ev
         .prf = request_prf(w),
         .keys = (unsigned)w->released_count,
         .reference = b->reference[0] == '\0' ? NULL : b->reference,
-        .policy_sha256 = policy_sha256(w->binding->policy),
+        .policy_sha256 = policy_sha256(w->call.binding->policy),
         .store = mark,
         .detail = record_detail(w, event),
     };
@@ -105,10 +105,11 @@ enum mikeyd_status request_finish(struct exchange_worker *w, enum audit_event ev
         return status;
     const struct exchange_service_config *config = &w->service->config;
     unsigned lifetime =
-        w->bundle.role == BUNDLE_AWAITS_REPLY ? config->ticket_s : config->update_ticket_s;
+        w->call.bundle.role == BUNDLE_AWAITS_REPLY ? config->ticket_s : config->update_ticket_s;
     struct byte_writer ticket = writer_of(w->ticket, sizeof w->ticket);
-    status = ticket_seal(w->cipher, w->service->ticket_keys, w->now, w->now + lifetime, &w->bundle,
-                         &w->secrets->keys, &w->secrets->scratch.ticket, &ticket, err);
+    status =
+        ticket_seal(w->cipher, w->service->ticket_keys, w->call.now, w->call.now + lifetime,
+                    &w->call.bundle, &w->secrets->keys, &w->secrets->scratch.ticket, &ticket, err);
     if (status != MIKEYD_OK)
         return status;
     uint64_t sequence = 0;
@@ -116,15 +117,15 @@ enum mikeyd_status request_finish(struct exchange_worker *w, enum audit_event ev
     if (status != MIKEYD_OK)
         return status;
     *result = (struct exchange_result){
-        .message = w->out_len == 0 ? NULL : w->out,
-        .message_len = w->out_len,
+        .message = w->call.out_len == 0 ? NULL : w->out,
+        .message_len = w->call.out_len,
         .ticket = w->ticket,
         .ticket_len = ticket.len,
         .keys = w->released_count == 0 ? NULL : w->secrets->released,
         .key_count = w->released_count,
-        .from = bundle_identity_view(&w->bundle.initiator),
-        .to = bundle_identity_view(&w->bundle.responder),
-        .csb_id = w->bundle.csb_id,
+        .from = bundle_identity_view(&w->call.bundle.initiator),
+        .to = bundle_identity_view(&w->call.bundle.responder),
+        .csb_id = w->call.bundle.csb_id,
         .audit_sequence = sequence,
     };
     return MIKEYD_OK;

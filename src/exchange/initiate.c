@@ -20,8 +20,8 @@
 /* RFC 3830 4.5: the CSB ID is random and not one this initiator still has with that responder. */
 static enum mikeyd_status choose_csb_id(struct exchange_worker *w, struct error *err)
 {
-    struct bundle *b = &w->bundle;
-    const int64_t until = w->now + CSB_ID_KEPT_S;
+    struct bundle *b = &w->call.bundle;
+    const int64_t until = w->call.now + CSB_ID_KEPT_S;
     for (int i = 0; i < CSB_ATTEMPTS; i++) {
         uint8_t id[4];
         if (RAND_bytes(id, sizeof id) != 1)
@@ -46,14 +46,14 @@ static enum mikeyd_status choose_csb_id(struct exchange_worker *w, struct error 
 
 static enum mikeyd_status check_request(struct exchange_worker *w, struct error *err)
 {
-    const struct exchange_request *request = w->request;
+    const struct exchange_request *request = w->call.request;
     enum mikeyd_status status =
-        request_identity("from", request->from, w->identity_store[0], &w->from, err);
+        request_identity("from", request->from, w->identity_store[0], &w->call.from, err);
     if (status == MIKEYD_OK)
-        status = request_identity("to", request->to, w->identity_store[1], &w->to, err);
+        status = request_identity("to", request->to, w->identity_store[1], &w->call.to, err);
     if (status == MIKEYD_OK)
         status = request_decide(w, POLICY_INITIATE, err);
-    if (status == MIKEYD_OK && w->decision.verification_required && !request->verify)
+    if (status == MIKEYD_OK && w->call.decision.verification_required && !request->verify)
         status = error_set(err, MIKEYD_POLICY,
                            "the policy requires a verification message for this pair");
     if (status == MIKEYD_OK && request->stream_count == 0)
@@ -69,7 +69,7 @@ enum mikeyd_status exchange_initiate(struct exchange_worker *w, struct exchange_
         return status;
     const struct bound_generation *generation = &request_key(w)->current;
     const unsigned key_bits = keyring_bits(generation);
-    struct bundle *b = &w->bundle;
+    struct bundle *b = &w->call.bundle;
     b->stream_count = 0;
     b->updates = 0;
     b->reference[0] = '\0';
@@ -77,7 +77,7 @@ enum mikeyd_status exchange_initiate(struct exchange_worker *w, struct exchange_
     if (status == MIKEYD_OK)
         status = offer_add_streams(w, key_bits, err);
     if (status == MIKEYD_OK)
-        status = policy_budget_exchange(w->service->config.budget, &w->decision,
+        status = policy_budget_exchange(w->service->config.budget, &w->call.decision,
                                         generation->generation, err);
     if (status == MIKEYD_OK)
         status = choose_csb_id(w, err);

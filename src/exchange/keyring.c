@@ -17,7 +17,7 @@ static uint32_t how(const struct exchange_worker *w, const struct policy_decisio
         how |= KEYS_MUST_DERIVE;
     if (decision->mac == POLICY_MAC_HOST)
         how |= KEYS_MAC_HOST;
-    if (!policy_session_copies_allowed(w->binding->policy))
+    if (!policy_session_copies_allowed(w->call.binding->policy))
         how |= KEYS_NO_COPIES;
     return how;
 }
@@ -26,8 +26,8 @@ void keyring_take(struct exchange_worker *w, const struct policy_decision *decis
                   const struct bound_generation *generation, struct mikey_key *key)
 {
     const bool pair = decision->key->kind == POLICY_KEY_EPSK;
-    w->generation = generation;
-    w->key_name = (struct keys_name){
+    w->call.generation = generation;
+    w->call.key_name = (struct keys_name){
         .kind = pair ? KEYS_EPSK : KEYS_PSK,
         .name = decision->key->name,
         .generation = generation->generation,
@@ -35,8 +35,8 @@ void keyring_take(struct exchange_worker *w, const struct policy_decision *decis
         .how = how(w, decision),
     };
     if (pair) {
-        w->key_name.initiator = decision->initiator->identity;
-        w->key_name.responder = decision->responder->identity;
+        w->call.key_name.initiator = decision->initiator->identity;
+        w->call.key_name.responder = decision->responder->identity;
     }
-    *key = (struct mikey_key){.ops = &keys_port_ops, .port = w->port, .name = &w->key_name};
+    *key = (struct mikey_key){.ops = &keys_port_ops, .port = w->port, .name = &w->call.key_name};
 }

@@ -13,7 +13,7 @@ static enum mikeyd_status stream_suite(const struct exchange_worker *w,
                                        const struct exchange_stream *stream, enum srtp_suite *out,
                                        struct error *err)
 {
-    *out = w->decision.first_suite;
+    *out = w->call.decision.first_suite;
     if (stream->suite == NULL || *stream->suite == '\0' || srtp_suite_by_name(stream->suite, out))
         return MIKEYD_OK;
     return error_set(err, MIKEYD_UNSUPPORTED, "suite %.60s is not known", stream->suite);
@@ -37,8 +37,8 @@ static bool state_roc(struct bundle *b, size_t known, const struct exchange_stre
 enum mikeyd_status offer_add_streams(struct exchange_worker *w, unsigned key_bits,
                                      struct error *err)
 {
-    const struct exchange_request *request = w->request;
-    struct bundle *b = &w->bundle;
+    const struct exchange_request *request = w->call.request;
+    struct bundle *b = &w->call.bundle;
     if (request->stream_count > MIKEY_CS_MAX - b->stream_count)
         return error_set(err, MIKEYD_INVALID_ARGUMENT, "a bundle has at most %d streams",
                          MIKEY_CS_MAX);
@@ -84,13 +84,13 @@ static bool mki_is_taken(const struct bundle_keys *old, const uint8_t *mki, size
  */
 static size_t mki_len(const struct exchange_worker *w)
 {
-    const struct bundle *b = &w->bundle;
-    const size_t wanted = w->decision.mki_bytes;
+    const struct bundle *b = &w->call.bundle;
+    const size_t wanted = w->call.decision.mki_bytes;
     if (b->updates == 0)
         return wanted;
     if (w->secrets->keys.mki_len != 0)
         return w->secrets->keys.mki_len;
-    if (b->stream_count == 1 || w->decision.mki_never)
+    if (b->stream_count == 1 || w->call.decision.mki_never)
         return 0;
     return wanted != 0 ? wanted : UPDATE_MKI_BYTES;
 }
@@ -107,7 +107,7 @@ static enum mikeyd_status make_mki(const struct exchange_worker *w, uint8_t fres
 
 enum mikeyd_status offer_make_key(struct exchange_worker *w, unsigned key_bits, struct error *err)
 {
-    const struct bundle *b = &w->bundle;
+    const struct bundle *b = &w->call.bundle;
     struct bundle_keys *keys = &w->secrets->keys;
     struct bundle_key *key = &keys->key[0];
     uint8_t mki[BUNDLE_MKI_MAX];
@@ -134,7 +134,7 @@ enum mikeyd_status offer_make_key(struct exchange_worker *w, unsigned key_bits, 
  * of an update. */
 static enum mikeyd_status stamp(struct exchange_worker *w, bool update, struct error *err)
 {
-    struct mikey_timestamp *t = &w->bundle.t;
+    struct mikey_timestamp *t = &w->call.bundle.t;
     const uint64_t last = t->value;
     enum mikeyd_status status =
         store_unique_timestamp(w->service->config.store, update ? &last : NULL, &t->value, err);
@@ -150,12 +150,12 @@ static enum mikeyd_status stamp(struct exchange_worker *w, bool update, struct e
 static enum mikeyd_status seal(struct exchange_worker *w, bool update,
                                const struct bound_generation *generation, struct error *err)
 {
-    const struct bundle *b = &w->bundle;
+    const struct bundle *b = &w->call.bundle;
     const bool derived = request_tgk_derived(w);
     const struct mikey_key_data tgk = bundle_key_view(&w->secrets->keys, 0);
     const struct mikey_init init = {
         .algorithms = b->algorithms,
-        .verify = w->request->verify,
+        .verify = w->call.request->verify,
         .update = update,
         .csb_id = b->csb_id,
         .t = b->t.value,
@@ -167,19 +167,19 @@ static enum mikeyd_status seal(struct exchange_worker *w, bool update,
         .stream_count = b->stream_count,
         .keys = &tgk,
         .key_count = derived ? 0 : 1,
-        .sdp_ids = w->request->sdp,
+        .sdp_ids = w->call.request->sdp,
         .tgk_derived = derived,
     };
     struct mikey_key key;
     enum mikeyd_status status = MIKEYD_OK;
-    keyring_take(w, &w->decision, generation, &key);
+    keyring_take(w, &w->call.decision, generation, &key);
     if (derived)
         status = request_derive_tgk(w, &key, err);
     if (status != MIKEYD_OK)
         return status;
     struct byte_writer out = writer_of(w->out, sizeof w->out);
     status = mikey_seal_init(&init, &key, &w->secrets->scratch.plain, &out, err);
-    w->out_len = status == MIKEYD_OK ? out.len : 0;
+    w->call.out_len = status == MIKEYD_OK ? out.len : 0;
     return status;
 }
 
@@ -193,6 +193,6 @@ enum mikeyd_status offer_send(struct exchange_worker *w, bool update,
     if (status != MIKEYD_OK)
         return status;
     /* Keys before the verification message would be keys the peer may never have accepted. */
-    w->bundle.role = w->request->verify ? BUNDLE_AWAITS_REPLY : BUNDLE_INITIATOR;
-    return request_finish(w, event, !w->request->verify, result, err);
+    w->call.bundle.role = w->call.request->verify ? BUNDLE_AWAITS_REPLY : BUNDLE_INITIATOR;
+    return request_finish(w, event, !w->call.request->verify, result, err);
 }

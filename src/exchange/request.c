@@ -27,16 +27,16 @@ enum mikeyd_status request_decide(struct exchange_worker *w, enum policy_role ro
                                   struct error *err)
 {
     const struct policy_request request = {
-        .client = w->client,
+        .client = w->call.client,
         .role = role,
-        .initiator = w->from,
-        .responder = w->to,
-        .method = w->request->method,
+        .initiator = w->call.from,
+        .responder = w->call.to,
+        .method = w->call.request->method,
     };
     enum mikeyd_status status =
-        policy_decide(w->binding->policy, &request, w->now, &w->decision, err);
+        policy_decide(w->call.binding->policy, &request, w->call.now, &w->call.decision, err);
     /* An MKI travels beside the key in KEMAC, which is empty then. */
-    if (status == MIKEYD_OK && request_tgk_derived(w) && w->decision.mki_bytes != 0) {
+    if (status == MIKEYD_OK && request_tgk_derived(w) && w->call.decision.mki_bytes != 0) {
         status = error_set(err, MIKEYD_UNSUPPORTED,
                            "the policy asks for an MKI, which no message carries with `tgk: "
                            "derived`: say `mki_bytes: 0`");
@@ -46,13 +46,13 @@ enum mikeyd_status request_decide(struct exchange_worker *w, enum policy_role ro
 
 bool request_tgk_derived(const struct exchange_worker *w)
 {
-    return w->decision.tgk == POLICY_TGK_DERIVED;
+    return w->call.decision.tgk == POLICY_TGK_DERIVED;
 }
 
 enum mikeyd_status request_derive_tgk(struct exchange_worker *w, const struct mikey_key *key,
                                       struct error *err)
 {
-    const struct bundle *b = &w->bundle;
+    const struct bundle *b = &w->call.bundle;
     struct bundle_keys *keys = &w->secrets->keys;
     struct bundle_key *tgk = &keys->key[0];
     secret_wipe(keys, sizeof *keys);
@@ -64,12 +64,12 @@ enum mikeyd_status request_derive_tgk(struct exchange_worker *w, const struct mi
 
 const char *request_prf(const struct exchange_worker *w)
 {
-    return w->generation == NULL ? NULL : keys_port_prf(w->port);
+    return w->call.generation == NULL ? NULL : keys_port_prf(w->port);
 }
 
 const struct bound_key *request_key(const struct exchange_worker *w)
 {
-    return &w->binding->keys[w->decision.key->index];
+    return &w->call.binding->keys[w->call.decision.key->index];
 }
 
 enum mikeyd_status request_check_suite(const struct exchange_worker *w, enum srtp_suite suite,
@@ -78,17 +78,17 @@ enum mikeyd_status request_check_suite(const struct exchange_worker *w, enum srt
     const struct srtp_suite_info *info = srtp_suite_info(suite);
     if (info == NULL)
         return error_set(err, MIKEYD_UNSUPPORTED, "no such suite");
-    if ((w->decision.suites & 1u << suite) == 0)
+    if ((w->call.decision.suites & 1u << suite) == 0)
         return error_set(err, MIKEYD_POLICY, "suite %s is not allowed for this pair", info->name);
-    if (!mikey_algorithms_carry(w->decision.algorithms, suite)) {
+    if (!mikey_algorithms_carry(w->call.decision.algorithms, suite)) {
         return error_set(err, MIKEYD_POLICY, "suite %s is too long a key for %s (RFC 6043 12.1)",
-                         info->name, mikey_algorithms_name(w->decision.algorithms));
+                         info->name, mikey_algorithms_name(w->call.decision.algorithms));
     }
     /* RFC 3830 9.1: what transports a key must be at least as strong as it. */
     if (key_bits < 8u * info->key_len) {
         return error_set(err, MIKEYD_POLICY,
                          "suite %s needs a pre-shared key of %u bits, %s has %u (RFC 3830 9.1)",
-                         info->name, 8u * info->key_len, w->decision.key->name, key_bits);
+                         info->name, 8u * info->key_len, w->call.decision.key->name, key_bits);
     }
     return MIKEYD_OK;
 }
@@ -96,16 +96,16 @@ enum mikeyd_status request_check_suite(const struct exchange_worker *w, enum srt
 enum mikeyd_status request_open_ticket(struct exchange_worker *w, enum bundle_role role,
                                        int64_t *expires, struct error *err)
 {
-    return ticket_open(w->cipher, w->service->ticket_keys, w->now, w->request->ticket,
-                       w->request->ticket_len, w->client->name, role, &w->bundle, &w->secrets->keys,
-                       expires, &w->secrets->scratch.ticket, err);
+    return ticket_open(w->cipher, w->service->ticket_keys, w->call.now, w->call.request->ticket,
+                       w->call.request->ticket_len, w->call.client->name, role, &w->call.bundle,
+                       &w->secrets->keys, expires, &w->secrets->scratch.ticket, err);
 }
 
 /* Without one, an update keeps that of the call it continues. */
 static enum mikeyd_status set_reference(struct exchange_worker *w, struct error *err)
 {
-    struct bundle *b = &w->bundle;
-    const char *reference = w->request->reference;
+    struct bundle *b = &w->call.bundle;
+    const char *reference = w->call.request->reference;
     if (reference == NULL)
         return MIKEYD_OK;
     int len = snprintf(b->reference, sizeof b->reference, "%s", reference);
@@ -118,15 +118,15 @@ static enum mikeyd_status set_reference(struct exchange_worker *w, struct error 
 enum mikeyd_status request_fill_bundle(struct exchange_worker *w,
                                        const struct bound_generation *generation, struct error *err)
 {
-    struct bundle *b = &w->bundle;
-    const struct policy_decision *d = &w->decision;
-    int client = snprintf(b->client, sizeof b->client, "%s", w->client->name);
+    struct bundle *b = &w->call.bundle;
+    const struct policy_decision *d = &w->call.decision;
+    int client = snprintf(b->client, sizeof b->client, "%s", w->call.client->name);
     int key = snprintf(b->key_name, sizeof b->key_name, "%s", d->key->name);
     if (client < 0 || (size_t)client >= sizeof b->client || key < 0 ||
         (size_t)key >= sizeof b->key_name)
         return error_set(err, MIKEYD_INTERNAL, "name of client or key too long for a ticket");
-    if (!bundle_set_identity(&b->initiator, &w->from) ||
-        !bundle_set_identity(&b->responder, &w->to))
+    if (!bundle_set_identity(&b->initiator, &w->call.from) ||
+        !bundle_set_identity(&b->responder, &w->call.to))
         return error_set(err, MIKEYD_INTERNAL, "identity too long for a ticket");
     b->generation = generation->generation;
     b->algorithms = d->algorithms;

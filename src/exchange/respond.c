@@ -13,14 +13,14 @@
  */
 static enum mikeyd_status advance_counter(struct exchange_worker *w, struct error *err)
 {
-    const struct identity *idi = &w->from, *idr = &w->to;
-    const struct policy_key *key = w->decision.key;
+    const struct identity *idi = &w->call.from, *idr = &w->call.to;
+    const struct policy_key *key = w->call.decision.key;
     /* Each pair has another key imported from an EPSK, so the peer may count for each pair. */
     const bool pair = key->kind == POLICY_KEY_EPSK;
     uint8_t numbers[8];
     uint8_t digest[STORE_DIGEST];
     struct byte_writer n = writer_of(numbers, sizeof numbers);
-    writer_u32(&n, w->generation->generation);
+    writer_u32(&n, w->call.generation->generation);
     writer_u8(&n, idi->type);
     writer_u8(&n, (uint8_t)idi->len);
     if (pair) {
@@ -30,7 +30,7 @@ static enum mikeyd_status advance_counter(struct exchange_worker *w, struct erro
     const void *data[] = {numbers, idi->data, key->name, idr->data};
     const size_t len[] = {n.len, idi->len, strlen(key->name), idr->len};
     store_digest(STORE_COUNTER, data, len, pair ? 4 : 3, digest);
-    return store_advance_counter(w->service->config.store, digest, w->message.t.value, err);
+    return store_advance_counter(w->service->config.store, digest, w->call.message.t.value, err);
 }
 
 /*
@@ -40,19 +40,19 @@ static enum mikeyd_status advance_counter(struct exchange_worker *w, struct erro
 static enum mikeyd_status remember(struct exchange_worker *w,
                                    const uint8_t digests[2][STORE_DIGEST], struct error *err)
 {
-    if (w->message.t.type == MIKEY_TS_COUNTER) {
+    if (w->call.message.t.type == MIKEY_TS_COUNTER) {
         enum mikeyd_status status = advance_counter(w, err);
         if (status != MIKEYD_OK)
             return status;
     }
     struct store_time time;
     return store_insert(w->service->config.store, respond_time(w, &time), digests, 2,
-                        w->now + (int64_t)atomic_load(&w->service->window_s), err);
+                        w->call.now + (int64_t)atomic_load(&w->service->window_s), err);
 }
 
 static struct mikey_reply_rules reply_rules(const struct exchange_worker *w)
 {
-    return (struct mikey_reply_rules){.v_covers_t_only = w->decision.interop.v_covers_t_only};
+    return (struct mikey_reply_rules){.v_covers_t_only = w->call.decision.interop.v_covers_t_only};
 }
 
 /*
@@ -62,17 +62,17 @@ static struct mikey_reply_rules reply_rules(const struct exchange_worker *w)
  */
 static void build_error(struct exchange_worker *w, const struct mikey_key *key)
 {
-    if (!w->request->error_message || !w->decision.error_messages)
+    if (!w->call.request->error_message || !w->call.decision.error_messages)
         return;
     const struct mikey_refusal why = {
-        .number = w->error_number,
-        .suites = w->error_number == EXCHANGE_ERROR_SP_PARAMETER ? w->decision.suites : 0,
+        .number = w->call.error_number,
+        .suites = w->call.error_number == EXCHANGE_ERROR_SP_PARAMETER ? w->call.decision.suites : 0,
         .rules = reply_rules(w)};
     struct byte_writer out = writer_of(w->error, sizeof w->error);
     /* Without it the refusal is still a refusal. */
-    if (mikey_build_error(&w->message, &why, w->bundle.rand, w->bundle.rand_len, key, &out, NULL) ==
-        MIKEYD_OK)
-        w->error_len = out.len;
+    if (mikey_build_error(&w->call.message, &why, w->call.bundle.rand, w->call.bundle.rand_len, key,
+                          &out, NULL) == MIKEYD_OK)
+        w->call.error_len = out.len;
 }
 
 /* Not our own troubles, nor the client's, nor a message that has had its answer. */
@@ -86,12 +86,12 @@ static bool is_the_peers_fault(enum mikeyd_status status)
 static enum mikeyd_status draft_reply(struct exchange_worker *w, struct byte_writer *out,
                                       struct mikey_covered *covered, struct error *err)
 {
-    const struct mikey_message *m = &w->message;
+    const struct mikey_message *m = &w->call.message;
     struct mikey_cs cs[MIKEY_CS_MAX];
     for (size_t i = 0; i < m->cs_count; i++) {
         cs[i] = m->cs[i];
-        cs[i].ssrc = w->bundle.streams[i].ssrc;
-        cs[i].roc = w->bundle.streams[i].roc;
+        cs[i].ssrc = w->call.bundle.streams[i].ssrc;
+        cs[i].roc = w->call.bundle.streams[i].roc;
     }
     const struct mikey_reply_rules rules = reply_rules(w);
     return mikey_draft_reply(m, cs, &rules, out, covered, err);
@@ -103,10 +103,10 @@ static enum mikeyd_status try_generation(struct exchange_worker *w,
                                          const struct mikey_covered *reply,
                                          struct respond_opened *opened, struct error *err)
 {
-    keyring_take(w, &w->decision, generation, &opened->key);
-    return mikey_open_init(&w->message, w->bundle.rand, w->bundle.rand_len, &opened->key, reply,
-                           &w->secrets->scratch.plain, opened->data, &opened->count, w->secrets->v,
-                           err);
+    keyring_take(w, &w->call.decision, generation, &opened->key);
+    return mikey_open_init(&w->call.message, w->call.bundle.rand, w->call.bundle.rand_len,
+                           &opened->key, reply, &w->secrets->scratch.plain, opened->data,
+                           &opened->count, w->secrets->v, err);
 }
 
 /*
@@ -118,7 +118,7 @@ static enum mikeyd_status open_message(struct exchange_worker *w, const struct m
 {
     const struct bound_key *key = request_key(w);
     enum mikeyd_status status = try_generation(w, &key->current, reply, opened, err);
-    if (status == MIKEYD_OK || !key->has_previous || w->now > key->key->previous_until)
+    if (status == MIKEYD_OK || !key->has_previous || w->call.now > key->key->previous_until)
         return status;
     /* Also when the current pair key is still missing in the token: a rotation is no outage. */
     if (status != MIKEYD_AUTH_FAILED && status != MIKEYD_TOKEN_DOWN)
@@ -134,12 +134,12 @@ static enum mikeyd_status accept(struct exchange_worker *w, const struct respond
 {
     enum mikeyd_status status = remember(w, digests, err);
     if (status == MIKEYD_OK)
-        status = policy_budget_exchange(w->service->config.budget, &w->decision,
-                                        w->generation->generation, err);
+        status = policy_budget_exchange(w->service->config.budget, &w->call.decision,
+                                        w->call.generation->generation, err);
     if (status == MIKEYD_OK)
-        status = request_fill_bundle(w, w->generation, err);
+        status = request_fill_bundle(w, w->call.generation, err);
     if (status == MIKEYD_OK)
-        status = respond_accept(w, opened, keyring_bits(w->generation), err);
+        status = respond_accept(w, opened, keyring_bits(w->call.generation), err);
     return status;
 }
 
@@ -152,22 +152,22 @@ enum mikeyd_status exchange_respond(struct exchange_worker *w, struct exchange_r
     struct byte_writer reply = writer_of(w->out, sizeof w->out);
     bool decided, authentic = false;
     enum mikeyd_status status = respond_check(w, digests, &decided, err);
-    if (status == MIKEYD_OK && w->message.v)
+    if (status == MIKEYD_OK && w->call.message.v)
         status = draft_reply(w, &reply, &covered, err);
     if (status == MIKEYD_OK)
-        status = open_message(w, w->message.v ? &covered : NULL, &opened, err);
+        status = open_message(w, w->call.message.v ? &covered : NULL, &opened, err);
     if (status == MIKEYD_AUTH_FAILED)
-        w->error_number = EXCHANGE_ERROR_AUTH;
+        w->call.error_number = EXCHANGE_ERROR_AUTH;
     authentic = status == MIKEYD_OK;
     if (authentic)
         status = accept(w, &opened, digests, err);
     if (decided && is_the_peers_fault(status))
         build_error(w, authentic ? &opened.key : NULL);
-    if (status == MIKEYD_OK && w->message.v) {
-        writer_bytes(&reply, w->secrets->v, w->message.mac_len);
+    if (status == MIKEYD_OK && w->call.message.v) {
+        writer_bytes(&reply, w->secrets->v, w->call.message.mac_len);
         if (reply.failed)
             status = error_set(err, MIKEYD_INTERNAL, "no room for the reply");
-        w->out_len = reply.len;
+        w->call.out_len = reply.len;
     }
     if (status != MIKEYD_OK)
         return status;

@@ -14,15 +14,15 @@
 /* The suite of stream i. In an update an absent SP leaves the stream's policy as it was. */
 static enum mikeyd_status stream_suite(struct exchange_worker *w, size_t i, struct error *err)
 {
-    const struct mikey_message *m = &w->message;
-    enum srtp_suite *suite = &w->bundle.streams[i].suite;
+    const struct mikey_message *m = &w->call.message;
+    enum srtp_suite *suite = &w->call.bundle.streams[i].suite;
     const struct mikey_sp *sp = mikey_find_sp(m, m->cs[i].policy);
     if (sp != NULL)
         return mikey_sp_suite(sp, suite, err);
     if (mikey_is_update(m) && *suite != SRTP_SUITE_COUNT)
         return MIKEYD_OK;
     /* RFC 3830 6.10.1 and RFC 3711 8.2 have defaults for every parameter, for none at all too. */
-    if (m->sp_count == 0 && w->decision.interop.sp_optional) {
+    if (m->sp_count == 0 && w->call.decision.interop.sp_optional) {
         *suite = SRTP_AES_CM_128_HMAC_SHA1_80;
         return MIKEYD_OK;
     }
@@ -36,14 +36,14 @@ static enum mikeyd_status accept_streams(struct exchange_worker *w, unsigned key
                                          struct error *err)
 {
     enum mikeyd_status status = MIKEYD_OK;
-    w->error_number = EXCHANGE_ERROR_SP_PARAMETER;
-    for (size_t i = 0; i < w->bundle.stream_count && status == MIKEYD_OK; i++) {
+    w->call.error_number = EXCHANGE_ERROR_SP_PARAMETER;
+    for (size_t i = 0; i < w->call.bundle.stream_count && status == MIKEYD_OK; i++) {
         status = stream_suite(w, i, err);
         if (status == MIKEYD_OK)
-            status = request_check_suite(w, w->bundle.streams[i].suite, key_bits, err);
+            status = request_check_suite(w, w->call.bundle.streams[i].suite, key_bits, err);
     }
     if (status == MIKEYD_OK)
-        w->error_number = EXCHANGE_ERROR_UNSPECIFIED;
+        w->call.error_number = EXCHANGE_ERROR_UNSPECIFIED;
     return status;
 }
 
@@ -145,7 +145,7 @@ static enum mikeyd_status check_key_lengths(const struct exchange_worker *w, str
     enum mikeyd_status status = MIKEYD_OK;
     for (size_t i = 0; i < keys->count && status == MIKEYD_OK; i++) {
         const struct mikey_key_data key = bundle_key_view(keys, i);
-        status = check_key_length(&w->bundle, &key, err);
+        status = check_key_length(&w->call.bundle, &key, err);
     }
     return status;
 }
@@ -180,7 +180,7 @@ static enum mikeyd_status accept_keys(struct exchange_worker *w,
                                       const struct respond_opened *opened, struct error *err)
 {
     enum mikeyd_status status = MIKEYD_OK;
-    if (mikey_is_tgk_derived(&w->message))
+    if (mikey_is_tgk_derived(&w->call.message))
         status = request_derive_tgk(w, &opened->key, err);
     /* An update without a key keeps those of the ticket and changes the rest (RFC 3830 4.5); in a
      * first message the parser has refused that. */
@@ -198,8 +198,8 @@ static enum mikeyd_status accept_keys(struct exchange_worker *w,
 static enum mikeyd_status check_sdp_ids(const struct exchange_worker *w, struct error *err)
 {
     static const char offered[] = "mikey";
-    const struct mikey_message *m = &w->message;
-    if (!w->request->sdp)
+    const struct mikey_message *m = &w->call.message;
+    if (!w->call.request->sdp)
         return MIKEYD_OK;
     for (size_t i = 0; i < m->extension_count; i++) {
         const struct mikey_extension *extension = &m->extension[i];
@@ -212,7 +212,7 @@ static enum mikeyd_status check_sdp_ids(const struct exchange_worker *w, struct 
                              "4567 4.1.4)");
         return MIKEYD_OK;
     }
-    if (w->decision.interop.sdp_ids_optional)
+    if (w->call.decision.interop.sdp_ids_optional)
         return MIKEYD_OK;
     return error_set(err, MIKEYD_POLICY,
                      "the message does not name the protocols of the SDP offer (RFC 4567 4.1.4)");
@@ -224,7 +224,7 @@ enum mikeyd_status respond_accept(struct exchange_worker *w, const struct respon
     enum mikeyd_status status = accept_streams(w, key_bits, err);
     if (status == MIKEYD_OK)
         status = accept_keys(w, opened, err);
-    if (status == MIKEYD_OK && w->decision.verification_required && !w->message.v)
+    if (status == MIKEYD_OK && w->call.decision.verification_required && !w->call.message.v)
         status = error_set(err, MIKEYD_POLICY,
                            "the policy requires a verification message, the initiator wants none");
     if (status == MIKEYD_OK)

@@ -22,34 +22,34 @@ static enum mikeyd_status check_open_ssrcs(const struct mikey_message *m, struct
 
 static enum mikeyd_status parse(struct exchange_worker *w, struct error *err)
 {
-    const struct exchange_request *request = w->request;
+    const struct exchange_request *request = w->call.request;
     if (request->message == NULL || request->message_len == 0)
         return error_set(err, MIKEYD_INVALID_ARGUMENT, "message: an I_MESSAGE is needed");
     enum mikeyd_status status =
-        mikey_parse(request->message, request->message_len, &w->message, NULL, err);
+        mikey_parse(request->message, request->message_len, &w->call.message, NULL, err);
     if (status != MIKEYD_OK)
         return status;
-    w->bundle.csb_id = w->message.csb_id; /* for the audit record of a refusal */
-    if (w->message.type != MIKEY_TYPE_PSK_INIT)
+    w->call.bundle.csb_id = w->call.message.csb_id; /* for the audit record of a refusal */
+    if (w->call.message.type != MIKEY_TYPE_PSK_INIT)
         status = error_set(err, MIKEYD_UNSUPPORTED,
                            "data type %u is no pre-shared key I_MESSAGE and gets no answer",
-                           w->message.type);
-    if (status == MIKEYD_OK && w->message.map_type != MIKEY_MAP_SRTP)
+                           w->call.message.type);
+    if (status == MIKEYD_OK && w->call.message.map_type != MIKEY_MAP_SRTP)
         status = error_set(err, MIKEYD_UNSUPPORTED, "CS ID map type %u is not SRTP",
-                           w->message.map_type);
-    if (status == MIKEYD_OK && w->message.cs_count == 0)
+                           w->call.message.map_type);
+    if (status == MIKEYD_OK && w->call.message.cs_count == 0)
         status = error_set(err, MIKEYD_UNSUPPORTED, "the message has no crypto session");
-    return status == MIKEYD_OK ? check_open_ssrcs(&w->message, err) : status;
+    return status == MIKEYD_OK ? check_open_ssrcs(&w->call.message, err) : status;
 }
 
 /* The initiator: whom IDi names, and the carrier, when either does (RFC 3830 3.1, RFC 4567 8). */
 static enum mikeyd_status find_initiator(struct exchange_worker *w, struct error *err)
 {
-    const struct mikey_message *m = &w->message;
+    const struct mikey_message *m = &w->call.message;
     struct identity carrier = {0};
-    if (w->request->from != NULL) {
+    if (w->call.request->from != NULL) {
         enum mikeyd_status status =
-            request_identity("from", w->request->from, w->identity_store[1], &carrier, err);
+            request_identity("from", w->call.request->from, w->identity_store[1], &carrier, err);
         if (status != MIKEYD_OK)
             return status;
     }
@@ -57,7 +57,7 @@ static enum mikeyd_status find_initiator(struct exchange_worker *w, struct error
         return error_set(err, MIKEYD_UNSUPPORTED,
                          "the message does not say who sends it: give what the carrier says "
                          "(--from)");
-    w->from = m->id_count == 0 ? carrier : m->id[0]; /* a lone ID is IDi (RFC 3830 3.1) */
+    w->call.from = m->id_count == 0 ? carrier : m->id[0]; /* a lone ID is IDi (RFC 3830 3.1) */
     if (m->id_count != 0 && carrier.len != 0 && !identity_equal(&m->id[0], &carrier))
         return error_set(err, MIKEYD_AUTH_FAILED,
                          "the message is of another initiator than the one that the carrier names");
@@ -71,9 +71,9 @@ static enum mikeyd_status find_initiator(struct exchange_worker *w, struct error
  */
 static enum mikeyd_status check_identities(struct exchange_worker *w, struct error *err)
 {
-    const struct mikey_message *m = &w->message;
+    const struct mikey_message *m = &w->call.message;
     enum mikeyd_status status =
-        request_identity("as", w->request->as, w->identity_store[0], &w->to, err);
+        request_identity("as", w->call.request->as, w->identity_store[0], &w->call.to, err);
     if (status != MIKEYD_OK)
         return status;
     for (size_t i = 0; i < m->id_count; i++) {
@@ -84,11 +84,11 @@ static enum mikeyd_status check_identities(struct exchange_worker *w, struct err
     status = find_initiator(w, err);
     if (status != MIKEYD_OK)
         return status;
-    if (identity_equal(&w->from, &w->to) ||
+    if (identity_equal(&w->call.from, &w->call.to) ||
         (m->id_count == 2 && identity_equal(&m->id[0], &m->id[1])))
         return error_set(err, MIKEYD_AUTH_FAILED,
                          "reflected: the message's initiator is the responder itself");
-    if (m->id_count == 2 && !identity_equal(&m->id[1], &w->to))
+    if (m->id_count == 2 && !identity_equal(&m->id[1], &w->call.to))
         return error_set(err, MIKEYD_AUTH_FAILED, "the message is addressed to another responder");
     return MIKEYD_OK;
 }
@@ -96,12 +96,12 @@ static enum mikeyd_status check_identities(struct exchange_worker *w, struct err
 /* RFC 3830 9.5: both IDs belong under the MAC. After request_decide(). */
 static enum mikeyd_status check_ids_present(const struct exchange_worker *w, struct error *err)
 {
-    if (w->message.id_count == 2 || w->decision.interop.ids_optional)
+    if (w->call.message.id_count == 2 || w->call.decision.interop.ids_optional)
         return MIKEYD_OK;
     return error_set(err, MIKEYD_UNSUPPORTED,
                      "the message must name initiator and responder: it carries %zu of 2 IDs, "
                      "which the policy allows a peer that has `interop: ids: optional`",
-                     w->message.id_count);
+                     w->call.message.id_count);
 }
 
 /*
@@ -112,17 +112,17 @@ static enum mikeyd_status check_ids_present(const struct exchange_worker *w, str
  */
 static enum mikeyd_status check_clock(struct exchange_worker *w, struct error *err)
 {
-    const struct mikey_timestamp *t = &w->message.t;
-    if (t->type == MIKEY_TS_COUNTER && !w->decision.interop.counter_timestamps)
+    const struct mikey_timestamp *t = &w->call.message.t;
+    if (t->type == MIKEY_TS_COUNTER && !w->call.decision.interop.counter_timestamps)
         return error_set(err, MIKEYD_UNSUPPORTED,
                          "T is a COUNTER, which the policy allows a peer that has `interop: "
                          "counter_timestamps: allowed`");
     if (t->type == MIKEY_TS_COUNTER)
         return MIKEYD_OK;
-    const int64_t allowed = w->decision.clock_skew_ms;
+    const int64_t allowed = w->call.decision.clock_skew_ms;
     int64_t ahead = clock_ntp_difference_ms(t->value, clock_ntp_now());
     if (ahead > allowed || ahead < -allowed) {
-        w->error_number = EXCHANGE_ERROR_TS;
+        w->call.error_number = EXCHANGE_ERROR_TS;
         return error_set(err, MIKEYD_CLOCK_SKEW,
                          "the message's clock is %lld ms %s ours, %lld ms are allowed",
                          (long long)(ahead < 0 ? -ahead : ahead), ahead < 0 ? "behind" : "ahead of",
@@ -138,43 +138,43 @@ static enum mikeyd_status check_clock(struct exchange_worker *w, struct error *e
  */
 static void name_message(const struct exchange_worker *w, uint8_t digests[2][STORE_DIGEST])
 {
-    const struct mikey_message *m = &w->message;
+    const struct mikey_message *m = &w->call.message;
     const void *whole[] = {m->bytes};
     store_digest(STORE_MESSAGE, whole, &m->len, 1, digests[0]);
 
     uint8_t numbers[14];
     struct byte_writer n = writer_of(numbers, sizeof numbers);
-    writer_u8(&n, w->from.type);
-    writer_u8(&n, (uint8_t)w->from.len);
+    writer_u8(&n, w->call.from.type);
+    writer_u8(&n, (uint8_t)w->call.from.len);
     writer_u32(&n, m->csb_id);
     writer_u64(&n, m->t.value);
-    const char *key = w->decision.key->name;
-    const void *data[] = {numbers, w->from.data, key};
-    const size_t len[] = {sizeof numbers, w->from.len, strlen(key)};
+    const char *key = w->call.decision.key->name;
+    const void *data[] = {numbers, w->call.from.data, key};
+    const size_t len[] = {sizeof numbers, w->call.from.len, strlen(key)};
     store_digest(STORE_TIMESTAMP, data, len, 3, digests[1]);
 }
 
 const struct store_time *respond_time(const struct exchange_worker *w, struct store_time *out)
 {
-    if (w->message.t.type == MIKEY_TS_COUNTER)
+    if (w->call.message.t.type == MIKEY_TS_COUNTER)
         return NULL;
-    *out = (struct store_time){STORE_SERIES_MESSAGES, w->message.t.value};
+    *out = (struct store_time){STORE_SERIES_MESSAGES, w->call.message.t.value};
     return out;
 }
 
 static enum mikeyd_status check_algorithms(struct exchange_worker *w, struct error *err)
 {
     enum mikey_algorithms algorithms;
-    w->error_number = EXCHANGE_ERROR_PRF; /* the first of the three that differ by set */
-    if (!mikey_message_algorithms(&w->message, &algorithms))
+    w->call.error_number = EXCHANGE_ERROR_PRF; /* the first of the three that differ by set */
+    if (!mikey_message_algorithms(&w->call.message, &algorithms))
         return error_set(err, MIKEYD_UNSUPPORTED,
                          "PRF, encryption and MAC are not one set (RFC 6043 12.1)");
-    if (algorithms != w->decision.algorithms) {
+    if (algorithms != w->call.decision.algorithms) {
         return error_set(err, MIKEYD_UNSUPPORTED, "the message uses %s, this pair %s",
                          mikey_algorithms_name(algorithms),
-                         mikey_algorithms_name(w->decision.algorithms));
+                         mikey_algorithms_name(w->call.decision.algorithms));
     }
-    w->error_number = EXCHANGE_ERROR_UNSPECIFIED;
+    w->call.error_number = EXCHANGE_ERROR_UNSPECIFIED;
     return MIKEYD_OK;
 }
 
@@ -184,7 +184,7 @@ static enum mikeyd_status check_algorithms(struct exchange_worker *w, struct err
  */
 static enum mikeyd_status check_tgk(const struct exchange_worker *w, struct error *err)
 {
-    const struct mikey_message *m = &w->message;
+    const struct mikey_message *m = &w->call.message;
     const bool derived = request_tgk_derived(w);
     if (derived && mikey_is_update(m))
         return error_set(err, MIKEYD_UNSUPPORTED,
@@ -208,9 +208,9 @@ static enum mikeyd_status check_tgk(const struct exchange_worker *w, struct erro
 
 static enum mikeyd_status begin_bundle(struct exchange_worker *w, struct error *err)
 {
-    const struct mikey_message *m = &w->message;
-    struct bundle *b = &w->bundle;
-    if (w->request->ticket_len != 0)
+    const struct mikey_message *m = &w->call.message;
+    struct bundle *b = &w->call.bundle;
+    if (w->call.request->ticket_len != 0)
         return error_set(err, MIKEYD_INVALID_ARGUMENT,
                          "a ticket serves updates; this message starts a new bundle");
     if (m->rand_len < RAND_MIN)
@@ -226,9 +226,9 @@ static enum mikeyd_status begin_bundle(struct exchange_worker *w, struct error *
 
 static enum mikeyd_status continue_bundle(struct exchange_worker *w, struct error *err)
 {
-    const struct mikey_message *m = &w->message;
-    struct bundle *b = &w->bundle;
-    if (w->request->ticket_len == 0) {
+    const struct mikey_message *m = &w->call.message;
+    struct bundle *b = &w->call.bundle;
+    if (w->call.request->ticket_len == 0) {
         return error_set(
             err, MIKEYD_TICKET_INVALID,
             "the message updates an earlier exchange (it has no RAND): give the ticket "
@@ -240,8 +240,8 @@ static enum mikeyd_status continue_bundle(struct exchange_worker *w, struct erro
         return status;
     const struct identity initiator = bundle_identity_view(&b->initiator);
     const struct identity responder = bundle_identity_view(&b->responder);
-    if (b->csb_id != m->csb_id || !identity_equal(&initiator, &w->from) ||
-        !identity_equal(&responder, &w->to) || b->algorithms != w->decision.algorithms)
+    if (b->csb_id != m->csb_id || !identity_equal(&initiator, &w->call.from) ||
+        !identity_equal(&responder, &w->call.to) || b->algorithms != w->call.decision.algorithms)
         return error_set(err, MIKEYD_TICKET_INVALID, "the ticket is of another exchange");
     /* The key stream of an update is separated from earlier ones by T alone, so T must have one
      * order in all messages of a bundle. */
@@ -264,12 +264,12 @@ static enum mikeyd_status continue_bundle(struct exchange_worker *w, struct erro
 static enum mikeyd_status take_bundle(struct exchange_worker *w, struct error *err)
 {
     enum mikeyd_status status =
-        mikey_is_update(&w->message) ? continue_bundle(w, err) : begin_bundle(w, err);
+        mikey_is_update(&w->call.message) ? continue_bundle(w, err) : begin_bundle(w, err);
     if (status == MIKEYD_OK)
         status = respond_streams(w, err);
-    w->bundle.role = BUNDLE_RESPONDER;
-    w->bundle.csb_id = w->message.csb_id;
-    w->bundle.t = w->message.t;
+    w->call.bundle.role = BUNDLE_RESPONDER;
+    w->call.bundle.csb_id = w->call.message.csb_id;
+    w->call.bundle.t = w->call.message.t;
     return status;
 }
 

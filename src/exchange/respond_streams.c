@@ -22,8 +22,8 @@ static bool names_stream(const struct mikey_message *m, uint32_t ssrc, size_t *i
  */
 static enum mikeyd_status check_list(const struct exchange_worker *w, struct error *err)
 {
-    const struct mikey_message *m = &w->message;
-    const struct exchange_request *request = w->request;
+    const struct mikey_message *m = &w->call.message;
+    const struct exchange_request *request = w->call.request;
     size_t open = 0, chosen = 0;
     for (size_t i = 0; i < m->cs_count; i++)
         open += m->cs[i].ssrc == 0 ? 1 : 0;
@@ -55,8 +55,8 @@ static enum mikeyd_status check_list(const struct exchange_worker *w, struct err
 /* All streams as the message lists them; an update keeps the suites of those that are known. */
 static void take_streams(struct exchange_worker *w)
 {
-    const struct mikey_message *m = &w->message;
-    struct bundle *b = &w->bundle;
+    const struct mikey_message *m = &w->call.message;
+    struct bundle *b = &w->call.bundle;
     const size_t known = b->stream_count;
     for (size_t i = 0; i < m->cs_count; i++) {
         b->streams[i].ssrc = m->cs[i].ssrc;
@@ -80,14 +80,14 @@ static struct mikey_stream *find_stream(struct bundle *b, uint32_t ssrc)
  * to streams of its own that run already. */
 static void fill_from_list(struct exchange_worker *w)
 {
-    const struct exchange_request *request = w->request;
-    struct bundle *b = &w->bundle;
+    const struct exchange_request *request = w->call.request;
+    struct bundle *b = &w->call.bundle;
     size_t next = 0;
     for (size_t i = 0; i < request->ssrc_count; i++) {
         const uint32_t ssrc = request->ssrcs[i], roc = request_roc(request, i);
         struct mikey_stream *stream = ssrc == 0 ? NULL : find_stream(b, ssrc);
         while (stream == NULL && next < b->stream_count) {
-            if (w->message.cs[next++].ssrc == 0)
+            if (w->call.message.cs[next++].ssrc == 0)
                 stream = &b->streams[next - 1];
         }
         if (stream == NULL)
@@ -121,5 +121,5 @@ enum mikeyd_status respond_streams(struct exchange_worker *w, struct error *err)
         return status;
     take_streams(w);
     fill_from_list(w);
-    return fill_at_random(&w->bundle, err);
+    return fill_at_random(&w->call.bundle, err);
 }

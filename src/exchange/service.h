@@ -48,14 +48,8 @@ struct worker_secrets {
 };
 _Static_assert(sizeof(struct worker_secrets) <= 32768, "the secure heap deals in powers of two");
 
-struct exchange_worker {
-    struct exchange_service *service;
-    struct keys_port *port;
-    struct ticket_cipher *cipher;
-    struct worker_secrets *secrets;
-    size_t released_count; /* of secrets->released, to be wiped */
-
-    /* The request being served. */
+/* All that belongs to one request: zeroed at its start, so that nothing of an earlier one is left. */
+struct exchange_call {
     const struct exchange_request *request;
     struct binding *binding;
     const struct policy_client *client;
@@ -68,10 +62,20 @@ struct exchange_worker {
     struct identity from, to;                  /* views; len 0: not known yet */
     struct bundle bundle;
     uint8_t mki[BUNDLE_KEYS_MAX][BUNDLE_MKI_MAX]; /* of the keys released: no secret */
+    size_t out_len, error_len;                    /* of the worker's buffers */
+};
+
+struct exchange_worker {
+    struct exchange_service *service;
+    struct keys_port *port;
+    struct ticket_cipher *cipher;
+    struct worker_secrets *secrets;
+    size_t released_count; /* of secrets->released, to be wiped */
+    struct exchange_call call;
+
+    /* Room that a request fills as far as it needs it. */
     uint8_t out[WORKER_MESSAGE_MAX];
-    size_t out_len;
     uint8_t error[WORKER_ERROR_MAX]; /* for the peer, when the request is refused */
-    size_t error_len;
     uint8_t ticket[TICKET_MAX];
     uint8_t identity_store[2][IDENTITY_MAX]; /* of "from" and "to", or of "as" and "from" */
     char key_text[KEYS_NAME_MAX + 16];       /* "core/1" */
@@ -96,12 +100,12 @@ uint32_t request_roc(const struct exchange_request *request, size_t i);
 enum mikeyd_status request_identity(const char *field, const char *text,
                                     uint8_t store[IDENTITY_MAX], struct identity *out,
                                     struct error *err);
-/* policy_decide() for w->from and w->to in that role, then what exchange/ itself demands. */
+/* policy_decide() for w->call.from and w->call.to in that role, then what exchange/ itself demands. */
 enum mikeyd_status request_decide(struct exchange_worker *w, enum policy_role role,
                                   struct error *err);
 /* After request_decide(): do both ends of this pair derive the TGK (policy `tgk: derived`)? */
 bool request_tgk_derived(const struct exchange_worker *w);
-/* The TGK of w->bundle, derived, as its key. */
+/* The TGK of w->call.bundle, derived, as its key. */
 enum mikeyd_status request_derive_tgk(struct exchange_worker *w, const struct mikey_key *key,
                                       struct error *err);
 /* Is that suite allowed to this pair, its algorithms and its key? */
@@ -109,9 +113,9 @@ enum mikeyd_status request_check_suite(const struct exchange_worker *w, enum srt
                                        unsigned key_bits, struct error *err);
 /* "sign" or "derive": how the key of this request was used; NULL while none was. */
 const char *request_prf(const struct exchange_worker *w);
-/* The policy and key as bound of w->decision.key. */
+/* The policy and key as bound of w->call.decision.key. */
 const struct bound_key *request_key(const struct exchange_worker *w);
-/* Opens request->ticket into w->bundle and w->secrets->keys for that use. */
+/* Opens request->ticket into w->call.bundle and w->secrets->keys for that use. */
 enum mikeyd_status request_open_ticket(struct exchange_worker *w, enum bundle_role role,
                                        int64_t *expires, struct error *err);
 /* Bundle fields that every bundle has: client, pair, key, algorithms, the client's reference. */

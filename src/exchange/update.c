@@ -8,26 +8,26 @@
 
 static enum mikeyd_status check_request(struct exchange_worker *w, struct error *err)
 {
-    if (w->request->ticket_len == 0)
+    if (w->call.request->ticket_len == 0)
         return error_set(err, MIKEYD_TICKET_INVALID,
                          "an update needs the ticket of the exchange it continues");
     int64_t expires;
     enum mikeyd_status status = request_open_ticket(w, BUNDLE_INITIATOR, &expires, err);
     if (status != MIKEYD_OK)
         return status;
-    struct bundle *b = &w->bundle;
-    w->from = bundle_identity_view(&b->initiator);
-    w->to = bundle_identity_view(&b->responder);
+    struct bundle *b = &w->call.bundle;
+    w->call.from = bundle_identity_view(&b->initiator);
+    w->call.to = bundle_identity_view(&b->responder);
     status = request_decide(w, POLICY_INITIATE, err);
     /* RFC 3830 4.5: an update has no RAND, so it could bring no other TGK. */
     if (status == MIKEYD_OK && request_tgk_derived(w))
         status = error_set(err, MIKEYD_UNSUPPORTED,
                            "with `tgk: derived` a bundle gets no new keys: start a new one");
-    if (status == MIKEYD_OK && w->decision.verification_required && !w->request->verify)
+    if (status == MIKEYD_OK && w->call.decision.verification_required && !w->call.request->verify)
         status = error_set(err, MIKEYD_POLICY,
                            "the policy requires a verification message for this pair");
     /* Mixing sets within a bundle would mix the strengths of its keys (RFC 6043 12.1). */
-    if (status == MIKEYD_OK && w->decision.algorithms != b->algorithms)
+    if (status == MIKEYD_OK && w->call.decision.algorithms != b->algorithms)
         status =
             error_set(err, MIKEYD_POLICY,
                       "the policy's algorithms for this pair have changed: start a new bundle");
@@ -45,7 +45,7 @@ enum mikeyd_status exchange_update(struct exchange_worker *w, struct exchange_re
     /* The key in force today, also when the bundle began under the generation before. */
     const struct bound_generation *generation = &request_key(w)->current;
     const unsigned key_bits = keyring_bits(generation);
-    struct bundle *b = &w->bundle;
+    struct bundle *b = &w->call.bundle;
     for (size_t i = 0; i < b->stream_count && status == MIKEYD_OK; i++)
         status = request_check_suite(w, b->streams[i].suite, key_bits, err);
     if (status == MIKEYD_OK)
@@ -53,7 +53,7 @@ enum mikeyd_status exchange_update(struct exchange_worker *w, struct exchange_re
     if (status == MIKEYD_OK)
         status = offer_add_streams(w, key_bits, err);
     if (status == MIKEYD_OK)
-        status = policy_budget_exchange(w->service->config.budget, &w->decision,
+        status = policy_budget_exchange(w->service->config.budget, &w->call.decision,
                                         generation->generation, err);
     if (status != MIKEYD_OK)
         return status;

@@ -45,7 +45,7 @@ void exchange_result_wipe(struct exchange_worker *worker)
     secret_wipe(worker->secrets->released,
                 worker->released_count * sizeof worker->secrets->released[0]);
     worker->released_count = 0;
-    worker->out_len = 0;
+    worker->call.out_len = 0;
 }
 
 static const char *operation_name(enum exchange_operation operation)
@@ -59,25 +59,19 @@ static const char *operation_name(enum exchange_operation operation)
 static void request_begin(struct exchange_worker *w, const struct exchange_request *request)
 {
     exchange_result_wipe(w);
-    w->request = request;
-    w->now = clock_unix_now();
-    w->client = NULL;
-    w->generation = NULL;
-    w->from = w->to = (struct identity){0};
-    w->message.bytes = NULL;
-    w->error_number = EXCHANGE_ERROR_UNSPECIFIED;
-    w->error_len = 0;
-    w->bundle.csb_id = 0;
-    w->binding = service_binding(w->service);
+    w->call = (struct exchange_call){.request = request,
+                                     .now = clock_unix_now(),
+                                     .binding = service_binding(w->service),
+                                     .error_number = EXCHANGE_ERROR_UNSPECIFIED};
     keys_port_deadline(w->port, clock_monotonic_ms() + w->service->config.request_ms);
-    ticket_keys_refresh(w->service->ticket_keys, w->port, w->now);
+    ticket_keys_refresh(w->service->ticket_keys, w->port, w->call.now);
 }
 
 static void request_end(struct exchange_worker *w)
 {
-    binding_unref(w->binding);
-    w->binding = NULL;
-    w->request = NULL;
+    binding_unref(w->call.binding);
+    w->call.binding = NULL;
+    w->call.request = NULL;
     secret_wipe(&w->secrets->keys, sizeof w->secrets->keys);
     secret_wipe(&w->secrets->scratch, sizeof w->secrets->scratch);
     secret_wipe(w->secrets->v, sizeof w->secrets->v);
@@ -86,12 +80,12 @@ static void request_end(struct exchange_worker *w)
 /* Known by exactly one thing: the name the gate verified, else the user of the socket's peer. */
 static enum mikeyd_status find_client(struct exchange_worker *w, struct error *err)
 {
-    const struct exchange_caller *caller = &w->request->caller;
+    const struct exchange_caller *caller = &w->call.request->caller;
     if (caller->san != NULL)
-        w->client = policy_client_by_san(w->binding->policy, caller->san);
+        w->call.client = policy_client_by_san(w->call.binding->policy, caller->san);
     else if (caller->has_uid)
-        w->client = policy_client_by_uid(w->binding->policy, caller->uid);
-    if (w->client != NULL)
+        w->call.client = policy_client_by_uid(w->call.binding->policy, caller->uid);
+    if (w->call.client != NULL)
         return MIKEYD_OK;
     if (caller->san != NULL)
         return error_set(err, MIKEYD_NOT_ENTITLED, "%.100s is no client of the policy",
@@ -107,13 +101,13 @@ static enum mikeyd_status serve(struct exchange_worker *w, struct exchange_resul
 {
     enum mikeyd_status status = find_client(w, err);
     if (status == MIKEYD_OK)
-        status =
-            policy_budget_request(w->service->config.budget, w->client, clock_monotonic_ms(), err);
-    if (status == MIKEYD_OK && w->request->method != POLICY_METHOD_PSK)
+        status = policy_budget_request(w->service->config.budget, w->call.client,
+                                       clock_monotonic_ms(), err);
+    if (status == MIKEYD_OK && w->call.request->method != POLICY_METHOD_PSK)
         status = error_set(err, MIKEYD_UNSUPPORTED, "method dhhmac is not offered here");
     if (status != MIKEYD_OK)
         return status;
-    switch (w->request->operation) {
+    switch (w->call.request->operation) {
     case EXCHANGE_INITIATE:
         return exchange_initiate(w, result, err);
     case EXCHANGE_RESPOND:
@@ -133,15 +127,15 @@ static void refuse(struct exchange_worker *w, enum mikeyd_status status, const s
     struct audit_record record = {
         .event = AUDIT_REFUSED,
         .status = status,
-        .client = w->client == NULL ? w->request->caller.san : w->client->name,
-        .operation = operation_name(w->request->operation),
-        .from = w->from,
-        .to = w->to,
-        .has_csb_id = w->bundle.csb_id != 0,
-        .csb_id = w->bundle.csb_id,
+        .client = w->call.client == NULL ? w->call.request->caller.san : w->call.client->name,
+        .operation = operation_name(w->call.request->operation),
+        .from = w->call.from,
+        .to = w->call.to,
+        .has_csb_id = w->call.bundle.csb_id != 0,
+        .csb_id = w->call.bundle.csb_id,
         .prf = request_prf(w),
-        .reference = w->request->reference,
-        .policy_sha256 = policy_sha256(w->binding->policy),
+        .reference = w->call.request->reference,
+        .policy_sha256 = policy_sha256(w->call.binding->policy),
         .detail = why->text,
     };
     audit_refusal(w->service->config.audit, &record);
@@ -161,8 +155,8 @@ enum mikeyd_status exchange_serve(struct exchange_worker *worker,
     } else {
         refuse(worker, status, &why);
         exchange_result_wipe(worker);
-        *result = (struct exchange_result){.message_len = worker->error_len};
-        if (worker->error_len != 0)
+        *result = (struct exchange_result){.message_len = worker->call.error_len};
+        if (worker->call.error_len != 0)
             result->message = worker->error;
         (void)error_set(err, status, "%s", why.text);
     }
@@ -185,7 +179,7 @@ struct prewarm {
 static bool decide_for_any(struct exchange_worker *w, const struct policy_node *initiator,
                            const struct policy_node *responder)
 {
-    const struct policy *policy = w->binding->policy;
+    const struct policy *policy = w->call.binding->policy;
     for (size_t i = 0; i < policy_client_count(policy); i++) {
         struct policy_request request = {.client = policy_client_at(policy, i),
                                          .initiator = initiator->identity,
@@ -193,7 +187,7 @@ static bool decide_for_any(struct exchange_worker *w, const struct policy_node *
                                          .method = POLICY_METHOD_PSK};
         request.role =
             policy_client_acts_as(request.client, initiator) ? POLICY_INITIATE : POLICY_RESPOND;
-        if (policy_decide(policy, &request, w->now, &w->decision, NULL) == MIKEYD_OK)
+        if (policy_decide(policy, &request, w->call.now, &w->call.decision, NULL) == MIKEYD_OK)
             return true;
     }
     return false;
@@ -206,13 +200,13 @@ static bool prewarm_pair(void *context, const struct policy_node *initiator,
     struct exchange_worker *w = p->w;
     if (p->warmed >= p->most || clock_monotonic_ms() >= p->deadline_ms)
         return false;
-    if (!decide_for_any(w, initiator, responder) || w->decision.key != p->key->key)
+    if (!decide_for_any(w, initiator, responder) || w->call.decision.key != p->key->key)
         return true;
     struct mikey_key key;
     struct error why = {0};
-    keyring_take(w, &w->decision, &p->key->current, &key);
+    keyring_take(w, &w->call.decision, &p->key->current, &key);
     keys_port_deadline(w->port, p->deadline_ms);
-    enum mikeyd_status status = keys_port_prepare(w->port, &w->key_name, &why);
+    enum mikeyd_status status = keys_port_prepare(w->port, &w->call.key_name, &why);
     if (status == MIKEYD_OK) {
         p->warmed++;
     } else if (status != MIKEYD_TOKEN_DOWN || p->key->current.derives) {
@@ -231,17 +225,17 @@ enum mikeyd_status exchange_worker_prewarm(struct exchange_worker *worker, size_
                         .deadline_ms = clock_monotonic_ms() + timeout_ms,
                         .status = MIKEYD_OK,
                         .err = err};
-    worker->binding = service_binding(worker->service);
-    worker->now = clock_unix_now();
-    const struct policy *policy = worker->binding->policy;
+    worker->call.binding = service_binding(worker->service);
+    worker->call.now = clock_unix_now();
+    const struct policy *policy = worker->call.binding->policy;
     bool whole = true;
     for (size_t i = 0; whole && i < policy_key_count(policy); i++) {
-        p.key = &worker->binding->keys[i];
+        p.key = &worker->call.binding->keys[i];
         if (p.key->key->kind == POLICY_KEY_EPSK)
             whole = policy_each_explicit_pair(policy, p.key->key, prewarm_pair, &p);
     }
-    binding_unref(worker->binding);
-    worker->binding = NULL;
+    binding_unref(worker->call.binding);
+    worker->call.binding = NULL;
     *warmed = p.warmed;
     return p.status;
 }
