@@ -63,9 +63,7 @@ static const char *record_detail(const struct exchange_worker *w, enum audit_eve
 {
     if (w->call.bundle.updates != 0)
         return event == AUDIT_RESPOND ? "update of the bundle" : NULL;
-    if (event != AUDIT_CONFIRM && request_tgk_derived(w))
-        return "TGK derived from PSK and RAND";
-    return NULL;
+    return event == AUDIT_CONFIRM ? NULL : w->call.method->detail;
 }
 
 static enum mikeyd_status append_record(struct exchange_worker *w, enum audit_event event,
@@ -84,7 +82,7 @@ static enum mikeyd_status append_record(struct exchange_worker *w, enum audit_ev
         .has_csb_id = true,
         .csb_id = b->csb_id,
         .key = w->key_text,
-        .method = "psk",
+        .method = w->call.method->name,
         .algorithms = mikey_algorithms_name(b->algorithms),
         .suites = suites_text(w),
         .prf = request_prf(w),

@@ -84,7 +84,7 @@ enum mikeyd_status exchange_initiate(struct exchange_worker *w, struct exchange_
     if (status != MIKEYD_OK)
         return status;
     /* A derived TGK has no other random number in it. */
-    b->rand_len = request_tgk_derived(w) ? MIKEY_TGK_DERIVED_RAND : RAND_LEN;
+    b->rand_len = w->call.method->rand_len;
     if (RAND_bytes(b->rand, (int)b->rand_len) != 1)
         return error_set(err, MIKEYD_INTERNAL, "no random bytes");
     status = offer_make_key(w, key_bits, err);

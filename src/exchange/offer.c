@@ -111,13 +111,13 @@ enum mikeyd_status offer_make_key(struct exchange_worker *w, unsigned key_bits, 
     struct bundle_keys *keys = &w->secrets->keys;
     struct bundle_key *key = &keys->key[0];
     uint8_t mki[BUNDLE_MKI_MAX];
-    const size_t len = request_tgk_derived(w) ? 0 : mki_len(w);
+    const size_t len = w->call.method->transports ? mki_len(w) : 0;
     enum mikeyd_status status = make_mki(w, mki, len, err);
     if (status != MIKEYD_OK)
         return status;
     secret_wipe(keys, sizeof *keys);
     keys->count = 1;
-    if (request_tgk_derived(w))
+    if (!w->call.method->transports)
         return MIKEYD_OK; /* the key of the pair makes it, in seal() */
     keys->mki_len = len;
     memcpy(key->mki, mki, len);
@@ -151,7 +151,6 @@ static enum mikeyd_status seal(struct exchange_worker *w, bool update,
                                const struct bound_generation *generation, struct error *err)
 {
     const struct bundle *b = &w->call.bundle;
-    const bool derived = request_tgk_derived(w);
     const struct mikey_key_data tgk = bundle_key_view(&w->secrets->keys, 0);
     const struct mikey_init init = {
         .algorithms = b->algorithms,
@@ -166,15 +165,15 @@ static enum mikeyd_status seal(struct exchange_worker *w, bool update,
         .streams = b->streams,
         .stream_count = b->stream_count,
         .keys = &tgk,
-        .key_count = derived ? 0 : 1,
+        .key_count = w->call.method->transports ? 1 : 0,
         .sdp_ids = w->call.request->sdp,
-        .tgk_derived = derived,
+        .method = w->call.method,
     };
     struct mikey_key key;
     enum mikeyd_status status = MIKEYD_OK;
     keyring_take(w, &w->call.decision, generation, &key);
-    if (derived)
-        status = request_derive_tgk(w, &key, err);
+    if (!w->call.method->transports)
+        status = request_compute_tgk(w, &key, err);
     if (status != MIKEYD_OK)
         return status;
     struct byte_writer out = writer_of(w->out, sizeof w->out);

@@ -23,6 +23,11 @@ enum mikeyd_status request_identity(const char *field, const char *text,
     return MIKEYD_OK;
 }
 
+static const struct mikey_method *method_of(const struct policy_decision *decision)
+{
+    return decision->tgk == POLICY_TGK_DERIVED ? &mikey_method_psk_derived : &mikey_method_psk;
+}
+
 enum mikeyd_status request_decide(struct exchange_worker *w, enum policy_role role,
                                   struct error *err)
 {
@@ -35,22 +40,21 @@ enum mikeyd_status request_decide(struct exchange_worker *w, enum policy_role ro
     };
     enum mikeyd_status status =
         policy_decide(w->call.binding->policy, &request, w->call.now, &w->call.decision, err);
+    if (status != MIKEYD_OK)
+        return status;
+    w->call.method = method_of(&w->call.decision);
     /* An MKI travels beside the key in KEMAC, which is empty then. */
-    if (status == MIKEYD_OK && request_tgk_derived(w) && w->call.decision.mki_bytes != 0) {
+    if (!w->call.method->transports && w->call.decision.mki_bytes != 0) {
         status = error_set(err, MIKEYD_UNSUPPORTED,
-                           "the policy asks for an MKI, which no message carries with `tgk: "
-                           "derived`: say `mki_bytes: 0`");
+                           "the policy asks for an MKI, which no message carries with `%s`: say "
+                           "`mki_bytes: 0`",
+                           w->call.method->setting);
     }
     return status;
 }
 
-bool request_tgk_derived(const struct exchange_worker *w)
-{
-    return w->call.decision.tgk == POLICY_TGK_DERIVED;
-}
-
-enum mikeyd_status request_derive_tgk(struct exchange_worker *w, const struct mikey_key *key,
-                                      struct error *err)
+enum mikeyd_status request_compute_tgk(struct exchange_worker *w, const struct mikey_key *key,
+                                       struct error *err)
 {
     const struct bundle *b = &w->call.bundle;
     struct bundle_keys *keys = &w->secrets->keys;
@@ -58,8 +62,8 @@ enum mikeyd_status request_derive_tgk(struct exchange_worker *w, const struct mi
     secret_wipe(keys, sizeof *keys);
     keys->count = 1;
     tgk->type = MIKEY_KEY_TGK;
-    tgk->key_len = mikey_derived_tgk_len(b->algorithms);
-    return mikey_derive_tgk(b->algorithms, b->csb_id, b->rand, b->rand_len, key, tgk->key, err);
+    tgk->key_len = w->call.method->tgk_len(b->algorithms);
+    return w->call.method->tgk(b->algorithms, b->csb_id, b->rand, b->rand_len, key, tgk->key, err);
 }
 
 const char *request_prf(const struct exchange_worker *w)

@@ -180,8 +180,8 @@ static enum mikeyd_status accept_keys(struct exchange_worker *w,
                                       const struct respond_opened *opened, struct error *err)
 {
     enum mikeyd_status status = MIKEYD_OK;
-    if (mikey_is_tgk_derived(&w->call.message))
-        status = request_derive_tgk(w, &opened->key, err);
+    if (!w->call.method->transports)
+        status = request_compute_tgk(w, &opened->key, err);
     /* An update without a key keeps those of the ticket and changes the rest (RFC 3830 4.5); in a
      * first message the parser has refused that. */
     else if (opened->count != 0)

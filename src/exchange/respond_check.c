@@ -5,8 +5,6 @@
 
 #include "base/clock.h"
 
-#define RAND_MIN 16 /* RFC 3830 4.1.1: at least 128 bits */
-
 /* RFC 3830 6.1.1: the reply tells the SSRCs that we choose, so without one nobody can. */
 static enum mikeyd_status check_open_ssrcs(const struct mikey_message *m, struct error *err)
 {
@@ -182,25 +180,22 @@ static enum mikeyd_status check_algorithms(struct exchange_worker *w, struct err
  * Both ends must mean the same by "the TGK". The mark is under the MAC, but to refuse it need not
  * be believed.
  */
-static enum mikeyd_status check_tgk(const struct exchange_worker *w, struct error *err)
+static enum mikeyd_status check_method(const struct exchange_worker *w, struct error *err)
 {
     const struct mikey_message *m = &w->call.message;
-    const bool derived = request_tgk_derived(w);
-    if (derived && mikey_is_update(m))
+    const struct mikey_method *agreed = w->call.method, *used = mikey_message_method(m);
+    if (!agreed->updates && mikey_is_update(m))
         return error_set(err, MIKEYD_UNSUPPORTED,
-                         "with `tgk: derived` a bundle gets no new keys: updates are not answered");
-    if (derived && !mikey_is_tgk_derived(m))
-        return error_set(
-            err, MIKEYD_POLICY,
-            "the message transports a key; the policy of this pair says `tgk: derived`");
-    if (!derived && mikey_is_tgk_derived(m))
-        return error_set(
-            err, MIKEYD_POLICY,
-            "the message wants the TGK derived; the policy of this pair says `tgk: transported`");
-    if (derived && m->rand_len < MIKEY_TGK_DERIVED_RAND)
+                         "with `%s` a bundle gets no new keys: updates are not answered",
+                         agreed->setting);
+    if (used != agreed)
+        return error_set(err, MIKEYD_POLICY,
+                         "the message is one for `%s`; the policy of this pair says `%s`",
+                         used->setting, agreed->setting);
+    if (!mikey_is_update(m) && m->rand_len < agreed->rand_len)
         return error_set(err, MIKEYD_UNSUPPORTED,
-                         "RAND has %zu bytes, with `tgk: derived` at least %d are needed",
-                         m->rand_len, MIKEY_TGK_DERIVED_RAND);
+                         "RAND has %zu bytes, with `%s` at least %zu are needed", m->rand_len,
+                         agreed->setting, agreed->rand_len);
     return MIKEYD_OK;
 }
 
@@ -213,9 +208,6 @@ static enum mikeyd_status begin_bundle(struct exchange_worker *w, struct error *
     if (w->call.request->ticket_len != 0)
         return error_set(err, MIKEYD_INVALID_ARGUMENT,
                          "a ticket serves updates; this message starts a new bundle");
-    if (m->rand_len < RAND_MIN)
-        return error_set(err, MIKEYD_UNSUPPORTED, "RAND has %zu bytes, at least %d are needed",
-                         m->rand_len, RAND_MIN);
     memcpy(b->rand, m->rand, m->rand_len);
     b->rand_len = m->rand_len;
     b->updates = 0;
@@ -297,7 +289,7 @@ enum mikeyd_status respond_check(struct exchange_worker *w, uint8_t digests[2][S
     if (status == MIKEYD_OK)
         status = check_algorithms(w, err);
     if (status == MIKEYD_OK)
-        status = check_tgk(w, err);
+        status = check_method(w, err);
     if (status == MIKEYD_OK)
         status = take_bundle(w, err);
     return status;

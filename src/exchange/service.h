@@ -55,6 +55,7 @@ struct exchange_call {
     const struct policy_client *client;
     int64_t now; /* Unix seconds */
     struct policy_decision decision;
+    const struct mikey_method *method;         /* after request_decide() */
     const struct bound_generation *generation; /* of the key in use */
     struct keys_name key_name;                 /* of the key in use */
     struct mikey_message message;              /* parsed; views into the request */
@@ -103,11 +104,9 @@ enum mikeyd_status request_identity(const char *field, const char *text,
 /* policy_decide() for w->call.from and w->call.to in that role, then what exchange/ itself demands. */
 enum mikeyd_status request_decide(struct exchange_worker *w, enum policy_role role,
                                   struct error *err);
-/* After request_decide(): do both ends of this pair derive the TGK (policy `tgk: derived`)? */
-bool request_tgk_derived(const struct exchange_worker *w);
-/* The TGK of w->call.bundle, derived, as its key. */
-enum mikeyd_status request_derive_tgk(struct exchange_worker *w, const struct mikey_key *key,
-                                      struct error *err);
+/* The TGK of w->call.bundle, which its method does not transport, as its key. */
+enum mikeyd_status request_compute_tgk(struct exchange_worker *w, const struct mikey_key *key,
+                                       struct error *err);
 /* Is that suite allowed to this pair, its algorithms and its key? */
 enum mikeyd_status request_check_suite(const struct exchange_worker *w, enum srtp_suite suite,
                                        unsigned key_bits, struct error *err);

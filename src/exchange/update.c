@@ -20,9 +20,10 @@ static enum mikeyd_status check_request(struct exchange_worker *w, struct error 
     w->call.to = bundle_identity_view(&b->responder);
     status = request_decide(w, POLICY_INITIATE, err);
     /* RFC 3830 4.5: an update has no RAND, so it could bring no other TGK. */
-    if (status == MIKEYD_OK && request_tgk_derived(w))
+    if (status == MIKEYD_OK && !w->call.method->updates)
         status = error_set(err, MIKEYD_UNSUPPORTED,
-                           "with `tgk: derived` a bundle gets no new keys: start a new one");
+                           "with `%s` a bundle gets no new keys: start a new one",
+                           w->call.method->setting);
     if (status == MIKEYD_OK && w->call.decision.verification_required && !w->call.request->verify)
         status = error_set(err, MIKEYD_POLICY,
                            "the policy requires a verification message for this pair");

@@ -238,7 +238,7 @@ static void judge(struct dissection *d, const uint8_t *bytes, size_t len)
     }
     if (!d->errors && mikey_parse(bytes, len, &m, NULL, &err) != MIKEYD_OK)
         dissect_find(d, FINDING_ERROR, "message", "%s", err.text);
-    if (!d->errors && mikey_is_tgk_derived(&m)) {
+    if (!d->errors && !mikey_message_method(&m)->transports) {
         dissect_find(d, FINDING_NOTE, "KEMAC",
                      "no key is sent: both ends derive the TGK from PSK and RAND (mikeyd only)");
     }

@@ -9,6 +9,7 @@
 
 #include "mikey/key.h"
 #include "mikey/message.h"
+#include "mikey/method.h"
 
 struct mikey_stream {
     uint32_t ssrc; /* 0: the responder chooses */
@@ -31,9 +32,9 @@ struct mikey_init {
     const struct mikey_key_data *keys; /* one or more; none only in an update */
     size_t key_count;
     bool sdp_ids; /* carry General Extension 1 "mikey" (RFC 4567 4.1.4) */
-    /* No key data: both ends compute the TGK (mikey_derive_tgk), and the message says so in a
-     * Vendor ID extension. Not in an update; rand_len is at least MIKEY_TGK_DERIVED_RAND. */
-    bool tgk_derived;
+    const struct mikey_method
+        *method; /* NULL: mikey_method_psk; one that transports none has no keys, no
+                                        * update, and a RAND of its length at least */
 };
 
 /* Where key data stands in clear on its way: in the secure heap, wiped by whoever used it. */
@@ -62,23 +63,6 @@ enum mikeyd_status mikey_open_init(const struct mikey_message *m, const uint8_t 
                                    const struct mikey_covered *reply, struct mikey_plain *plain,
                                    struct mikey_key_data *out, size_t *count, uint8_t *v,
                                    struct error *err);
-
-/*
- * `tgk: derived`, an extension of ours that both ends must have. Nothing is sent: the TGK is
- *
- *   PRF(PSK, MIKEY_LABEL_PSK_TGK || 0xFF || CSB ID || RAND), 16 bytes (mikey-1) or 32 (mikey-256)
- *
- * with the PRF of the algorithm set (RFC 3830 4.1.2, RFC 6043 6.1), so whoever has no use of the
- * PSK cannot have it, and no random number of the initiator is in it but RAND, which is why that is
- * longer here. From the TGK on everything is as RFC 3830 4.1.3 has it. What it gives up: the
- * initiator adds no secret of its own, and an update, which has no RAND, could bring no new key.
- */
-#define MIKEY_TGK_DERIVED_RAND 32
-size_t mikey_derived_tgk_len(enum mikey_algorithms algorithms);
-/* tgk (secure heap) has room for that many bytes. */
-enum mikeyd_status mikey_derive_tgk(enum mikey_algorithms algorithms, uint32_t csb_id,
-                                    const uint8_t *rand, size_t rand_len,
-                                    const struct mikey_key *key, uint8_t *tgk, struct error *err);
 
 /* How V and T of a reply are formed; the zero value is the RFC. */
 struct mikey_reply_rules {

@@ -128,14 +128,6 @@ struct mikey_message {
 enum mikeyd_status mikey_parse(const uint8_t *bytes, size_t len, struct mikey_message *out,
                                uint8_t *mikey_error, struct error *err);
 
-/*
- * True for a first I_MESSAGE whose TGK both ends derive from PSK and RAND (policy `tgk: derived`):
- * no key data, and a Vendor ID extension with the text MIKEY_TGK_DERIVED_MARK. The parser accepts a
- * first message without key data only with the mark, and the mark only there.
- */
-#define MIKEY_TGK_DERIVED_MARK "mikeyd tgk: derived"
-bool mikey_is_tgk_derived(const struct mikey_message *m);
-
 /* True for a PSK I_MESSAGE without RAND: an update of an earlier CSB. */
 bool mikey_is_update(const struct mikey_message *m);
 

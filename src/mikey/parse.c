@@ -131,18 +131,6 @@ static enum mikeyd_status parse_payloads(struct mikey_parser *p, uint8_t next)
     return MIKEYD_OK;
 }
 
-static bool has_tgk_mark(const struct mikey_message *m)
-{
-    static const char mark[] = MIKEY_TGK_DERIVED_MARK;
-    for (size_t i = 0; i < m->extension_count; i++) {
-        const struct mikey_extension *extension = &m->extension[i];
-        if (extension->type == MIKEY_EXTENSION_VENDOR && extension->len == sizeof mark - 1 &&
-            memcmp(extension->data, mark, sizeof mark - 1) == 0) /* public */
-            return true;
-    }
-    return false;
-}
-
 static enum mikeyd_status check_whole(struct mikey_parser *p)
 {
     const struct mikey_message *m = p->m;
@@ -162,9 +150,10 @@ static enum mikeyd_status check_whole(struct mikey_parser *p)
         return malformed(p, "error message without ERR");
     /* RFC 3830 6.2: only an update may come without a key; and what is marked as ours. */
     bool keyless = m->type == MIKEY_TYPE_PSK_INIT && m->rand_len != 0 && m->encrypted_len == 0;
-    if (keyless && !has_tgk_mark(m))
+    const struct mikey_method *marked = mikey_marked_method(m);
+    if (keyless && (marked == NULL || marked->transports))
         return malformed(p, "initial I_MESSAGE without key data");
-    if (!keyless && has_tgk_mark(m))
+    if (!keyless && marked != NULL && !marked->transports)
         return malformed(p, "marked as one with a derived TGK, which it is not");
     /* RFC 4563 5: with the Empty map the policy travels elsewhere. */
     if (m->map_type == MIKEY_MAP_EMPTY && m->sp_count != 0)
@@ -187,11 +176,6 @@ enum mikeyd_status mikey_parse(const uint8_t *bytes, size_t len, struct mikey_me
     if (status == MIKEYD_OK)
         status = check_whole(&p);
     return status;
-}
-
-bool mikey_is_tgk_derived(const struct mikey_message *m)
-{
-    return m->type == MIKEY_TYPE_PSK_INIT && m->rand_len != 0 && m->encrypted_len == 0;
 }
 
 bool mikey_is_update(const struct mikey_message *m)

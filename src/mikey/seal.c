@@ -1,4 +1,6 @@
 /* An I_MESSAGE from its parts (RFC 3830 3.1, 4.2.3, 4.5, 5.2). */
+#include <string.h>
+
 #include "base/secret.h"
 #include "mikey/exchange.h"
 #include "mikey/wire.h"
@@ -13,6 +15,11 @@ struct plan {
     uint8_t policy_count;
 };
 
+static const struct mikey_method *method_of(const struct mikey_init *init)
+{
+    return init->method == NULL ? &mikey_method_psk : init->method;
+}
+
 static enum mikeyd_status check_init(const struct mikey_init *init, struct error *err)
 {
     if (init->rand_len < MIKEY_RAND_MIN || init->rand_len > MIKEY_RAND_MAX)
@@ -20,10 +27,10 @@ static enum mikeyd_status check_init(const struct mikey_init *init, struct error
     if (init->stream_count > MIKEY_CS_MAX)
         return error_set(err, MIKEYD_INVALID_ARGUMENT, "%zu streams", init->stream_count);
     /* RFC 3830 6.2: only an update may come without a key. */
-    if (init->key_count == 0 && !init->update && !init->tgk_derived)
+    if (init->key_count == 0 && !init->update && method_of(init)->transports)
         return error_set(err, MIKEYD_INVALID_ARGUMENT, "no key to send");
-    if (init->tgk_derived &&
-        (init->update || init->key_count != 0 || init->rand_len < MIKEY_TGK_DERIVED_RAND))
+    if (!method_of(init)->transports &&
+        (init->update || init->key_count != 0 || init->rand_len < method_of(init)->rand_len))
         return error_set(err, MIKEYD_INVALID_ARGUMENT, "no message for a derived TGK");
     /* A lone ID is read as IDi, so IDr cannot stand alone (RFC 3830 6.7 has no role field). */
     if (init->idi.len == 0 && init->idr.len != 0)
@@ -75,7 +82,7 @@ static uint8_t first_from(const struct plan *plan, enum mikey_payload from)
             return MIKEY_PAYLOAD_ID;
         /* fall through */
     case MIKEY_PAYLOAD_EXTENSION:
-        if (init->sdp_ids || init->tgk_derived)
+        if (init->sdp_ids || method_of(init)->mark != NULL)
             return MIKEY_PAYLOAD_EXTENSION;
         /* fall through */
     case MIKEY_PAYLOAD_SP:
@@ -111,10 +118,10 @@ static void write_clear(const struct plan *plan, struct byte_writer *w)
     if (init->idr.len != 0)
         mikey_identity_write(w, after_ids, &init->idr);
     const uint8_t after_extensions = first_from(plan, MIKEY_PAYLOAD_SP);
-    if (init->tgk_derived) {
+    const char *mark = method_of(init)->mark;
+    if (mark != NULL) {
         mikey_extension_write(w, init->sdp_ids ? MIKEY_PAYLOAD_EXTENSION : after_extensions,
-                              MIKEY_EXTENSION_VENDOR, MIKEY_TGK_DERIVED_MARK,
-                              sizeof MIKEY_TGK_DERIVED_MARK - 1);
+                              MIKEY_EXTENSION_VENDOR, mark, strlen(mark));
     }
     if (init->sdp_ids)
         mikey_extension_write(w, after_extensions, MIKEY_EXTENSION_SDP_IDS, "mikey", 5);

@@ -33,16 +33,17 @@ static void expect_keys_of(const struct lab_bytes *i_message, const uint8_t *psk
     struct mikey_session_key expected;
     uint8_t tgk[32];
     cr_assert_eq(mikey_parse(i_message->data, i_message->len, &m, NULL, &err), MIKEYD_OK);
-    cr_assert(mikey_is_tgk_derived(&m));
+    cr_assert_eq(mikey_message_method(&m), &mikey_method_psk_derived);
     cr_assert_eq(m.rand_len, 32);
     cr_assert_eq(mikey_host_psk(psk, psk_len, &key, &err), MIKEYD_OK);
     struct mikey_message_keys *keys = secret_alloc(sizeof *keys);
     struct mikey_psk_port port = {.psk = key, .keys = keys};
     const struct mikey_key holder = {.ops = &mikey_key_by_psk, .port = &port};
-    cr_assert_eq(mikey_derive_tgk(algorithms, m.csb_id, m.rand, m.rand_len, &holder, tgk, &err),
-                 MIKEYD_OK, "%s", err.text);
+    cr_assert_eq(
+        mikey_method_psk_derived.tgk(algorithms, m.csb_id, m.rand, m.rand_len, &holder, tgk, &err),
+        MIKEYD_OK, "%s", err.text);
     const struct mikey_key_data data = {
-        .type = MIKEY_KEY_TGK, .key = tgk, .key_len = mikey_derived_tgk_len(algorithms)};
+        .type = MIKEY_KEY_TGK, .key = tgk, .key_len = mikey_method_psk_derived.tgk_len(algorithms)};
     cr_assert_eq(mikey_session_key(prf, &data, 1, m.csb_id, m.rand, m.rand_len, got.keys[0].suite,
                                    &expected, &err),
                  MIKEYD_OK, "%s", err.text);
@@ -154,7 +155,7 @@ static struct mikey_init derived_offer(void)
     init.rand = rand;
     init.rand_len = 32;
     init.key_count = 0;
-    init.tgk_derived = true;
+    init.method = &mikey_method_psk_derived;
     return init;
 }
 
@@ -238,8 +239,8 @@ static void derive_by(struct lab *lab, const struct mikey_psk_ops *ops,
     memset(tgk, 0, 32);
     struct mikey_psk_port port = {.psk = psk, .keys = keys};
     const struct mikey_key holder = {.ops = &mikey_key_by_psk, .port = &port};
-    cr_assert_eq(mikey_derive_tgk(algorithms, 7, rand, sizeof rand, &holder, tgk, &err), MIKEYD_OK,
-                 "%s", err.text);
+    cr_assert_eq(mikey_method_psk_derived.tgk(algorithms, 7, rand, sizeof rand, &holder, tgk, &err),
+                 MIKEYD_OK, "%s", err.text);
     secret_release(keys, sizeof *keys);
     if (on_host)
         mikey_host_psk_clear(&psk);

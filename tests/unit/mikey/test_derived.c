@@ -15,11 +15,11 @@ static void start(void)
 {
     support_init();
     call_make(&call, MIKEY_ALGORITHMS_256);
-    rand_bytes = support_counting(0xa0, MIKEY_TGK_DERIVED_RAND);
+    rand_bytes = support_counting(0xa0, mikey_method_psk_derived.rand_len);
     call.init.rand = rand_bytes.data;
     call.init.rand_len = rand_bytes.len;
     call.init.key_count = 0;
-    call.init.tgk_derived = true;
+    call.init.method = &mikey_method_psk_derived;
 }
 
 static void stop(void)
@@ -46,10 +46,11 @@ static void seal(void)
 static void derive(enum mikey_algorithms algorithms, uint32_t csb_id, const struct bytes *rand,
                    const struct mikey_psk *psk, struct bytes *tgk)
 {
-    tgk->len = mikey_derived_tgk_len(algorithms);
+    tgk->len = mikey_method_psk_derived.tgk_len(algorithms);
     struct mikey_psk_port port = {.psk = *psk, .keys = call.keys};
     const struct mikey_key key = {.ops = &mikey_key_by_psk, .port = &port};
-    cr_assert_eq(mikey_derive_tgk(algorithms, csb_id, rand->data, rand->len, &key, tgk->data, &err),
+    cr_assert_eq(mikey_method_psk_derived.tgk(algorithms, csb_id, rand->data, rand->len, &key,
+                                              tgk->data, &err),
                  MIKEYD_OK, "%s", err.text);
 }
 
@@ -80,7 +81,8 @@ Test(derived, tgk_of_the_vectors)
 
 Test(derived, tgk_changes_with_rand_and_bundle)
 {
-    struct bytes first, second, other_rand = support_counting(0xa1, MIKEY_TGK_DERIVED_RAND);
+    struct bytes first, second,
+        other_rand = support_counting(0xa1, mikey_method_psk_derived.rand_len);
     derive(MIKEY_ALGORITHMS_256, 1, &rand_bytes, &call.psk, &first);
     derive(MIKEY_ALGORITHMS_256, 2, &rand_bytes, &call.psk, &second);
     cr_expect_neq(memcmp(first.data, second.data, 32), 0);
@@ -123,7 +125,7 @@ Test(derived, deriving_leaves_the_message_keys_alone)
 Test(derived, message_carries_no_key_and_is_authenticated)
 {
     seal();
-    cr_expect(mikey_is_tgk_derived(&m));
+    cr_expect_eq(mikey_message_method(&m), &mikey_method_psk_derived);
     cr_expect_not(mikey_is_update(&m));
     cr_expect_eq(m.encrypted_len, 0);
     cr_expect_eq(m.mac_len, 32);
@@ -136,7 +138,7 @@ Test(derived, message_with_sdp_ids_carries_both_extensions)
     call.init.sdp_ids = true;
     seal();
     cr_expect_eq(m.extension_count, 2);
-    cr_expect(mikey_is_tgk_derived(&m));
+    cr_expect_eq(mikey_message_method(&m), &mikey_method_psk_derived);
     cr_expect_eq(call_answer(&call), MIKEYD_OK);
 }
 
@@ -154,7 +156,7 @@ Test(derived, no_flipped_bit_passes)
 
 Test(derived, what_cannot_be_derived_is_not_sealed)
 {
-    call.init.rand_len = MIKEY_TGK_DERIVED_RAND - 1;
+    call.init.rand_len = mikey_method_psk_derived.rand_len - 1;
     cr_expect_eq(call_seal(&call), MIKEYD_INVALID_ARGUMENT, "a short RAND");
     call.init.rand_len++;
     call.init.key_count = 1;
@@ -175,8 +177,8 @@ static void refused_as_syntax(const char *text)
 /* The mark's text, to be spoiled. */
 static uint8_t *mark(void)
 {
-    uint8_t *at = memmem(call.message, call.message_len, MIKEY_TGK_DERIVED_MARK,
-                         strlen(MIKEY_TGK_DERIVED_MARK));
+    uint8_t *at = memmem(call.message, call.message_len, mikey_method_psk_derived.mark,
+                         strlen(mikey_method_psk_derived.mark));
     cr_assert_not_null(at);
     return at;
 }
@@ -207,8 +209,8 @@ Test(derived, longer_mark_is_none)
 /* A message sealed with a key, and the mark put in by hand behind T. */
 static void seal_marked(void)
 {
-    static const char text[] = MIKEY_TGK_DERIVED_MARK;
-    call.init.tgk_derived = false;
+    const char *const text = mikey_method_psk_derived.mark;
+    call.init.method = NULL;
     call.init.key_count = 1;
     cr_assert_eq(call_seal(&call), MIKEYD_OK);
     const size_t t_at = 10 + 9 * 2, after = t_at + 10, more = 4 + sizeof text - 1;
