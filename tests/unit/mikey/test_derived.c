@@ -213,11 +213,11 @@ static void seal_marked(void)
     call.init.method = NULL;
     call.init.key_count = 1;
     cr_assert_eq(call_seal(&call), MIKEYD_OK);
-    const size_t t_at = 10 + 9 * 2, after = t_at + 10, more = 4 + sizeof text - 1;
+    const size_t t_at = 10 + 9 * 2, after = t_at + 10, more = 4 + strlen(text);
     const uint8_t next = call.message[t_at];
     memmove(&call.message[after + more], &call.message[after], call.message_len - after);
     struct byte_writer w = writer_of(&call.message[after], more);
-    mikey_extension_write(&w, next, MIKEY_EXTENSION_VENDOR, text, sizeof text - 1);
+    mikey_extension_write(&w, next, MIKEY_EXTENSION_VENDOR, text, strlen(text));
     call.message[t_at] = MIKEY_PAYLOAD_EXTENSION;
     call.message_len += more;
 }
