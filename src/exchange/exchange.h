@@ -46,7 +46,7 @@ void exchange_service_close(struct exchange_service *service);
 enum mikeyd_status exchange_service_set_policy(struct exchange_service *service,
                                                struct policy *policy, struct error *err);
 /*
- * For store_open(), with the policy that the service is opened with: how long a message can matter
+ * For lmdb_store_open(), with the policy that the service is opened with: how long a message can matter
  * after its receipt, so how long its entry is kept and how long nothing is accepted after track was
  * lost. The longer of twice the skew and the wait of a ticket for its reply, so that a ticket is
  * not confirmed twice across a loss. (CSB IDs are kept for an hour, but losing those costs no more

@@ -1,7 +1,11 @@
 /*
  * Replay store (RFC 3830 5.4): what was authenticated once is never accepted again while its
  * timestamp could still pass; one-time use of tickets; unique CSB IDs; the sender's timestamps.
- * LMDB on one host. Thread-safe.
+ * Thread-safe.
+ *
+ * This is the port: what exchange/ and the daemon ask of a replay store, and what every store
+ * promises. A store is a struct replay_ops and a function that opens it; lmdb.c is the one for one
+ * host. Window rules that are not one store's own stand in store_times.h and store_clock.h.
  */
 #ifndef STORE_STORE_H
 #define STORE_STORE_H
@@ -11,7 +15,11 @@
 
 #include "base/error.h"
 
-struct replay_store;
+struct replay_ops;
+/* The first member of every store. */
+struct replay_store {
+    const struct replay_ops *ops;
+};
 
 /*
  * A 16-byte digest names an entry: SHA-256, cut, over the domain and the entry's fields, each with
@@ -79,9 +87,9 @@ struct store_witness {
  * closed_until in the statistics tells when. A directory that is empty is a first start and opens
  * at once, unless the witness knows of a store.
  */
-enum mikeyd_status store_open(const char *path, unsigned window_s,
-                              const struct store_witness *witness, struct replay_store **out,
-                              struct error *err);
+enum mikeyd_status lmdb_store_open(const char *path, unsigned window_s,
+                                   const struct store_witness *witness, struct replay_store **out,
+                                   struct error *err);
 /* Flushes and marks the store as closed in order. No other call may be running. NULL is allowed. */
 void store_close(struct replay_store *store);
 
@@ -136,5 +144,26 @@ enum mikeyd_status store_unique_timestamp(struct replay_store *store, const uint
                                           uint64_t *out, struct error *err);
 
 void store_get_stats(struct replay_store *store, struct store_stats *out);
+
+/* What a store implements: the functions above of the same names, with their promises. */
+struct replay_ops {
+    const char *name;                          /* "lmdb" */
+    void (*close)(struct replay_store *store); /* not NULL */
+    void (*get_mark)(struct replay_store *store, char out[STORE_MARK]);
+    void (*note_log)(struct replay_store *store, uint64_t sequence);
+    const char *(*identity)(const struct replay_store *store);
+    enum mikeyd_status (*lookup)(struct replay_store *store, const struct store_time *time,
+                                 const uint8_t digest[STORE_DIGEST], struct error *err);
+    enum mikeyd_status (*insert)(struct replay_store *store, const struct store_time *time,
+                                 const uint8_t digests[][STORE_DIGEST], size_t count,
+                                 int64_t expires_unix, struct error *err);
+    enum mikeyd_status (*sync)(struct replay_store *store, struct error *err);
+    enum mikeyd_status (*advance_counter)(struct replay_store *store,
+                                          const uint8_t digest[STORE_DIGEST], uint64_t value,
+                                          struct error *err);
+    enum mikeyd_status (*unique_timestamp)(struct replay_store *store, const uint64_t *after,
+                                           uint64_t *out, struct error *err);
+    void (*get_stats)(struct replay_store *store, struct store_stats *out);
+};
 
 #endif

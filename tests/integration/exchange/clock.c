@@ -71,7 +71,7 @@ static void restart_with_skew(struct lab *lab, const char *skew)
     (void)snprintf(path, sizeof path, "%s/replay", lab->dir);
     lab_stop_service(lab);
     store_close(lab->store);
-    cr_assert_eq(store_open(path, 300, NULL, &lab->store, &err), MIKEYD_OK, "%s", err.text);
+    cr_assert_eq(lmdb_store_open(path, 300, NULL, &lab->store, &err), MIKEYD_OK, "%s", err.text);
     cr_assert_eq(lab_start_service(lab, lab_policy_text(skew, LEGACY, "legacy"), &err), MIKEYD_OK,
                  "%s", err.text);
     lab_start_workers(lab);

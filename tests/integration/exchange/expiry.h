@@ -7,7 +7,7 @@
 #include <criterion/criterion.h>
 
 #include "lab.h"
-#include "store/store_env.h"
+#include "store/lmdb_env.h"
 
 struct lab_expiries {
     int64_t latest; /* Unix seconds */
@@ -38,7 +38,7 @@ static inline struct lab_expiries lab_expiries(struct lab *lab, int64_t moment)
     mdb_cursor_close(cursor);
     store_env_read_end(&env, txn);
     store_env_close(&env);
-    cr_assert_eq(store_open(path, 120, NULL, &lab->store, &err), MIKEYD_OK, "%s", err.text);
+    cr_assert_eq(lmdb_store_open(path, 120, NULL, &lab->store, &err), MIKEYD_OK, "%s", err.text);
     return found;
 }
 

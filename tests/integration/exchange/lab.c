@@ -218,7 +218,7 @@ void lab_open_token(struct lab *lab, enum lab_token need)
     provision(lab);
     (void)snprintf(path, sizeof path, "%s/replay", lab->dir);
     cr_assert_eq(mkdir(path, 0700), 0);
-    cr_assert_eq(store_open(path, 120, NULL, &lab->store, &err), MIKEYD_OK, "%s", err.text);
+    cr_assert_eq(lmdb_store_open(path, 120, NULL, &lab->store, &err), MIKEYD_OK, "%s", err.text);
     (void)snprintf(path, sizeof path, "%s/audit.jsonl", lab->dir);
     const struct audit_options options = {.path = path, .insecure_no_sync = true};
     cr_assert_eq(audit_open(&options, &lab->audit, &err), MIKEYD_OK, "%s", err.text);

@@ -12,7 +12,7 @@
 
 #include "base/clock.h"
 #include "store/fixture.h"
-#include "store/store_internal.h"
+#include "store/lmdb_internal.h"
 
 TestSuite(store_entries, .init = store_fixture_start, .fini = store_fixture_stop);
 
@@ -185,7 +185,7 @@ Test(store_entries, full_store_takes_entries_again_once_older_ones_expired, .tim
     struct replay_store *store = open_store();
     uint64_t number = 0, stamp;
     uint8_t sender[STORE_DIGEST];
-    store->env.map_max = 1 << 20; /* LMDB's first size */
+    lmdb_of(store)->env.map_max = 1 << 20; /* LMDB's first size */
     while (insert_number(store, number, 50, NULL) == MIKEYD_OK)
         number++;
     cr_assert_gt(number, 1000);
@@ -205,7 +205,7 @@ Test(store_entries, full_store_with_nothing_expired_refuses_and_forgets_nothing,
 {
     struct replay_store *store = open_store();
     uint64_t number = 0;
-    store->env.map_max = 1 << 20;
+    lmdb_of(store)->env.map_max = 1 << 20;
     while (insert_number(store, number, 5000, NULL) == MIKEYD_OK)
         number++;
     time_passes(200);

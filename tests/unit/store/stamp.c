@@ -9,7 +9,7 @@
 
 #include "base/clock.h"
 #include "store/fixture.h"
-#include "store/store_internal.h"
+#include "store/lmdb_internal.h"
 
 TestSuite(store_stamp, .init = store_fixture_start, .fini = store_fixture_stop);
 
@@ -115,7 +115,7 @@ Test(store_stamp, without_a_lane_left_the_clock_has_to_catch_up)
 {
     struct replay_store *store = open_store();
     (void)stamp(store);
-    store->stamp.lane = STORE_LANES - 1;
+    lmdb_of(store)->stamp.lane = STORE_LANES - 1;
     (void)stamp(store);
     wall_offset_ms -= 10000;
     uint64_t out = 7;

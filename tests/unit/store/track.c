@@ -183,7 +183,7 @@ Test(store_track, one_process_at_a_time)
 {
     struct replay_store *store = open_store(), *second = (struct replay_store *)&store;
     struct error err = {0};
-    cr_expect_eq(store_open(store_path, WINDOW, NULL, &second, &err), MIKEYD_STORE_DOWN);
+    cr_expect_eq(lmdb_store_open(store_path, WINDOW, NULL, &second, &err), MIKEYD_STORE_DOWN);
     cr_expect_null(second);
     cr_expect_not_null(strstr(err.text, "in use"));
     cr_expect_eq(insert_number(store, 1, 60, NULL), MIKEYD_OK);
@@ -208,7 +208,7 @@ Test(store_track, directory_is_made_but_not_its_parent)
     char path[128];
     struct replay_store *store = NULL;
     (void)snprintf(path, sizeof path, "%s/none/replay", store_path);
-    cr_expect_eq(store_open(path, WINDOW, NULL, &store, NULL), MIKEYD_STORE_DOWN);
+    cr_expect_eq(lmdb_store_open(path, WINDOW, NULL, &store, NULL), MIKEYD_STORE_DOWN);
     cr_expect_null(store);
     cr_assert_eq(rmdir(store_path), 0);
     store = open_store();

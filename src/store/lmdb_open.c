@@ -1,5 +1,5 @@
 /* Opening a replay store: can what is found there be trusted? And closing it. */
-#include "store/store_internal.h"
+#include "store/lmdb_internal.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -45,7 +45,7 @@ static const char *open_why_lost(const struct store_state *state, bool has_datab
  * and remembers only records that are on the disk: a crash in between leaves neither of them
  * behind what the other knows of it.
  */
-static const char *open_why_older(const struct replay_store *store,
+static const char *open_why_older(const struct lmdb_store *store,
                                   const struct store_witness *witness)
 {
     uint64_t incarnation = 0, commits = 0;
@@ -65,7 +65,7 @@ static const char *open_why_older(const struct replay_store *store,
                : NULL;
 }
 
-static void open_close_gate(struct replay_store *store, const char *why)
+static void open_close_gate(struct lmdb_store *store, const char *why)
 {
     store->closed_until_boottime_ms = store_clock_boottime_ms() + (int64_t)store->window_s * 1000;
     store->closed_why = why;
@@ -73,7 +73,7 @@ static void open_close_gate(struct replay_store *store, const char *why)
     atomic_store(&store->closed_until, store_reopens_at(store));
 }
 
-static enum mikeyd_status open_lose_track(struct replay_store *store, const char *path,
+static enum mikeyd_status open_lose_track(struct lmdb_store *store, const char *path,
                                           const char *why, struct error *err)
 {
     char until[CLOCK_TEXT];
@@ -95,7 +95,7 @@ static enum mikeyd_status open_lose_track(struct replay_store *store, const char
 /* ---- opening */
 
 /* Opens the database; a damaged one is lost track. */
-static enum mikeyd_status open_env(struct replay_store *store, const char *path, struct error *err)
+static enum mikeyd_status open_env(struct lmdb_store *store, const char *path, struct error *err)
 {
     int rc = store_env_open(&store->env, path);
     if (rc != 0 && store_env_is_damage(rc)) {
@@ -115,7 +115,7 @@ static int open_incarnation_work(struct store_env *env, MDB_txn *txn, void *arg)
 }
 
 /* Reads which database this is, and what it knows of the log; a new one gets its number. */
-static enum mikeyd_status open_incarnation(struct replay_store *store, struct error *err)
+static enum mikeyd_status open_incarnation(struct lmdb_store *store, struct error *err)
 {
     MDB_txn *txn;
     int rc = store_env_read(&store->env, &txn);
@@ -137,7 +137,7 @@ static enum mikeyd_status open_incarnation(struct replay_store *store, struct er
 }
 
 /* A database that is older than the audit log is opened only to be put aside. */
-static enum mikeyd_status open_database(struct replay_store *store, const char *path, bool is_new,
+static enum mikeyd_status open_database(struct lmdb_store *store, const char *path, bool is_new,
                                         const struct store_witness *witness, struct error *err)
 {
     enum mikeyd_status status = open_env(store, path, err);
@@ -161,7 +161,7 @@ static enum mikeyd_status open_database(struct replay_store *store, const char *
 }
 
 /* What the database itself remembers. */
-static enum mikeyd_status open_load(struct replay_store *store, struct error *err)
+static enum mikeyd_status open_load(struct lmdb_store *store, struct error *err)
 {
     const bool lost = atomic_load(&store->closed_until) != 0;
     enum mikeyd_status status = store_load_forgotten(store, lost, err);
@@ -175,7 +175,7 @@ static enum mikeyd_status open_load(struct replay_store *store, struct error *er
     return status;
 }
 
-static enum mikeyd_status open_files(struct replay_store *store, const char *path,
+static enum mikeyd_status open_files(struct lmdb_store *store, const char *path,
                                      const struct store_witness *witness, struct error *err)
 {
     struct store_state *state = &store->state;
@@ -205,14 +205,14 @@ static enum mikeyd_status open_files(struct replay_store *store, const char *pat
     return status;
 }
 
-static void open_init_locks(struct replay_store *store)
+static void open_init_locks(struct lmdb_store *store)
 {
     (void)pthread_mutex_init(&store->state_lock, NULL);
     (void)pthread_mutex_init(&store->times_lock, NULL);
     (void)pthread_mutex_init(&store->stamp.lock, NULL);
 }
 
-static void open_free(struct replay_store *store)
+static void open_free(struct lmdb_store *store)
 {
     (void)pthread_mutex_destroy(&store->state_lock);
     (void)pthread_mutex_destroy(&store->times_lock);
@@ -224,14 +224,29 @@ static void open_free(struct replay_store *store)
     free(store);
 }
 
-enum mikeyd_status store_open(const char *path, unsigned window_s,
-                              const struct store_witness *witness, struct replay_store **out,
-                              struct error *err)
+static const struct replay_ops lmdb_ops = {
+    .name = "lmdb",
+    .close = lmdb_close,
+    .get_mark = lmdb_get_mark,
+    .note_log = lmdb_note_log,
+    .identity = lmdb_identity,
+    .lookup = lmdb_lookup,
+    .insert = lmdb_insert,
+    .sync = lmdb_sync,
+    .advance_counter = lmdb_advance_counter,
+    .unique_timestamp = lmdb_unique_timestamp,
+    .get_stats = lmdb_get_stats,
+};
+
+enum mikeyd_status lmdb_store_open(const char *path, unsigned window_s,
+                                   const struct store_witness *witness, struct replay_store **out,
+                                   struct error *err)
 {
     *out = NULL;
-    struct replay_store *store = calloc(1, sizeof *store);
+    struct lmdb_store *store = calloc(1, sizeof *store);
     if (store == NULL)
         return error_set(err, MIKEYD_INTERNAL, "replay store: out of memory");
+    store->base.ops = &lmdb_ops;
     store->window_s = window_s;
     open_init_locks(store);
     enum mikeyd_status status = store_state_lock(path, &store->dir, &store->lock, err);
@@ -241,19 +256,18 @@ enum mikeyd_status store_open(const char *path, unsigned window_s,
         open_free(store);
         return status;
     }
-    *out = store;
+    *out = &store->base;
     return MIKEYD_OK;
 }
 
-void store_close(struct replay_store *store)
+void lmdb_close(struct replay_store *base)
 {
-    if (store == NULL)
-        return;
+    struct lmdb_store *store = lmdb_of(base);
     struct error err = {0};
     const bool closed = atomic_load(&store->closed_until) != 0;
     store_stamp_close(store);
     /* The word "clean" only over a database that is on the disk. */
-    bool flushed = store_sync(store, &err) == MIKEYD_OK;
+    bool flushed = lmdb_sync(base, &err) == MIKEYD_OK;
     store_env_close(&store->env);
     if (flushed) {
         store->state.left = closed ? STORE_LEFT_CLOSED : STORE_LEFT_CLEAN;

@@ -8,7 +8,7 @@
 
 #include "base/clock.h"
 #include "base/log.h"
-#include "store/store_internal.h"
+#include "store/lmdb_internal.h"
 
 #define STAMP_TICK ((uint64_t)STORE_LANES)
 /* Set aside one second at a time: one write a second at most, and a restart is at most that early.
@@ -34,7 +34,7 @@ static int stamp_write(struct store_env *env, MDB_txn *txn, void *arg)
     return store_env_put_number(env, txn, STAMP_NAME, *mark);
 }
 
-enum mikeyd_status store_stamp_open(struct replay_store *store, struct error *err)
+enum mikeyd_status store_stamp_open(struct lmdb_store *store, struct error *err)
 {
     struct store_stamp *stamp = &store->stamp;
     MDB_txn *txn;
@@ -51,7 +51,7 @@ enum mikeyd_status store_stamp_open(struct replay_store *store, struct error *er
     return MIKEYD_OK;
 }
 
-void store_stamp_close(struct replay_store *store)
+void store_stamp_close(struct lmdb_store *store)
 {
     struct store_stamp *stamp = &store->stamp;
     /* When this fails the mark stays where it is: too far ahead, which is safe. */
@@ -60,7 +60,7 @@ void store_stamp_close(struct replay_store *store)
 }
 
 /* On the disk before it is used: what is in the database alone would be lost with it. */
-static enum mikeyd_status stamp_change_lane(struct replay_store *store, uint64_t now,
+static enum mikeyd_status stamp_change_lane(struct lmdb_store *store, uint64_t now,
                                             struct error *err)
 {
     struct store_stamp *stamp = &store->stamp;
@@ -97,8 +97,7 @@ static uint64_t stamp_candidate(const struct store_stamp *stamp, uint64_t now,
     return stamp_in_lane(least, stamp->lane);
 }
 
-static enum mikeyd_status stamp_reserve(struct replay_store *store, uint64_t next,
-                                        struct error *err)
+static enum mikeyd_status stamp_reserve(struct lmdb_store *store, uint64_t next, struct error *err)
 {
     uint64_t mark = next + STAMP_AHEAD;
     int rc = store_write(store, stamp_write, &mark);
@@ -108,8 +107,8 @@ static enum mikeyd_status stamp_reserve(struct replay_store *store, uint64_t nex
     return MIKEYD_OK;
 }
 
-static enum mikeyd_status stamp_next(struct replay_store *store, const uint64_t *after,
-                                     uint64_t *out, struct error *err)
+static enum mikeyd_status stamp_next(struct lmdb_store *store, const uint64_t *after, uint64_t *out,
+                                     struct error *err)
 {
     struct store_stamp *stamp = &store->stamp;
     const uint64_t now = clock_ntp_now(), ahead = now + STAMP_AHEAD;
@@ -141,9 +140,10 @@ static enum mikeyd_status stamp_next(struct replay_store *store, const uint64_t 
     return MIKEYD_OK;
 }
 
-enum mikeyd_status store_unique_timestamp(struct replay_store *store, const uint64_t *after,
-                                          uint64_t *out, struct error *err)
+enum mikeyd_status lmdb_unique_timestamp(struct replay_store *base, const uint64_t *after,
+                                         uint64_t *out, struct error *err)
 {
+    struct lmdb_store *store = lmdb_of(base);
     *out = 0;
     (void)pthread_mutex_lock(&store->stamp.lock);
     enum mikeyd_status status = stamp_next(store, after, out, err);

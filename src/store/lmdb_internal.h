@@ -1,14 +1,14 @@
-/* The replay store as its own files see it. */
-#ifndef STORE_STORE_INTERNAL_H
-#define STORE_STORE_INTERNAL_H
+/* The replay store on LMDB as its own files see it. */
+#ifndef STORE_LMDB_INTERNAL_H
+#define STORE_LMDB_INTERNAL_H
 
 #include <pthread.h>
 #include <stdatomic.h>
 
+#include "store/lmdb_env.h"
+#include "store/lmdb_state.h"
 #include "store/store.h"
 #include "store/store_clock.h"
-#include "store/store_env.h"
-#include "store/store_state.h"
 #include "store/store_times.h"
 
 /* Timestamps already given out, or set aside in the database to be (store_stamp.c). */
@@ -20,7 +20,8 @@ struct store_stamp {
     unsigned lane;     /* the state file's */
 };
 
-struct replay_store {
+struct lmdb_store {
+    struct replay_store base; /* first: the port's pointer is this one's */
     int dir, lock;
     unsigned window_s;
     bool lost; /* as it was opened */
@@ -44,41 +45,64 @@ struct replay_store {
     _Atomic uint64_t inserted, refused, expired;
 };
 
+/* ---- replay_ops of this store (store.h) */
+void lmdb_close(struct replay_store *base);
+void lmdb_get_mark(struct replay_store *base, char out[STORE_MARK]);
+void lmdb_note_log(struct replay_store *base, uint64_t sequence);
+const char *lmdb_identity(const struct replay_store *base);
+enum mikeyd_status lmdb_lookup(struct replay_store *base, const struct store_time *time,
+                               const uint8_t digest[STORE_DIGEST], struct error *err);
+enum mikeyd_status lmdb_insert(struct replay_store *base, const struct store_time *time,
+                               const uint8_t digests[][STORE_DIGEST], size_t count,
+                               int64_t expires_unix, struct error *err);
+enum mikeyd_status lmdb_sync(struct replay_store *base, struct error *err);
+enum mikeyd_status lmdb_advance_counter(struct replay_store *base,
+                                        const uint8_t digest[STORE_DIGEST], uint64_t value,
+                                        struct error *err);
+enum mikeyd_status lmdb_unique_timestamp(struct replay_store *base, const uint64_t *after,
+                                         uint64_t *out, struct error *err);
+void lmdb_get_stats(struct replay_store *base, struct store_stats *out);
+
+static inline struct lmdb_store *lmdb_of(struct replay_store *base)
+{
+    return (struct lmdb_store *)base;
+}
+
 /* OK, or why nothing can be judged now: track was lost. */
-enum mikeyd_status store_check_gate(struct replay_store *store, struct error *err);
+enum mikeyd_status store_check_gate(struct lmdb_store *store, struct error *err);
 
 /* The last record of the audit log that was on the disk; absent until it is first told. */
 #define STORE_LOG_NAME "log"
 
 /* store_env_write(), and once more after discarding when the map is full and may not grow. */
-int store_write(struct replay_store *store, store_env_work *work, void *arg);
+int store_write(struct lmdb_store *store, store_env_work *work, void *arg);
 
 /* STORE_DOWN with LMDB's words for code. */
-enum mikeyd_status store_fail(struct replay_store *store, int code, struct error *err);
+enum mikeyd_status store_fail(struct lmdb_store *store, int code, struct error *err);
 
 /* ---- store_reach.c */
 
 /* Writes the state and, once it is on the disk, takes it as the store's. Under state_lock. */
-enum mikeyd_status store_change_state(struct replay_store *store, const struct store_state *next,
+enum mikeyd_status store_change_state(struct lmdb_store *store, const struct store_state *next,
                                       struct error *err);
 /* Makes sure, before time is accepted, that the disk knows that it may have been. */
-enum mikeyd_status store_reach(struct replay_store *store, const struct store_time *time,
+enum mikeyd_status store_reach(struct lmdb_store *store, const struct store_time *time,
                                struct error *err);
 /* May the entry of that time be gone? */
-bool store_is_forgotten(struct replay_store *store, const struct store_time *time);
+bool store_is_forgotten(struct lmdb_store *store, const struct store_time *time);
 enum mikeyd_status store_refuse_forgotten(const struct store_time *time, struct error *err);
 /* Reads which times are forgotten; after a loss: all that were ever reached. */
-enum mikeyd_status store_load_forgotten(struct replay_store *store, bool lost, struct error *err);
+enum mikeyd_status store_load_forgotten(struct lmdb_store *store, bool lost, struct error *err);
 /* Within a transaction that discards: from its commit on these are forgotten. */
-int store_put_forgotten(struct replay_store *store, MDB_txn *txn,
+int store_put_forgotten(struct lmdb_store *store, MDB_txn *txn,
                         const struct store_times forgotten[STORE_SERIES_COUNT]);
-void store_copy_forgotten(struct replay_store *store, struct store_times out[STORE_SERIES_COUNT]);
+void store_copy_forgotten(struct lmdb_store *store, struct store_times out[STORE_SERIES_COUNT]);
 /* When a store that lost track may open at the earliest, Unix seconds. */
-int64_t store_reopens_at(const struct replay_store *store);
+int64_t store_reopens_at(const struct lmdb_store *store);
 
 /* ---- store_stamp.c */
-enum mikeyd_status store_stamp_open(struct replay_store *store, struct error *err);
+enum mikeyd_status store_stamp_open(struct lmdb_store *store, struct error *err);
 /* Gives back what was set aside beyond the last timestamp. */
-void store_stamp_close(struct replay_store *store);
+void store_stamp_close(struct lmdb_store *store);
 
 #endif

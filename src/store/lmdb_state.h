@@ -3,8 +3,8 @@
  * and flushed before the database may change, because a database in the page cache survives the
  * death of the process but not the death of the machine.
  */
-#ifndef STORE_STORE_STATE_H
-#define STORE_STORE_STATE_H
+#ifndef STORE_LMDB_STATE_H
+#define STORE_LMDB_STATE_H
 
 #include <stdbool.h>
 

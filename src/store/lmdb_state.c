@@ -1,4 +1,4 @@
-#include "store/store_state.h"
+#include "store/lmdb_state.h"
 
 #include <errno.h>
 #include <fcntl.h>

@@ -1,6 +1,6 @@
 /* The highest COUNTER timestamp of each sender (RFC 3830 6.6). */
 #include "base/bytes.h"
-#include "store/store_internal.h"
+#include "store/lmdb_internal.h"
 
 struct counter_job {
     const uint8_t *digest;
@@ -32,10 +32,11 @@ static int counter_work(struct store_env *env, MDB_txn *txn, void *arg)
     return mdb_put(txn, env->counters, &key, &value, 0);
 }
 
-enum mikeyd_status store_advance_counter(struct replay_store *store,
-                                         const uint8_t digest[STORE_DIGEST], uint64_t value,
-                                         struct error *err)
+enum mikeyd_status lmdb_advance_counter(struct replay_store *base,
+                                        const uint8_t digest[STORE_DIGEST], uint64_t value,
+                                        struct error *err)
 {
+    struct lmdb_store *store = lmdb_of(base);
     enum mikeyd_status status = store_check_gate(store, err);
     if (status != MIKEYD_OK)
         return status;

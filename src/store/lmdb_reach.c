@@ -3,7 +3,7 @@
  * and those whose entries may be gone, in the database.
  */
 #include "base/clock.h"
-#include "store/store_internal.h"
+#include "store/lmdb_internal.h"
 
 /* So far ahead of the time at hand does the state file go, and before it, for peers whose clocks
  * are late: one flush in half of it. After a crash it is what the store stays closed for beyond
@@ -15,7 +15,7 @@ static const char *const forgotten_names[STORE_SERIES_COUNT] = {
     [STORE_SERIES_TICKETS] = "forgot-tickets",
 };
 
-enum mikeyd_status store_change_state(struct replay_store *store, const struct store_state *next,
+enum mikeyd_status store_change_state(struct lmdb_store *store, const struct store_state *next,
                                       struct error *err)
 {
     enum mikeyd_status status = store_state_write(store->dir, next, err);
@@ -30,7 +30,7 @@ enum mikeyd_status store_change_state(struct replay_store *store, const struct s
 /* ---- times that may have been accepted */
 
 /* How much of the set lies ahead of the time; false when the set has not even that. */
-static bool reach_left(struct replay_store *store, const struct store_time *time, uint64_t *left)
+static bool reach_left(struct lmdb_store *store, const struct store_time *time, uint64_t *left)
 {
     (void)pthread_mutex_lock(&store->times_lock);
     const struct store_range *range =
@@ -42,7 +42,7 @@ static bool reach_left(struct replay_store *store, const struct store_time *time
 }
 
 /* Under state_lock. */
-static enum mikeyd_status reach_extend(struct replay_store *store, const struct store_time *time,
+static enum mikeyd_status reach_extend(struct lmdb_store *store, const struct store_time *time,
                                        struct error *err)
 {
     uint64_t left;
@@ -53,7 +53,7 @@ static enum mikeyd_status reach_extend(struct replay_store *store, const struct 
     return store_change_state(store, &next, err);
 }
 
-enum mikeyd_status store_reach(struct replay_store *store, const struct store_time *time,
+enum mikeyd_status store_reach(struct lmdb_store *store, const struct store_time *time,
                                struct error *err)
 {
     uint64_t left;
@@ -72,7 +72,7 @@ enum mikeyd_status store_reach(struct replay_store *store, const struct store_ti
 
 /* ---- times whose entries may be gone */
 
-bool store_is_forgotten(struct replay_store *store, const struct store_time *time)
+bool store_is_forgotten(struct lmdb_store *store, const struct store_time *time)
 {
     if (time == NULL)
         return false;
@@ -93,7 +93,7 @@ enum mikeyd_status store_refuse_forgotten(const struct store_time *time, struct 
                      "accepted before");
 }
 
-void store_copy_forgotten(struct replay_store *store, struct store_times out[STORE_SERIES_COUNT])
+void store_copy_forgotten(struct lmdb_store *store, struct store_times out[STORE_SERIES_COUNT])
 {
     (void)pthread_mutex_lock(&store->times_lock);
     for (int i = 0; i < STORE_SERIES_COUNT; i++)
@@ -101,7 +101,7 @@ void store_copy_forgotten(struct replay_store *store, struct store_times out[STO
     (void)pthread_mutex_unlock(&store->times_lock);
 }
 
-int store_put_forgotten(struct replay_store *store, MDB_txn *txn,
+int store_put_forgotten(struct lmdb_store *store, MDB_txn *txn,
                         const struct store_times forgotten[STORE_SERIES_COUNT])
 {
     /* Before the commit: from then on a look-up may miss the entries. */
@@ -119,7 +119,7 @@ int store_put_forgotten(struct replay_store *store, MDB_txn *txn,
     return rc;
 }
 
-static int reach_read_forgotten(struct replay_store *store, MDB_txn *txn, int series)
+static int reach_read_forgotten(struct lmdb_store *store, MDB_txn *txn, int series)
 {
     struct byte_reader r;
     int rc = store_env_get_meta(&store->env, txn, forgotten_names[series], &r);
@@ -130,7 +130,7 @@ static int reach_read_forgotten(struct replay_store *store, MDB_txn *txn, int se
 
 static int reach_lose_work(struct store_env *env, MDB_txn *txn, void *arg)
 {
-    struct replay_store *store = arg;
+    struct lmdb_store *store = arg;
     struct store_times forgotten[STORE_SERIES_COUNT];
     (void)env;
     store_copy_forgotten(store, forgotten);
@@ -139,7 +139,7 @@ static int reach_lose_work(struct store_env *env, MDB_txn *txn, void *arg)
     return store_put_forgotten(store, txn, forgotten);
 }
 
-enum mikeyd_status store_load_forgotten(struct replay_store *store, bool lost, struct error *err)
+enum mikeyd_status store_load_forgotten(struct lmdb_store *store, bool lost, struct error *err)
 {
     MDB_txn *txn;
     int rc = store_env_read(&store->env, &txn);
@@ -160,7 +160,7 @@ enum mikeyd_status store_load_forgotten(struct replay_store *store, bool lost, s
  * it had reached: until what was accepted then can pass no more. A message passes for half of the
  * window either way, so a range that is further off is no matter of now.
  */
-int64_t store_reopens_at(const struct replay_store *store)
+int64_t store_reopens_at(const struct lmdb_store *store)
 {
     const uint64_t now = clock_ntp_now();
     const int64_t half_s = store->window_s / 2;

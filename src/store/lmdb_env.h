@@ -11,8 +11,8 @@
  * Commits are not flushed (MDB_NOSYNC): they live in the kernel's page cache, where the death of
  * this process cannot reach them. Codes are LMDB's: 0, MDB_* or errno.
  */
-#ifndef STORE_STORE_ENV_H
-#define STORE_STORE_ENV_H
+#ifndef STORE_LMDB_ENV_H
+#define STORE_LMDB_ENV_H
 
 #include <pthread.h>
 #include <stdbool.h>

@@ -1,4 +1,4 @@
-#include "store/store_env.h"
+#include "store/lmdb_env.h"
 
 #include <errno.h>
 #include <stdatomic.h>
