@@ -7,6 +7,7 @@
 #define EXCHANGE_EXCHANGE_H
 
 #include "audit/audit.h"
+#include "base/caller.h"
 #include "base/identity.h"
 #include "base/suite.h"
 #include "keys/keys.h"
@@ -87,14 +88,6 @@ enum mikeyd_status exchange_worker_prewarm(struct exchange_worker *worker, size_
 
 enum exchange_operation { EXCHANGE_INITIATE, EXCHANGE_RESPOND, EXCHANGE_CONFIRM, EXCHANGE_UPDATE };
 
-/* Who asks: by SO_PEERCRED on the Unix socket, or the subject alternative name the gate verified.
- */
-struct exchange_caller {
-    bool has_uid;
-    uid_t uid;
-    const char *san; /* or NULL */
-};
-
 struct exchange_stream {
     uint32_t ssrc;
     uint32_t roc;      /* of a stream that runs already (RFC 3830 6.1.1) */
@@ -103,7 +96,7 @@ struct exchange_stream {
 
 struct exchange_request {
     enum exchange_operation operation;
-    struct exchange_caller caller;
+    struct caller caller;
     const char *from, *to; /* initiate; respond: from is NULL or who calls, as the carrier says */
     const char *as;        /* respond */
     const char *reference; /* initiate, respond: the client's name for the call; NULL: none */

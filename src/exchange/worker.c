@@ -80,7 +80,7 @@ static void request_end(struct exchange_worker *w)
 /* Known by exactly one thing: the name the gate verified, else the user of the socket's peer. */
 static enum mikeyd_status find_client(struct exchange_worker *w, struct error *err)
 {
-    const struct exchange_caller *caller = &w->call.request->caller;
+    const struct caller *caller = &w->call.request->caller;
     if (caller->san != NULL)
         w->call.client = policy_client_by_san(w->call.binding->policy, caller->san);
     else if (caller->has_uid)

@@ -30,7 +30,7 @@ Mikeyd__Request *request_unpack(struct request_arena *arena, const uint8_t *fram
  * the caller. INVALID_ARGUMENT or SYNTAX for what no exchange has; not for status requests.
  */
 enum mikeyd_status request_describe(struct request_arena *arena, const Mikeyd__Request *request,
-                                    const struct exchange_caller *caller,
+                                    const struct caller *caller,
                                     struct exchange_request *out, struct error *err);
 
 /*

@@ -73,7 +73,7 @@ static enum mikeyd_status admit(struct worker *worker, const struct job *job,
                                 const Mikeyd__Request *request, struct exchange_request *exchange,
                                 struct error *err)
 {
-    const struct exchange_caller caller = {.has_uid = job->has_uid, .uid = job->uid};
+    const struct caller caller = {.has_uid = job->has_uid, .uid = job->uid};
     if (request == NULL)
         return error_set(err, MIKEYD_SYNTAX, "the frame is not a request");
     /*

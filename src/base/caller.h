@@ -1,0 +1,14 @@
+/* Who asks: by SO_PEERCRED on a Unix socket, or the subject alternative name that a gate verified. */
+#ifndef BASE_CALLER_H
+#define BASE_CALLER_H
+
+#include <stdbool.h>
+#include <sys/types.h>
+
+struct caller {
+    bool has_uid;
+    uid_t uid;
+    const char *san; /* or NULL */
+};
+
+#endif
