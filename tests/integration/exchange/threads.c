@@ -12,7 +12,7 @@ TestSuite(threads, .timeout = 120);
 #define WORKERS 4
 #define CALLS 40
 
-struct caller {
+struct thread_calls {
     struct lab *lab;
     struct exchange_worker *worker;
     pthread_t thread;
@@ -23,7 +23,7 @@ struct caller {
 };
 
 /* One call, both ends by this thread's worker. */
-static enum mikeyd_status call(struct caller *c, struct lab_result *offer,
+static enum mikeyd_status call(struct calling *c, struct lab_result *offer,
                                struct lab_result *answer, struct lab_result *got)
 {
     const struct exchange_stream streams[] = {{.ssrc = 1}, {.ssrc = 0}};
@@ -64,7 +64,7 @@ static enum mikeyd_status call(struct caller *c, struct lab_result *offer,
 
 static void *run(void *argument)
 {
-    struct caller *c = argument;
+    struct calling *c = argument;
     struct lab_result *results = calloc(3, sizeof *results);
     for (size_t i = 0; i < CALLS && c->failed == MIKEYD_OK; i++) {
         c->failed = call(c, &results[0], &results[1], &results[2]);
@@ -81,7 +81,7 @@ static void calls_in_parallel(enum lab_token need, const char *keys, const char 
 {
     struct lab lab;
     struct error err = {0};
-    struct caller callers[WORKERS] = {0};
+    struct thread_calls callers[WORKERS] = {0};
     lab_open_token(&lab, need);
     lab_prepare_pairs(&lab, "core", 1);
     lab.options.pair_cache = 1;
