@@ -237,7 +237,9 @@ bool keeper_reap(struct keeper *keeper, pid_t pid, int wait_status, int64_t now_
     listen_to(keeper, process); /* its last words come first */
     char text[120];
     describe_end(keeper, wait_status, text, sizeof text);
-    if (!process->failure_told)
+    /* In order: the front has let go of it. */
+    const bool in_order = WIFEXITED(wait_status) && WEXITSTATUS(wait_status) == 0;
+    if (!process->failure_told && !in_order)
         log_error("%s", text);
     if (process->ready || !process->failure_told)
         tell(keeper, CHANNEL_GONE, process, MIKEYD_TOKEN_DOWN, text, -1);

@@ -23,7 +23,7 @@ struct thread_calls {
 };
 
 /* One call, both ends by this thread's worker. */
-static enum mikeyd_status call(struct calling *c, struct lab_result *offer,
+static enum mikeyd_status call(struct thread_calls *c, struct lab_result *offer,
                                struct lab_result *answer, struct lab_result *got)
 {
     const struct exchange_stream streams[] = {{.ssrc = 1}, {.ssrc = 0}};
@@ -64,7 +64,7 @@ static enum mikeyd_status call(struct calling *c, struct lab_result *offer,
 
 static void *run(void *argument)
 {
-    struct calling *c = argument;
+    struct thread_calls *c = argument;
     struct lab_result *results = calloc(3, sizeof *results);
     for (size_t i = 0; i < CALLS && c->failed == MIKEYD_OK; i++) {
         c->failed = call(c, &results[0], &results[1], &results[2]);
