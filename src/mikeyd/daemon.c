@@ -35,7 +35,7 @@
 static size_t heap_size(const struct config *config)
 {
     size_t need =
-        (size_t)config->queue * 1024 + (size_t)config->workers * 64 * 1024 + (size_t)512 * 1024;
+        (size_t)config->queue * 1024 + (size_t)config->workers * 96 * 1024 + (size_t)512 * 1024;
     size_t size = (size_t)1 << 20;
     while (size < need && size < (size_t)64 << 20)
         size *= 2;

@@ -213,7 +213,7 @@ void lab_open_token(struct lab *lab, enum lab_token need)
     log_open("test", LOG_LEVEL_ERROR);
     *lab = (struct lab){.dir = "/tmp/mikeyd-exchange-XXXXXX"};
     cr_assert_not_null(mkdtemp(lab->dir));
-    cr_assert_eq(secret_heap_init(1 << 20, &err), MIKEYD_OK, "%s", err.text);
+    cr_assert_eq(secret_heap_init(4 << 20, &err), MIKEYD_OK, "%s", err.text);
     lab_token_make(&lab->fixture, kind);
     provision(lab);
     (void)snprintf(path, sizeof path, "%s/replay", lab->dir);
