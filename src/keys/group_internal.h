@@ -86,6 +86,7 @@ enum keys_job {
     KEYS_JOB_LIST,   /* look at the token again, list its keys */
     KEYS_JOB_VERIFY, /* have them proven against the group's */
     KEYS_JOB_HEALTH,
+    KEYS_JOB_FACTS, /* every second: for status and metrics, and a sign of life */
     KEYS_JOBS
 };
 

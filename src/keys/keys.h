@@ -108,7 +108,7 @@ enum keys_member_state {
 const char *keys_member_state_name(enum keys_member_state state);
 struct keys_member_status {
     enum keys_member_state state;
-    struct door_facts facts; /* as last told */
+    struct door_facts facts; /* of the last second, while it serves */
     uint64_t requests, failures, retried_elsewhere;
     unsigned latency_us; /* moving mean of successful requests */
     unsigned in_flight;

@@ -290,11 +290,18 @@ static enum mikeyd_status job_health(struct keys_member *self, struct keys_inqui
     return status == MIKEYD_OK ? ask_plain(self, own, DOOR_FACTS, err) : status;
 }
 
+static enum mikeyd_status job_facts(struct keys_member *self, struct keys_inquiry *own,
+                                    struct error *err)
+{
+    return ask_plain(self, own, DOOR_FACTS, err);
+}
+
 static enum mikeyd_status (*const jobs[KEYS_JOBS])(struct keys_member *, struct keys_inquiry *,
                                                    struct error *) = {
     [KEYS_JOB_LIST] = job_list,
     [KEYS_JOB_VERIFY] = job_verify,
     [KEYS_JOB_HEALTH] = job_health,
+    [KEYS_JOB_FACTS] = job_facts,
 };
 
 /* What the outcome means for a member that serves, or that differed. group->lock */
@@ -397,8 +404,11 @@ static void wait_for_work(struct keys_member *self)
         self->probe_at_ms < until)
         until = self->probe_at_ms;
     const struct timespec at = {.tv_sec = until / 1000, .tv_nsec = until % 1000 * 1000000};
-    if (pthread_cond_timedwait(&self->group->wake, &self->group->lock, &at) == ETIMEDOUT)
-        forget_latency(self);
+    if (pthread_cond_timedwait(&self->group->wake, &self->group->lock, &at) != ETIMEDOUT)
+        return;
+    forget_latency(self);
+    if (keys_member_serves(self))
+        self->wanted |= 1u << KEYS_JOB_FACTS;
 }
 
 void *keys_maintain(void *member)

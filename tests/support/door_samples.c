@@ -92,6 +92,10 @@ void door_sample_request(enum door_op op, struct door_request *out)
         out->audit.generation = 1;
         out->audit.claim.covers = op == DOOR_CHECKPOINT ? 123456789012 : 0;
         return;
+    case DOOR_CLAIM:
+        (void)snprintf(out->claim.store, sizeof out->claim.store,
+                       "0123456789abcdef0123456789abcdef");
+        return;
     case DOOR_KEYS:
         out->keys.first = 128;
         return;
@@ -151,6 +155,10 @@ static void keys_page(struct keys_entry *page, struct door_answer *out)
                                       .usable = true,
                                       .start_date = "2026-11-21"};
         (void)snprintf(page[i].name, KEYS_NAME_MAX, "key-%u", i);
+        if (i == 3) {
+            page[i].kind = KEYS_OTHER;
+            (void)snprintf(page[i].name, KEYS_NAME_MAX, "mikeyd/what is this");
+        }
     }
 }
 
@@ -181,6 +189,9 @@ void door_sample_answer(enum door_op op, struct keys_entry *page, struct door_an
         out->open.plain_len = 33;
         out->open.v = bytes + 40;
         out->open.v_len = 20;
+        return;
+    case DOOR_CLAIM:
+        (void)snprintf(out->claim.why, sizeof out->claim.why, "token lab is write-protected");
         return;
     case DOOR_TAG:
     case DOOR_TGK:

@@ -44,7 +44,7 @@ static bool status_says(const char *text)
     const char *argv[] = {MIKEYCTL_PROGRAM, "--socket", lab.socket, "--json", "status", NULL};
     cr_assert_eq(lab_run(&lab, argv), 0);
     (void)snprintf(out, sizeof out, "%s/out", lab.dir);
-    return lab_count_in_file(out, text) == 1;
+    return lab_count_in_file(out, text) != 0;
 }
 
 Test(confinement, no_thread_has_a_capability)
@@ -87,6 +87,7 @@ Test(confinement, module_is_initialised_again_inside)
     cr_assert(status == MIKEYD_OK || status == MIKEYD_TOKEN_DOWN, "%s", mikeyd_status_name(status));
     lab_exchange(client);
     mikeyd_client_close(client);
+    (void)usleep(1200000); /* facts are of the last second */
     cr_assert(status_says("\"up\":true"));
     cr_assert(!status_says("\"generation\":1,\"calls\""));
 }
@@ -116,5 +117,6 @@ Test(confinement, kernel_without_landlock_is_in_status_and_log)
     lab_start(&lab);
     exchange();
     cr_assert(status_says("\"landlock\":\"missing: "));
-    cr_assert_eq(lab_count_in_file(lab.log, "sandbox without Landlock (missing: "), 1);
+    /* front and keyholder */
+    cr_assert_eq(lab_count_in_file(lab.log, "sandbox without Landlock (missing: "), 2);
 }

@@ -210,6 +210,21 @@ static bool flood(int fd, const uint8_t *frame, size_t len, size_t count)
     return true;
 }
 
+/* Until all that was asked has its reply: what waits in the queue is refused when it is full, and a
+ * refusal takes little memory. */
+static void wait_until_served(mikeyd_client *client)
+{
+    for (int i = 0; i < 500; i++) {
+        char *text = NULL;
+        cr_assert_eq(mikeyd_client_status(client, false, &text), MIKEYD_OK);
+        const bool served = strstr(text, "\"queued\":0,") != NULL;
+        free(text);
+        if (served)
+            return;
+        (void)usleep(10000);
+    }
+}
+
 Test(hostile, replies_that_nobody_reads_do_not_take_the_memory_of_others)
 {
     uint8_t frame[512];
@@ -219,6 +234,7 @@ Test(hostile, replies_that_nobody_reads_do_not_take_the_memory_of_others)
     for (size_t i = 0; i < 48; i++) {
         fds[i] = lab_connect(&lab);
         (void)flood(fds[i], frame, len, 1000);
+        wait_until_served(client);
         lab_exchange(client);
     }
     mikeyd_client_close(client);

@@ -158,7 +158,8 @@ static void scene_make(struct scene *scene)
                    "\"], may: [initiate, respond]}\n",
                    (unsigned)getuid());
     lab_write_file(scene->lab.policy, text);
-    (void)snprintf(scene->spy_log, sizeof scene->spy_log, "%s/spy", scene->lab.dir);
+    /* Where the keyholder may write. */
+    (void)snprintf(scene->spy_log, sizeof scene->spy_log, "%s/spy", scene->lab.token.dir);
     /* The spy itself leaks at exit, which is not what is looked for here. */
     cr_assert_eq(setenv("ASAN_OPTIONS", "detect_leaks=0", 1), 0);
     suppress_leaks_of_the_spy(&scene->lab);

@@ -135,9 +135,9 @@ static void *offer(void *argument)
     return NULL;
 }
 
-/* Holds the first C_Sign of an exchange with `to` and searches the daemon meanwhile; adds to
+/* Holds the first C_Sign of an exchange with `to` and searches that process meanwhile; adds to
  * hits[]. */
-static void search_during(struct scene *scene, const char *to, size_t hits[PATTERNS])
+static void search_during(struct scene *scene, pid_t process, const char *to, size_t hits[PATTERNS])
 {
     struct offer_thread thread = {.client = lab_client(&scene->lab), .to = to};
     pthread_t id;
@@ -145,11 +145,11 @@ static void search_during(struct scene *scene, const char *to, size_t hits[PATTE
     lab_write_file(scene->plan, "C_Sign 1+ hang\n");
     cr_assert_eq(pthread_create(&id, NULL, offer, &thread), 0);
     pause_ms(500); /* to the first C_Sign, which waits for the plan to change */
-    size_t seen = memory_scan(scene->lab.daemon, scene->patterns, PATTERNS, where);
+    size_t seen = memory_scan(process, scene->patterns, PATTERNS, where);
     lab_write_file(scene->plan, "# calls pass again\n");
     cr_assert_eq(pthread_join(id, NULL), 0);
     cr_assert_eq(thread.status, MIKEYD_OK, "%s", mikeyd_client_error(thread.client));
-    cr_assert_gt(seen, (size_t)1 << 20, "only %zu bytes of the daemon could be read", seen);
+    cr_assert_gt(seen, (size_t)1 << 20, "only %zu bytes of the process could be read", seen);
     for (size_t i = 0; i < PATTERNS; i++)
         hits[i] += scene->patterns[i].hits;
     mikeyd_client_close(thread.client);
@@ -169,31 +169,47 @@ static bool can_search(void)
 #endif
 }
 
-Test(memory, the_search_finds_keys_of_a_token_inside_the_process, .timeout = 60)
+static void expect_nothing(const struct scene *scene, const size_t hits[PATTERNS],
+                           const char *where)
+{
+    for (size_t i = 0; i < PATTERNS; i++)
+        cr_expect_eq(hits[i], 0, "%s (pattern %zu) stands %zu times in the memory of the %s",
+                     scene->patterns[i].name, i, hits[i], where);
+}
+
+/* The module computes in the keyholder: its keys are there, and nowhere else. */
+Test(memory, front_of_a_token_in_software_has_no_key_and_no_pin, .timeout = 60)
 {
     struct scene scene;
     if (!can_search())
         return;
-    size_t hits[PATTERNS] = {0};
+    size_t front[PATTERNS] = {0}, keyholder[PATTERNS] = {0};
     scene_make(&scene, TOKEN_FIXTURE_SOFTHSM);
-    search_during(&scene, NODE_C, hits);
-    search_during(&scene, LAB_B, hits);
-    cr_expect_gt(hits[0], 0, "the PSK in use was not found: the search proves nothing");
-    cr_expect_gt(hits[9], 0, "the pair key in use was not found: the search proves nothing");
+    const pid_t holder = lab_keyholder(&scene.lab, 0);
+    search_during(&scene, holder, NODE_C, keyholder);
+    search_during(&scene, holder, LAB_B, keyholder);
+    cr_expect_gt(keyholder[0], 0, "the PSK in use was not found: the search proves nothing");
+    cr_expect_gt(keyholder[9], 0, "the pair key in use was not found: the search proves nothing");
+    search_during(&scene, lab_front(&scene.lab), NODE_C, front);
+    search_during(&scene, lab_front(&scene.lab), LAB_B, front);
+    expect_nothing(&scene, front, "front");
+    memset(front, 0, sizeof front);
+    search_during(&scene, scene.lab.daemon, LAB_B, front);
+    expect_nothing(&scene, front, "monitor");
     lab_remove(&scene.lab);
 }
 
-Test(memory, isolated_token_leaves_no_key_and_no_pin_in_the_daemon, .timeout = 60)
+Test(memory, isolated_token_leaves_no_key_and_no_pin_in_keyholder_and_front, .timeout = 60)
 {
     struct scene scene;
     if (!can_search())
         return;
     size_t hits[PATTERNS] = {0};
     scene_make(&scene, TOKEN_FIXTURE_ISOLATED);
-    search_during(&scene, NODE_C, hits);
-    search_during(&scene, LAB_B, hits);
-    for (size_t i = 0; i < PATTERNS; i++)
-        cr_expect_eq(hits[i], 0, "%s (pattern %zu) stands %zu times in the daemon's memory",
-                     scene.patterns[i].name, i, hits[i]);
+    search_during(&scene, lab_keyholder(&scene.lab, 0), NODE_C, hits);
+    search_during(&scene, lab_keyholder(&scene.lab, 0), LAB_B, hits);
+    expect_nothing(&scene, hits, "keyholder");
+    search_during(&scene, lab_front(&scene.lab), LAB_B, hits);
+    expect_nothing(&scene, hits, "front");
     lab_remove(&scene.lab);
 }

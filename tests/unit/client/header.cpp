@@ -3,7 +3,7 @@
 
 int main()
 {
-    mikeyd_stream stream = {0, nullptr};
+    mikeyd_stream stream = {};
     mikeyd_offer offer = {};
     offer.streams = &stream;
     mikeyd_client *client = nullptr;
