@@ -99,8 +99,8 @@ static enum mikeyd_status describe_respond(const Mikeyd__Respond *respond,
 }
 
 enum mikeyd_status request_describe(struct request_arena *arena, const Mikeyd__Request *request,
-                                    const struct caller *caller,
-                                    struct exchange_request *out, struct error *err)
+                                    const struct caller *caller, struct exchange_request *out,
+                                    struct error *err)
 {
     *out = (struct exchange_request){.caller = *caller};
     switch (request->op_case) {

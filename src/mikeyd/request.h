@@ -30,8 +30,8 @@ Mikeyd__Request *request_unpack(struct request_arena *arena, const uint8_t *fram
  * the caller. INVALID_ARGUMENT or SYNTAX for what no exchange has; not for status requests.
  */
 enum mikeyd_status request_describe(struct request_arena *arena, const Mikeyd__Request *request,
-                                    const struct caller *caller,
-                                    struct exchange_request *out, struct error *err);
+                                    const struct caller *caller, struct exchange_request *out,
+                                    struct error *err);
 
 /*
  * The client's request id without unpacking, for refusals under load: protobuf writes fields in

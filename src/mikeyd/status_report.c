@@ -120,13 +120,14 @@ static void put_health(json_t *report, struct daemon *daemon)
 char *status_report_make(struct daemon *daemon, bool checks)
 {
     const int64_t uptime_s = (clock_monotonic_ms() - daemon->started_ms) / 1000;
-    json_t *report = json_pack(
-        "{s:s, s:i, s:I, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o}", "version", MIKEYD_VERSION,
-        "pid", (int)getpid(), "uptime_s", (json_int_t)uptime_s, "policy", report_policy(daemon),
-        "token", status_keys_token(daemon), "tokens", status_keys_tokens(daemon), "keys",
-        status_keys_inventory(daemon), "exchanges", report_exchanges(daemon), "requests",
-        report_requests(daemon), "store", report_store(daemon), "audit", report_audit(daemon),
-        "sandbox", report_sandbox(daemon), "log_lines_lost", count_of(log_lost()));
+    json_t *report =
+        json_pack("{s:s, s:i, s:I, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o}", "version",
+                  MIKEYD_VERSION, "pid", (int)getpid(), "uptime_s", (json_int_t)uptime_s, "policy",
+                  report_policy(daemon), "token", status_keys_token(daemon), "tokens",
+                  status_keys_tokens(daemon), "keys", status_keys_inventory(daemon), "exchanges",
+                  report_exchanges(daemon), "requests", report_requests(daemon), "store",
+                  report_store(daemon), "audit", report_audit(daemon), "sandbox",
+                  report_sandbox(daemon), "log_lines_lost", count_of(log_lost()));
     struct keys_member_status first;
     keys_group_member_status(daemon->keys, 0, &first);
     if (report != NULL)

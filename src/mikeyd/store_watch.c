@@ -39,7 +39,8 @@ enum mikeyd_status store_watch_open(struct daemon *daemon, struct error *err)
     clock_watch_start(&daemon->clock, clock_unix_ms(), store_clock_boottime_ms());
     enum mikeyd_status status = ask_log(daemon, &witness, err);
     if (status == MIKEYD_OK)
-        status = lmdb_store_open(daemon->config->replay_lmdb, exchange_store_window_s(daemon->policy),
+        status =
+            lmdb_store_open(daemon->config->replay_lmdb, exchange_store_window_s(daemon->policy),
                             &witness, &daemon->store, err);
     return status == MIKEYD_OK ? record_opening(daemon, err) : status;
 }

@@ -262,7 +262,8 @@ static void reopen_store(struct lab *lab, unsigned window_s, const char *damage)
     (void)snprintf(path, sizeof path, "%s/replay", lab->dir);
     (void)snprintf(command, sizeof command, "cd %s && %s", path, damage);
     cr_assert_eq(system(command), 0);
-    cr_assert_eq(lmdb_store_open(path, window_s, NULL, &lab->store, &err), MIKEYD_OK, "%s", err.text);
+    cr_assert_eq(lmdb_store_open(path, window_s, NULL, &lab->store, &err), MIKEYD_OK, "%s",
+                 err.text);
     lab->config.store = lab->store;
     cr_assert_eq(exchange_service_open(&lab->config, lab->policy, &lab->service, &err), MIKEYD_OK,
                  "%s", err.text);

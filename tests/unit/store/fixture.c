@@ -78,8 +78,9 @@ struct replay_store *open_store_with(unsigned window_s, const char *witness)
     struct store_witness seen = {.log_sequence = log_sequence};
     if (witness != NULL)
         (void)snprintf(seen.mark, sizeof seen.mark, "%s", witness);
-    cr_assert_eq(lmdb_store_open(store_path, window_s, witness == NULL ? NULL : &seen, &store, &err),
-                 MIKEYD_OK, "%s", err.text);
+    cr_assert_eq(
+        lmdb_store_open(store_path, window_s, witness == NULL ? NULL : &seen, &store, &err),
+        MIKEYD_OK, "%s", err.text);
     return store;
 }
 
