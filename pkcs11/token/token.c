@@ -173,11 +173,23 @@ static void module_detach(struct token *token)
     (void)pthread_mutex_unlock(&token->module->recovery);
 }
 
+/* Before the module is loaded, which may read it as it is. */
+static enum mikeyd_status set_environment(const struct token_config *config, struct error *err)
+{
+    for (unsigned i = 0; i < config->environment_count; i++) {
+        if (setenv(config->environment[i].name, config->environment[i].value, 1) != 0)
+            return error_set(err, MIKEYD_INTERNAL, "out of memory");
+    }
+    return MIKEYD_OK;
+}
+
 enum mikeyd_status token_open(const struct token_config *config, struct token **out,
                               struct error *err)
 {
     struct token *token = NULL;
-    enum mikeyd_status status = token_new(config, &token, err);
+    enum mikeyd_status status = set_environment(config, err);
+    if (status == MIKEYD_OK)
+        status = token_new(config, &token, err);
     if (status == MIKEYD_OK)
         status = token_module_open(config->module, config->init_args, &token->module, err);
     if (status == MIKEYD_OK) {

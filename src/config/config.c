@@ -127,11 +127,42 @@ static enum mikeyd_status read_call_timeout(const struct yaml_node *map, unsigne
     return status;
 }
 
+/* Names as a shell takes them; not those by which the dynamic linker would load other code. */
+static bool is_variable(const char *name)
+{
+    static const char allowed[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_";
+    return name[0] != '\0' && strspn(name, allowed) == strlen(name) &&
+           (name[0] < '0' || name[0] > '9') && strncmp(name, "LD_", 3) != 0;
+}
+
+static enum mikeyd_status read_environment(const struct yaml_node *map, struct token_config *token,
+                                           struct error *err)
+{
+    const struct yaml_node *node = yaml_map_get(map, "environment"), *value;
+    const char *name;
+    if (node == NULL)
+        return MIKEYD_OK;
+    enum mikeyd_status status = MIKEYD_OK;
+    if (yaml_map_at(node, 0, &name) == NULL)
+        return yaml_fail(node, err, "not a map of variables, such as {SOFTHSM2_CONF: /etc/a.conf}");
+    for (size_t i = 0; status == MIKEYD_OK && (value = yaml_map_at(node, i, &name)) != NULL; i++) {
+        if (i == TOKEN_ENVIRONMENT_MAX)
+            return yaml_fail(node, err, "more than %d variables", TOKEN_ENVIRONMENT_MAX);
+        if (!is_variable(name))
+            return yaml_fail(value, err, "not the name of a variable that a module may read");
+        token->environment[i].name = name;
+        status = yaml_string(value, &token->environment[i].value, err);
+        token->environment_count = (unsigned)i + 1;
+    }
+    return status;
+}
+
 static enum mikeyd_status read_token(struct config_memory *memory, const struct yaml_node *map,
                                      struct token_config *token, struct error *err)
 {
     static const char *const known[] = {"module",         "uri",       "pin_file",     "sessions",
-                                        "session_copies", "init_args", "call_timeout", NULL};
+                                        "session_copies", "init_args", "call_timeout", "environment",
+                                        NULL};
     const struct yaml_node *uri;
     *token = (struct token_config){.sessions = DEFAULT_SESSIONS};
     enum mikeyd_status status = yaml_map_check(map, known, err);
@@ -154,6 +185,8 @@ static enum mikeyd_status read_token(struct config_memory *memory, const struct 
         status = read_session_copies(map, &token->session_copies, err);
     if (status == MIKEYD_OK)
         status = read_call_timeout(map, &token->call_timeout_ms, err);
+    if (status == MIKEYD_OK)
+        status = read_environment(map, token, err);
     return status;
 }
 
