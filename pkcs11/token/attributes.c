@@ -322,12 +322,28 @@ static uint32_t date_findings(const struct token_attributes *a)
     return 0;
 }
 
+/* A key that the token bound to one hash is as good as its kind needs. */
+static bool type_is_proper(CK_KEY_TYPE type, enum token_kind kind)
+{
+    switch (type) {
+    case CKK_GENERIC_SECRET:
+        return true;
+    case CKK_SHA_1_HMAC:
+        return kind == TOKEN_PSK || kind == TOKEN_PAIR;
+    case CKK_SHA256_HMAC:
+        return kind == TOKEN_PSK || kind == TOKEN_PAIR || kind == TOKEN_TICKET ||
+               kind == TOKEN_EPSKX;
+    default:
+        return false;
+    }
+}
+
 uint32_t token_attributes_findings(const struct token *token,
                                    const struct token_attributes *attributes, enum token_kind kind)
 {
     const struct token_attributes *a = attributes;
     uint32_t findings = usage_findings(a, kind) | date_findings(a);
-    const bool secret = a->object_class == CKO_SECRET_KEY && a->key_type == CKK_GENERIC_SECRET;
+    const bool secret = a->object_class == CKO_SECRET_KEY && type_is_proper(a->key_type, kind);
     const bool signer = a->object_class == CKO_PRIVATE_KEY && a->key_type == CKK_EC;
     if (kind == TOKEN_AUDIT ? !signer : !secret)
         findings |= KEY_FINDING_TYPE;

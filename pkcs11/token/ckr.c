@@ -132,6 +132,8 @@ static const struct {
     {"C_UnwrapKey", CKR_ENCRYPTED_DATA_INVALID,
      ": damaged, or wrapped otherwise or for another key"},
     {"C_UnwrapKey", CKR_ENCRYPTED_DATA_LEN_RANGE, ": damaged, or wrapped otherwise"},
+    {"C_Sign", CKR_KEY_TYPE_INCONSISTENT,
+     ": the key serves one hash alone, and not this one: the policy's prf must be the key's"},
     {NULL, CKR_SESSION_READ_ONLY,
      ": the module lets nothing be written: run the ceremony with the token's own module"},
     {NULL, CKR_TOKEN_WRITE_PROTECTED,

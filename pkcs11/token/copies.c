@@ -148,11 +148,14 @@ static unsigned measure_object(struct token *token, CK_OBJECT_HANDLE handle)
     uint8_t tag[HMAC_TAG_MAX];
     const int64_t start = clock_monotonic_us();
     unsigned rounds = 0;
+    struct token_patience patience = {0};
     CK_RV rv = CKR_OK;
     while (rv == CKR_OK && rounds < MEASURE_ROUNDS &&
            clock_monotonic_us() - start < MEASURE_LONGEST_US) {
         rv = token_sign_hmac(&token->keeper, handle, HMAC_SHA256, data, len, 1, tag);
         rounds++;
+        if (rv != CKR_OK && token_wait_while_busy(&token->keeper, rv, &patience))
+            rv = CKR_OK;
     }
     secret_wipe(tag, sizeof tag);
     if (rv != CKR_OK) {
@@ -186,6 +189,7 @@ static void measure_with(struct token *token, struct token_key_entry *entry)
     unsigned original_us = measure_object(token, entry->key.block[0].original);
     unsigned copy_us = 0;
     if (token->copies_wanted != TOKEN_COPIES_OFF && token->shares_objects &&
+        !token->profile->no_copies &&
         copy_make(token, entry->key.block[0].original, &copy) == CKR_OK) {
         copy_us = measure_object(token, copy);
         (void)token->f->C_DestroyObject(token->keeper.handle, copy);
@@ -201,5 +205,6 @@ void token_measure(struct token *token)
     if (entry != NULL)
         measure_with(token, entry);
     else
-        token->session_copies = token->copies_wanted == TOKEN_COPIES_ON && token->shares_objects;
+        token->session_copies = token->copies_wanted == TOKEN_COPIES_ON && token->shares_objects &&
+                                !token->profile->no_copies;
 }

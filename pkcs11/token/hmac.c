@@ -84,6 +84,7 @@ enum mikeyd_status token_handle_now(const struct token_session *session,
 enum mikeyd_status token_try_twice(struct token_session *session, token_attempt *attempt,
                                    void *work, struct error *err)
 {
+    struct token_patience patience = {0};
     for (int round = 0;; round++) {
         CK_RV rv = CKR_OK;
         enum mikeyd_status status = attempt(session, work, &rv, err);
@@ -91,7 +92,13 @@ enum mikeyd_status token_try_twice(struct token_session *session, token_attempt 
         if (status == MIKEYD_TOKEN_DOWN && rv == CKR_OK && round == 0 &&
             token_find_missing(session->token))
             continue;
-        if (status == MIKEYD_OK || rv == CKR_OK || !token_rv_recoverable(rv) || round == 1)
+        if (status == MIKEYD_OK || rv == CKR_OK)
+            return status;
+        if (token_wait_while_busy(session, rv, &patience)) {
+            round--;
+            continue;
+        }
+        if (!token_rv_recoverable(session->token, rv) || round >= 1)
             return status;
         status = token_recover(session, rv, err);
         if (status != MIKEYD_OK)
@@ -104,18 +111,19 @@ enum mikeyd_status token_try_twice(struct token_session *session, token_attempt 
 struct batch {
     struct hmac_job *jobs;
     size_t count;
+    size_t done; /* these have their tags: another try goes on behind them */
 };
 
-static enum mikeyd_status run_jobs(struct token_session *session, const struct batch *batch,
-                                   CK_RV *rv, struct error *err)
+static enum mikeyd_status run_jobs(struct token_session *session, struct batch *batch, CK_RV *rv,
+                                   struct error *err)
 {
-    for (size_t i = 0; i < batch->count; i++) {
-        const struct hmac_job *job = &batch->jobs[i];
+    for (size_t first = batch->done; batch->done < batch->count; batch->done++) {
+        const struct hmac_job *job = &batch->jobs[batch->done];
         CK_OBJECT_HANDLE handle = CK_INVALID_HANDLE;
         enum mikeyd_status status = token_handle_now(session, job->key, &handle, err);
         if (status != MIKEYD_OK)
             return status;
-        if (i != 0)
+        if (batch->done != first)
             token_call_mark(session, "C_Sign");
         *rv = token_sign_hmac(session, handle, job->hash, job->data, job->len, 2, job->tag);
         if (*rv != CKR_OK)
@@ -145,7 +153,7 @@ static enum mikeyd_status attempt_batch(struct token_session *session, void *wor
 enum mikeyd_status token_hmac_serial(struct token_session *session, struct hmac_job *jobs,
                                      size_t count, struct error *err)
 {
-    struct batch batch = {jobs, count};
+    struct batch batch = {.jobs = jobs, .count = count};
     return token_try_twice(session, attempt_batch, &batch, err);
 }
 
@@ -172,14 +180,13 @@ struct clear_job {
 };
 
 /* Lives in one session for one message; sensitive and not extractable like every key of ours. */
-CK_RV token_create_session_key(struct token_session *session, const uint8_t *key, size_t key_len,
-                               bool sign, bool derive, CK_OBJECT_HANDLE *handle)
+static CK_RV create_session_key(struct token_session *session, CK_KEY_TYPE type, const uint8_t *key,
+                                size_t key_len, bool sign, CK_OBJECT_HANDLE *handle)
 {
     struct token *token = session->token;
     CK_BBOOL yes = CK_TRUE, no = CK_FALSE;
-    CK_BBOOL signs = sign ? CK_TRUE : CK_FALSE, derives = derive ? CK_TRUE : CK_FALSE;
+    CK_BBOOL signs = sign ? CK_TRUE : CK_FALSE, derives = sign ? CK_FALSE : CK_TRUE;
     CK_OBJECT_CLASS object_class = CKO_SECRET_KEY;
-    CK_KEY_TYPE type = CKK_GENERIC_SECRET;
     union {
         const uint8_t *in;
         CK_BYTE *out;
@@ -209,6 +216,21 @@ CK_RV token_create_session_key(struct token_session *session, const uint8_t *key
     return rv;
 }
 
+CK_RV token_create_hmac_key(struct token_session *session, enum hmac_hash hash, const uint8_t *key,
+                            size_t key_len, CK_OBJECT_HANDLE *handle)
+{
+    CK_KEY_TYPE type = CKK_GENERIC_SECRET;
+    if (session->token->hash_keys)
+        type = hash == HMAC_SHA1 ? CKK_SHA_1_HMAC : CKK_SHA256_HMAC;
+    return create_session_key(session, type, key, key_len, true, handle);
+}
+
+CK_RV token_create_base_key(struct token_session *session, const uint8_t *key, size_t key_len,
+                            CK_OBJECT_HANDLE *handle)
+{
+    return create_session_key(session, CKK_GENERIC_SECRET, key, key_len, false, handle);
+}
+
 /* Zeros behind a key shorter than the hash block do not change its HMAC (RFC 2104, 2). */
 static enum mikeyd_status pad_key(const struct token *token, const struct clear_job *job,
                                   struct secret *padded, struct error *err)
@@ -224,7 +246,7 @@ static CK_RV create_in_clear(struct token_session *session, const struct clear_j
                              const struct secret *key)
 {
     CK_OBJECT_HANDLE made = CK_INVALID_HANDLE;
-    CK_RV rv = token_create_session_key(session, key->data, key->len, true, false, &made);
+    CK_RV rv = token_create_hmac_key(session, job->hash, key->data, key->len, &made);
     if (rv == CKR_OK) {
         token_derived_add(session, made);
         *job->handle = made;

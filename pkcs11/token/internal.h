@@ -24,6 +24,7 @@
 #include "base/bytes.h"
 #include "base/secret.h"
 #include "pkcs11/token/pkcs11_v3.h"
+#include "pkcs11/token/profile.h"
 #include "pkcs11/token/token.h"
 
 /* ---- return values
@@ -49,7 +50,7 @@ struct token_module {
     pthread_mutex_t recovery;     /* held by whoever re-initialises, logs in or resolves */
     atomic_ulong initialisations; /* C_Initialize calls so far; 1 after opening */
     atomic_ulong session_objects; /* created since the last C_Initialize (SoftHSM leaks them) */
-    bool leaks_session_objects;   /* SoftHSM */
+    bool leaks_session_objects;   /* of the tokens' profiles, this one and the next */
     bool serialise;               /* concurrent calls are slower than serial ones */
     pthread_mutex_t serial;
 };
@@ -132,7 +133,7 @@ void token_call_end(struct token_session *session);
  * Ends the bracket of a call that did not return CKR_OK: fills err ("token T: OPERATION: CKR_..."),
  * closes the session (an active operation cannot be cancelled otherwise) and has the next begin
  * open another. Returns the status for the caller: TOKEN_DOWN, UNSUPPORTED for CKR_MECHANISM_*,
- * TOKEN_BUSY for CKR_SESSION_COUNT, AUTH_FAILED for a wrapping or cipher text that is not right.
+ * TOKEN_BUSY for CKR_SESSION_COUNT and what the profile calls busy, AUTH_FAILED for a wrapping or cipher text that is not right.
  */
 enum mikeyd_status token_call_failed(struct token_session *session, const char *operation, CK_RV rv,
                                      struct error *err);
@@ -142,8 +143,18 @@ enum mikeyd_status token_call_failed(struct token_session *session, const char *
  * anew. Else err (if not NULL) names what failed, and the token is down or the caller out of luck.
  */
 enum mikeyd_status token_recover(struct token_session *session, CK_RV rv, struct error *err);
+/* What a return value asks for on this token, as its profile says. */
+enum profile_reaction token_reaction(const struct token *token, CK_RV rv);
 /* True when a second try can help: not for refusals that lie in the arguments or the key. */
-bool token_rv_recoverable(CK_RV rv);
+bool token_rv_recoverable(const struct token *token, CK_RV rv);
+/* Of one operation on a token that says that it has too much to do; zero at first. */
+struct token_patience {
+    int64_t until_ms;
+    unsigned wait_us;
+};
+/* When rv means "busy" and there is patience left: waits a moment; true: try again. */
+bool token_wait_while_busy(struct token_session *session, CK_RV rv,
+                           struct token_patience *patience);
 /* What to do when the gate is not open: waits for a recovery, runs one when due, or refuses. */
 enum mikeyd_status token_gate_pass(struct token_session *session, unsigned gate, struct error *err);
 /*
@@ -175,6 +186,8 @@ struct token {
     CK_TOKEN_INFO info;
     char label[33], serial[17], manufacturer[33], model[17];
 
+    const struct profile *profile; /* never NULL */
+    bool profile_wanted;           /* by the configuration, whatever the token calls itself */
     char *uri, *pin_file;
     bool read_write, provisioning;
     enum token_copies copies_wanted;
@@ -185,6 +198,9 @@ struct token {
     size_t hmac_min[2]; /* least key length in bytes by enum hmac_hash; 0: none known */
     bool hkdf, prf_derive, session_copies;
     bool shares_objects; /* a session uses the session objects of another */
+    bool sessions_rw;    /* R/W sessions: for the ceremony, or because no others can make keys */
+    bool hash_keys;      /* an HMAC key has one hash */
+    bool session_keys;   /* C_CreateObject makes session objects */
     unsigned hmac_us;
 
     /* keeper: owns the session objects that outlive a call (copies, pair keys) and makes the
@@ -235,9 +251,12 @@ enum mikeyd_status token_guest_lock(struct token *token, struct error *err);
 /* C_SignInit and C_Sign; parts are concatenated. tag: 20 or 32 bytes. */
 CK_RV token_sign_hmac(struct token_session *session, CK_OBJECT_HANDLE key, enum hmac_hash hash,
                       const uint8_t *const data[], const size_t len[], size_t parts, uint8_t *tag);
-/* A GENERIC_SECRET session object, sensitive and not extractable. */
-CK_RV token_create_session_key(struct token_session *session, const uint8_t *key, size_t key_len,
-                               bool sign, bool derive, CK_OBJECT_HANDLE *handle);
+/* A session object to sign with that hash, sensitive and not extractable. */
+CK_RV token_create_hmac_key(struct token_session *session, enum hmac_hash hash, const uint8_t *key,
+                            size_t key_len, CK_OBJECT_HANDLE *handle);
+/* The same, to derive from. */
+CK_RV token_create_base_key(struct token_session *session, const uint8_t *key, size_t key_len,
+                            CK_OBJECT_HANDLE *handle);
 /*
  * The keys made in a session for one message, derived or created. Valid: made in this opening of
  * the session and not destroyed, so the handle means what it meant. Room: another one may be added;
@@ -280,7 +299,8 @@ void token_serial_leave(struct token *token);
 /* Takes the lock unless its holder keeps it longer than a call may last. */
 bool token_lock_within(const struct token *token, pthread_mutex_t *lock);
 
-/* Proves HMAC (fatal), and what may be relied on: sets hmac_min, shares_objects, prf_derive, hkdf. */
+/* Proves HMAC (fatal), and what may be relied on: sets sessions_rw, hash_keys, session_keys,
+ * hmac_min, shares_objects, prf_derive, hkdf. */
 enum mikeyd_status token_known_answers(struct token *token, struct error *err);
 
 /* ---- slow tokens: threads with sessions of their own, for independent jobs

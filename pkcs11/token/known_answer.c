@@ -52,6 +52,31 @@ static const struct hmac_case hmac_cases[] = {
      "82558a389a443c0ea4cc819899f2083a85f0faa3e578f8077a2e3ff46729665b"},
 };
 
+/* ---- a token that is busy gets its time; the session stays, for the objects made in it */
+
+static CK_RV sign_patiently(struct token_session *session, CK_OBJECT_HANDLE key,
+                            enum hmac_hash hash, const uint8_t *const data[], const size_t len[],
+                            size_t parts, uint8_t *tag)
+{
+    struct token_patience patience = {0};
+    CK_RV rv = CKR_OK;
+    do {
+        rv = token_sign_hmac(session, key, hash, data, len, parts, tag);
+    } while (rv != CKR_OK && token_wait_while_busy(session, rv, &patience));
+    return rv;
+}
+
+static CK_RV create_patiently(struct token_session *session, enum hmac_hash hash,
+                              const uint8_t *key, size_t key_len, CK_OBJECT_HANDLE *handle)
+{
+    struct token_patience patience = {0};
+    CK_RV rv = CKR_OK;
+    do {
+        rv = token_create_hmac_key(session, hash, key, key_len, handle);
+    } while (rv != CKR_OK && token_wait_while_busy(session, rv, &patience));
+    return rv;
+}
+
 /* ---- HMAC */
 
 /* Returns the key's length on this token: zeros behind a short key leave the HMAC as it is. */
@@ -84,11 +109,11 @@ static CK_RV case_run(struct token_session *session, const struct hmac_case *c, 
     const size_t len[1] = {c->text == NULL ? sizeof fill : strlen(c->text)};
     CK_OBJECT_HANDLE handle = CK_INVALID_HANDLE;
     *operation = "C_CreateObject";
-    CK_RV rv = token_create_session_key(session, key, key_len, true, false, &handle);
+    CK_RV rv = create_patiently(session, c->hash, key, key_len, &handle);
     if (rv != CKR_OK)
         return rv;
     *operation = "C_Sign";
-    rv = token_sign_hmac(session, handle, c->hash, data, len, 1, tag);
+    rv = sign_patiently(session, handle, c->hash, data, len, 1, tag);
     if (rv != CKR_OK)
         return rv;
     *operation = "C_DestroyObject";
@@ -143,7 +168,7 @@ static bool signs_as(struct token_session *session, CK_OBJECT_HANDLE handle, con
     uint8_t tag[HMAC_TAG_MAX], expected[HMAC_TAG_MAX];
     const uint8_t *const data[1] = {message};
     const size_t len[1] = {sizeof message};
-    return token_sign_hmac(session, handle, HMAC_SHA256, data, len, 1, tag) == CKR_OK &&
+    return sign_patiently(session, handle, HMAC_SHA256, data, len, 1, tag) == CKR_OK &&
            host_hmac(HMAC_SHA256, key, key_len, expected) &&
            secret_equal(tag, expected, sizeof tag);
 }
@@ -215,7 +240,7 @@ static bool counting_key(struct token_session *session, CK_OBJECT_HANDLE *handle
     struct byte_writer w = writer_of(key, sizeof key);
     for (unsigned i = 0; i < sizeof key; i++)
         writer_u8(&w, (uint8_t)i);
-    return token_create_session_key(session, key, sizeof key, false, true, handle) == CKR_OK;
+    return token_create_base_key(session, key, sizeof key, handle) == CKR_OK;
 }
 
 static bool prf_is_mikeys(struct token_session *session)
@@ -293,9 +318,9 @@ static bool signs_across(struct token_session *by, struct token_session *with, e
     const uint8_t *const data[1] = {message};
     const size_t len[1] = {sizeof message};
     CK_OBJECT_HANDLE handle = CK_INVALID_HANDLE;
-    if (w.failed || token_create_session_key(by, key, key_len, true, false, &handle) != CKR_OK)
+    if (w.failed || create_patiently(by, hash, key, key_len, &handle) != CKR_OK)
         return false;
-    CK_RV rv = token_sign_hmac(with, handle, hash, data, len, 1, tag);
+    CK_RV rv = sign_patiently(with, handle, hash, data, len, 1, tag);
     (void)by->token->f->C_DestroyObject(by->handle, handle);
     return rv == CKR_OK && host_hmac(hash, key, key_len, expected) &&
            secret_equal(tag, expected, hmac_tag_len(hash));
@@ -309,7 +334,10 @@ static void settle_hmac_minimum(struct token_session *session, enum hmac_hash ha
 {
     size_t *least = &session->token->hmac_min[hash];
     const size_t as_bits = *least / 8;
-    if (*least > HMAC_BLOCK ||
+    const enum profile_unit unit = session->token->profile->hmac_unit;
+    if (unit == PROFILE_UNIT_BYTES)
+        return;
+    if (unit == PROFILE_UNIT_BITS || *least > HMAC_BLOCK ||
         (as_bits != 0 && *least % 8 == 0 && signs_across(session, session, hash, as_bits)))
         *least = as_bits;
 }
@@ -321,7 +349,8 @@ static void settle_hmac_minimum(struct token_session *session, enum hmac_hash ha
 static void settle_sharing(struct token *token, struct token_session *session)
 {
     const size_t least = token->hmac_min[HMAC_SHA256];
-    token->shares_objects = signs_across(&token->keeper, session, HMAC_SHA256,
+    token->shares_objects = !token->profile->per_session &&
+                            signs_across(&token->keeper, session, HMAC_SHA256,
                                          least > 32 && least <= HMAC_BLOCK ? least : 32);
     if (token->shares_objects)
         return;
@@ -331,14 +360,152 @@ static void settle_sharing(struct token *token, struct token_session *session)
                 token->label);
 }
 
+/* ---- which session keys the token makes */
+
+/* Makes and uses one; some tokens look at the type of the key at its use only. */
+static CK_RV try_session_key(struct token_session *session)
+{
+    static const uint8_t key[HMAC_BLOCK] = {1};
+    const uint8_t *const data[1] = {message};
+    const size_t len[1] = {sizeof message};
+    uint8_t tag[HMAC_TAG_MAX];
+    CK_OBJECT_HANDLE handle = CK_INVALID_HANDLE;
+    CK_RV rv = create_patiently(session, HMAC_SHA256, key, sizeof key, &handle);
+    if (rv != CKR_OK)
+        return rv;
+    rv = sign_patiently(session, handle, HMAC_SHA256, data, len, 1, tag);
+    (void)session->token->f->C_DestroyObject(session->handle, handle);
+    return rv;
+}
+
+/* The login lasts as long as one session does: the keeper's until the others are there. */
+static CK_RV reopen_read_write(struct token *token)
+{
+    CK_RV rv = CKR_OK;
+    token->sessions_rw = true;
+    for (unsigned i = 0; i < token->session_count && rv == CKR_OK; i++) {
+        token_session_drop(&token->session[i]);
+        rv = token_session_open(&token->session[i]);
+    }
+    if (rv != CKR_OK)
+        return rv;
+    token_session_drop(&token->keeper);
+    return token_session_open(&token->keeper);
+}
+
+static bool refuses_keys(CK_RV rv)
+{
+    return rv == CKR_FUNCTION_NOT_SUPPORTED || rv == CKR_SESSION_READ_ONLY ||
+           rv == CKR_TOKEN_WRITE_PROTECTED || rv == CKR_TEMPLATE_INCONSISTENT ||
+           rv == CKR_ATTRIBUTE_VALUE_INVALID || rv == CKR_KEY_TYPE_INCONSISTENT;
+}
+
+/* After a refusal: an active operation cannot be cancelled otherwise. */
+static CK_RV try_again(struct token_session *session)
+{
+    token_session_drop(session);
+    CK_RV rv = token_session_open(session);
+    return rv == CKR_OK ? try_session_key(session) : rv;
+}
+
+static void settle_session_keys(struct token *token, struct token_session *session)
+{
+    token->session_keys = !token->profile->no_session_keys;
+    if (!token->session_keys)
+        return;
+    CK_RV rv = try_session_key(session);
+    if (rv == CKR_SESSION_READ_ONLY && !token->sessions_rw) {
+        rv = reopen_read_write(token);
+        if (rv == CKR_OK)
+            rv = try_session_key(session);
+    }
+    if (rv != CKR_OK && refuses_keys(rv) && !token->hash_keys) {
+        token->hash_keys = true;
+        const CK_RV by_hash = try_again(session);
+        token->hash_keys = by_hash == CKR_OK;
+        rv = by_hash == CKR_OK ? CKR_OK : rv;
+    }
+    token->session_keys = !refuses_keys(rv); /* other errors are the known-answer tests' to tell */
+    if (rv == CKR_OK)
+        return;
+    token_session_drop(session);
+    (void)token_session_open(session);
+}
+
+/* ---- a token that takes no keys */
+
+static CK_RV sign_text(struct token_session *session, CK_OBJECT_HANDLE handle, enum hmac_hash hash,
+                       uint8_t first, uint8_t tag[HMAC_TAG_MAX])
+{
+    uint8_t text[sizeof message];
+    memcpy(text, message, sizeof text);
+    text[0] = first;
+    const uint8_t *const data[1] = {text};
+    const size_t len[1] = {sizeof text};
+    return sign_patiently(session, handle, hash, data, len, 1, tag);
+}
+
+/*
+ * Nothing here knows the value of a key that was made in the token. That it computes HMAC at all
+ * shows in this: the same for the same, another for another, and not under a key of zeros.
+ */
+static enum mikeyd_status check_token_key(struct token_session *session, CK_OBJECT_HANDLE handle,
+                                          struct error *err)
+{
+    static const uint8_t zeros[HMAC_BLOCK] = {0};
+    uint8_t once[HMAC_TAG_MAX], twice[HMAC_TAG_MAX], other[HMAC_TAG_MAX], under_zeros[HMAC_TAG_MAX];
+    const struct token *token = session->token;
+    enum hmac_hash hash = HMAC_SHA256;
+    CK_RV rv = sign_text(session, handle, hash, message[0], once);
+    if (rv == CKR_KEY_TYPE_INCONSISTENT) { /* a key of the other hash */
+        hash = HMAC_SHA1;
+        token_session_drop(session);
+        rv = token_session_open(session);
+        if (rv == CKR_OK)
+            rv = sign_text(session, handle, hash, message[0], once);
+    }
+    if (rv == CKR_OK)
+        rv = sign_text(session, handle, hash, message[0], twice);
+    if (rv == CKR_OK)
+        rv = sign_text(session, handle, hash, (uint8_t)~message[0], other);
+    if (rv != CKR_OK)
+        return error_set(err, MIKEYD_TOKEN_DOWN, "token %s: test of a key: C_Sign: %s%s",
+                         token->label, ckr_name(rv), ckr_advice("C_Sign", rv));
+    const size_t len = hmac_tag_len(hash);
+    if (!host_hmac(hash, zeros, sizeof zeros, under_zeros) || !secret_equal(once, twice, len) ||
+        secret_equal(once, other, len) || secret_equal(once, under_zeros, len))
+        return error_set(err, MIKEYD_TOKEN_DOWN,
+                         "token %s: test of a key: what the token computed is no HMAC",
+                         token->label);
+    return MIKEYD_OK;
+}
+
+static enum mikeyd_status test_token_keys(struct token *token, struct token_session *session,
+                                          struct error *err)
+{
+    const struct token_object *key = token_measured_key(token);
+    token->hkdf = token->prf_derive = token->shares_objects = false;
+    log_warning("token %s takes no keys from outside: %s instead of known-answer tests, MACs are "
+                "computed on the host, no copies of keys, no derivation in the token",
+                token->label,
+                key == NULL ? "nothing could be tested" : "one of its own was tested");
+    return key == NULL ? MIKEYD_OK : check_token_key(session, key->original, err);
+}
+
 enum mikeyd_status token_known_answers(struct token *token, struct error *err)
 {
     struct token_session *session = &token->session[0];
     enum mikeyd_status status = token_call_begin(session, "known-answer tests", err);
     if (status != MIKEYD_OK)
         return status;
+    settle_session_keys(token, session);
     for (enum hmac_hash hash = HMAC_SHA1; hash <= HMAC_SHA256; hash++)
         settle_hmac_minimum(session, hash);
+    if (!token->session_keys) {
+        status = test_token_keys(token, session, err);
+        token_call_end(session);
+        return status;
+    }
     for (size_t i = 0; status == MIKEYD_OK && i < sizeof hmac_cases / sizeof hmac_cases[0]; i++) {
         token_call_mark(session, hmac_cases[i].name);
         status = check_case(session, &hmac_cases[i], err);

@@ -104,6 +104,20 @@ static enum mikeyd_status token_login(struct token *token, struct error *err)
     return attempt_login(token, &pin, err);
 }
 
+/* Some tokens have no read-only sessions: at the first opening the other kind is tried, too. */
+static CK_RV open_keeper(struct token *token)
+{
+    const bool first = atomic_load(&token->generation) == 1;
+    CK_RV rv = token_session_open(&token->keeper);
+    if (rv == CKR_OK || !first || token->sessions_rw || rv == CKR_SESSION_COUNT)
+        return rv;
+    token->sessions_rw = true;
+    if (token_session_open(&token->keeper) == CKR_OK)
+        return CKR_OK;
+    token->sessions_rw = false;
+    return rv;
+}
+
 enum mikeyd_status token_connect(struct token *token, struct error *err)
 {
     CK_TOKEN_INFO info;
@@ -120,7 +134,7 @@ enum mikeyd_status token_connect(struct token *token, struct error *err)
     /* From here on every handle of before is stale, whatever happens next. */
     (void)atomic_fetch_add(&token->generation, 1);
     token_call_mark(&token->keeper, "C_OpenSession");
-    CK_RV rv = token_session_open(&token->keeper);
+    CK_RV rv = open_keeper(token);
     if (rv != CKR_OK)
         return error_set(err, MIKEYD_TOKEN_DOWN, "token %s: C_OpenSession: %s", token->label,
                          ckr_name(rv));

@@ -14,70 +14,17 @@
 /* More new sessions than this within the period, and the fault is not one session's. */
 #define SOFT_MAX 3
 #define SOFT_PERIOD_MS 10000
+#define BUSY_FIRST_US 4000
+#define BUSY_LONGEST_US 100000
 
-bool token_rv_recoverable(CK_RV rv)
+enum profile_reaction token_reaction(const struct token *token, CK_RV rv)
 {
-    switch (rv) {
-    case CKR_ARGUMENTS_BAD:
-    case CKR_ATTRIBUTE_READ_ONLY:
-    case CKR_ATTRIBUTE_SENSITIVE:
-    case CKR_ATTRIBUTE_TYPE_INVALID:
-    case CKR_ATTRIBUTE_VALUE_INVALID:
-    case CKR_BUFFER_TOO_SMALL:
-    case CKR_DATA_INVALID:
-    case CKR_DATA_LEN_RANGE:
-    case CKR_DOMAIN_PARAMS_INVALID:
-    case CKR_ENCRYPTED_DATA_INVALID:
-    case CKR_ENCRYPTED_DATA_LEN_RANGE:
-    case CKR_FUNCTION_NOT_SUPPORTED:
-    case CKR_KEY_FUNCTION_NOT_PERMITTED:
-    case CKR_KEY_NOT_WRAPPABLE:
-    case CKR_KEY_SIZE_RANGE:
-    case CKR_KEY_TYPE_INCONSISTENT:
-    case CKR_KEY_UNEXTRACTABLE:
-    case CKR_MECHANISM_INVALID:
-    case CKR_MECHANISM_PARAM_INVALID:
-    case CKR_PIN_INCORRECT:
-    case CKR_PIN_LOCKED:
-    case CKR_SESSION_COUNT:
-    case CKR_SESSION_READ_ONLY:
-    case CKR_TEMPLATE_INCOMPLETE:
-    case CKR_TEMPLATE_INCONSISTENT:
-    case CKR_TOKEN_WRITE_PROTECTED:
-    case CKR_WRAPPED_KEY_INVALID:
-    case CKR_WRAPPED_KEY_LEN_RANGE:
-        return false;
-    default:
-        return true;
-    }
+    return profile_reaction(token->profile, rv);
 }
 
-/* What may be the fault of one session alone; vendors use the general codes for throttling too. */
-static bool session_fault(CK_RV rv)
+bool token_rv_recoverable(const struct token *token, CK_RV rv)
 {
-    switch (rv) {
-    case CKR_SESSION_HANDLE_INVALID:
-    case CKR_SESSION_CLOSED:
-    case CKR_OPERATION_ACTIVE:
-    case CKR_OPERATION_NOT_INITIALIZED:
-    case CKR_FUNCTION_FAILED:
-    case CKR_FUNCTION_CANCELED:
-    case CKR_FUNCTION_REJECTED:
-    case CKR_GENERAL_ERROR:
-    case CKR_HOST_MEMORY:
-    case CKR_DEVICE_MEMORY:
-        return true;
-    default:
-        return false;
-    }
-}
-
-/* What login and resolution can mend without touching the module. */
-static bool login_fault(CK_RV rv)
-{
-    return rv == CKR_USER_NOT_LOGGED_IN || rv == CKR_KEY_HANDLE_INVALID ||
-           rv == CKR_OBJECT_HANDLE_INVALID || rv == CKR_SESSION_HANDLE_INVALID ||
-           rv == CKR_SESSION_CLOSED;
+    return token_reaction(token, rv) != PROFILE_FINAL;
 }
 
 /* ---- refusing at once */
@@ -154,6 +101,26 @@ static void unlock_recovery(struct token *token)
     (void)pthread_mutex_unlock(&token->module->recovery);
 }
 
+/* Longer from time to time, and never at the same pace as the others who wait. */
+bool token_wait_while_busy(struct token_session *session, CK_RV rv, struct token_patience *patience)
+{
+    const struct token *token = session->token;
+    if (token_reaction(token, rv) != PROFILE_BUSY)
+        return false;
+    const int64_t now = clock_monotonic_ms();
+    if (patience->until_ms == 0) {
+        patience->until_ms = now + token->call_timeout_ms / 2;
+        patience->wait_us = BUSY_FIRST_US;
+    }
+    if (now >= patience->until_ms)
+        return false;
+    const unsigned part = (unsigned)clock_monotonic_us() % (patience->wait_us / 2);
+    nap((long)(patience->wait_us - part) * 1000);
+    if (patience->wait_us < BUSY_LONGEST_US)
+        patience->wait_us *= 2;
+    return true;
+}
+
 static bool calls_running(struct token *token)
 {
     for (unsigned i = 0; i < token->session_count; i++) {
@@ -205,17 +172,21 @@ static enum mikeyd_status drain_module(struct token_module *module, struct error
 
 /* ---- the stages */
 
-/* Stage 1: is it only this session? A new one opens, is logged in, and the keeper lives. */
-static bool renew_session(struct token_session *session)
+/* How often a new session may be taken for the cure. */
+static bool may_be_one_session(struct token *token)
 {
-    struct token *token = session->token;
     int64_t now = clock_monotonic_ms();
     if (now - token->soft_since_ms > SOFT_PERIOD_MS) {
         token->soft_since_ms = now;
         token->soft_count = 0;
     }
-    if (token->soft_count++ >= SOFT_MAX)
-        return false;
+    return token->soft_count++ < SOFT_MAX;
+}
+
+/* Stage 1: is it only this session? A new one opens, is logged in, and the keeper lives. */
+static bool renew_session(struct token_session *session)
+{
+    struct token *token = session->token;
     token_call_mark(session, "C_OpenSession");
     CK_SESSION_INFO info = {0};
     CK_TOKEN_INFO token_info;
@@ -367,10 +338,17 @@ static enum mikeyd_status recover_locked(struct token_session *session, CK_RV rv
         return recover_exclusively(token, true, err);
     if (session->generation != atomic_load(&token->generation))
         return MIKEYD_OK; /* another thread has recovered since this session was opened */
-    if (session_fault(rv) && renew_session(session))
+    const enum profile_reaction reaction = token_reaction(token, rv);
+    /* A token that is busy and well is left in peace, however often it says so. */
+    const bool one_session =
+        reaction == PROFILE_BUSY ||
+        ((reaction == PROFILE_SESSION_SICK || reaction == PROFILE_SESSION_LOST) &&
+         may_be_one_session(token));
+    if (one_session && renew_session(session))
         return MIKEYD_OK;
     log_warning("token %s: recovering after %s", token->label, ckr_name(rv));
-    return recover_exclusively(token, login_fault(rv), err);
+    return recover_exclusively(
+        token, reaction == PROFILE_LOGIN_LOST || reaction == PROFILE_SESSION_LOST, err);
 }
 
 enum mikeyd_status token_recover(struct token_session *session, CK_RV rv, struct error *err)

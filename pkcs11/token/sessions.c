@@ -42,7 +42,7 @@ CK_RV token_session_open(struct token_session *session)
 {
     struct token *token = session->token;
     CK_FLAGS flags = CKF_SERIAL_SESSION;
-    if (token->read_write)
+    if (token->sessions_rw)
         flags |= CKF_RW_SESSION;
     CK_SESSION_HANDLE handle = CK_INVALID_HANDLE;
     CK_RV rv = token->f->C_OpenSession(token->slot, flags, NULL, NULL, &handle);
@@ -92,6 +92,7 @@ static enum mikeyd_status enter_gate(struct token_session *session, const char *
 enum mikeyd_status token_call_begin(struct token_session *session, const char *operation,
                                     struct error *err)
 {
+    struct token_patience patience = {0};
     for (int attempt = 0;; attempt++) {
         enum mikeyd_status status = enter_gate(session, operation, err);
         if (status != MIKEYD_OK)
@@ -103,7 +104,11 @@ enum mikeyd_status token_call_begin(struct token_session *session, const char *o
             return MIKEYD_OK;
         session->generation = atomic_load(&session->token->generation);
         status = token_call_failed(session, "C_OpenSession", rv, err);
-        if (attempt != 0 || !token_rv_recoverable(rv))
+        if (token_wait_while_busy(session, rv, &patience)) {
+            attempt--;
+            continue;
+        }
+        if (attempt > 0 || !token_rv_recoverable(session->token, rv))
             return status;
         status = token_recover(session, rv, err);
         if (status != MIKEYD_OK)
@@ -125,8 +130,10 @@ void token_call_end(struct token_session *session)
         (void)token_overdue(session->token, clock_monotonic_ms());
 }
 
-static enum mikeyd_status status_of(CK_RV rv)
+static enum mikeyd_status status_of(const struct token *token, CK_RV rv)
 {
+    if (token_reaction(token, rv) == PROFILE_BUSY)
+        return MIKEYD_TOKEN_BUSY;
     switch (rv) {
     case CKR_MECHANISM_INVALID:
     case CKR_MECHANISM_PARAM_INVALID:
@@ -149,8 +156,8 @@ enum mikeyd_status token_call_failed(struct token_session *session, const char *
 {
     token_session_drop(session);
     token_call_end(session);
-    return error_set(err, status_of(rv), "token %s: %s: %s%s", session->token->label, operation,
-                     ckr_name(rv), ckr_advice(operation, rv));
+    return error_set(err, status_of(session->token, rv), "token %s: %s: %s%s",
+                     session->token->label, operation, ckr_name(rv), ckr_advice(operation, rv));
 }
 
 /* ---- one call at a time */

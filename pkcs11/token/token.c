@@ -32,15 +32,16 @@ static size_t hmac_minimum(struct token *token, enum hmac_hash hash)
     return rv == CKR_OK ? info.ulMinKeySize : 0;
 }
 
-/*
- * SoftHSM keeps 240 bytes of each session object until C_Finalize, and two threads in it get less
- * done than one.
- */
-static void know_manufacturer(struct token *token)
+static void choose_profile(struct token *token)
 {
-    const bool softhsm = strncmp(token->manufacturer, "SoftHSM", 7) == 0;
-    token->module->leaks_session_objects = softhsm;
-    token->module->serialise = softhsm;
+    if (!token->profile_wanted)
+        token->profile = profile_for(token->manufacturer, token->model);
+    token->sessions_rw = token->read_write || token->profile->read_write;
+    token->hash_keys = token->profile->hash_keys;
+    token->module->leaks_session_objects = token->profile->leaks_objects;
+    token->module->serialise = token->profile->serialise;
+    log_info("token %s: profile %s (%s)", token->label, token->profile->name,
+             token->profile->source);
 }
 
 enum mikeyd_status token_mechanisms_read(struct token *token, struct error *err)
@@ -51,7 +52,7 @@ enum mikeyd_status token_mechanisms_read(struct token *token, struct error *err)
         return error_set(err, MIKEYD_TOKEN_DOWN, "token %s: C_GetMechanismList: %s", token->label,
                          ckr_name(rv));
     token->mechanism_count = count;
-    know_manufacturer(token);
+    choose_profile(token);
     if (!token_has_mechanism(token, CKM_SHA_1_HMAC) || !token_has_mechanism(token, CKM_SHA256_HMAC))
         return error_set(err, MIKEYD_TOKEN_DOWN,
                          "token %s cannot compute HMAC-SHA-1 and HMAC-SHA-256", token->label);
@@ -104,6 +105,11 @@ static enum mikeyd_status token_new(const struct token_config *config, struct to
     if (token->uri == NULL || token->session == NULL ||
         (config->pin_file != NULL && token->pin_file == NULL))
         return error_set(err, MIKEYD_INTERNAL, "out of memory");
+    token->profile_wanted = config->profile != NULL && strcmp(config->profile, "auto") != 0;
+    token->profile = profile_named(token->profile_wanted ? config->profile : "generic");
+    if (token->profile == NULL)
+        return error_set(err, MIKEYD_INVALID_ARGUMENT, "profile: there is none called %.60s",
+                         config->profile);
     token->read_write = config->read_write;
     token->provisioning = config->provisioning;
     token->copies_wanted = config->session_copies;
@@ -235,6 +241,12 @@ void token_get_facts(const struct token *token, struct token_facts *out)
         .hkdf = token->hkdf,
         .prf_derive = token->prf_derive,
         .session_copies = token->session_copies,
+        .profile = token->profile,
+        .read_write = token->sessions_rw,
+        .hash_keys = token->hash_keys,
+        .session_keys = token->session_keys,
+        .shares_objects = token->shares_objects,
+        .hmac_least = {token->hmac_min[HMAC_SHA1], token->hmac_min[HMAC_SHA256]},
         .sessions = token->session_count,
         .generation = atomic_load(&token->generation),
         .calls = atomic_load(&token->calls),

@@ -21,6 +21,7 @@
 
 struct token;
 struct token_session;
+struct profile; /* profile.h */
 
 /* ---- opening
  * ------------------------------------------------------------------------------------------------
@@ -46,6 +47,12 @@ struct token_facts {
     bool hkdf;           /* CKM_HKDF_DERIVE works: epsk can be imported in the token */
     bool prf_derive;     /* the SP 800-108 KDF is MIKEY's PRF, proven by known answer */
     bool session_copies; /* hot keys are used as session-object copies */
+    const struct profile *profile;
+    bool read_write;      /* sessions are R/W */
+    bool hash_keys;       /* an HMAC key has one hash */
+    bool session_keys;    /* it takes keys in clear as session objects: token_hmac_bytes() works */
+    bool shares_objects;  /* session objects serve other sessions, too */
+    size_t hmac_least[2]; /* bytes of a key, by enum hmac_hash; 0: not told */
     unsigned sessions;
     uint64_t generation; /* of the module's initialisation; 1 at first */
     uint64_t calls;      /* PKCS#11 sign/derive/create/destroy operations so far */

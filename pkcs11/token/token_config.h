@@ -23,6 +23,7 @@ struct token_config {
     unsigned sessions; /* 1 .. 256 */
     enum token_copies session_copies;
     unsigned call_timeout_ms;
+    const char *profile; /* of profile.h; NULL or "auto": by what the token says of itself */
     bool read_write;   /* ceremony: sessions are R/W; the daemon's are not (session objects need no
                           R/W) */
     bool provisioning; /* ceremony: keys with fatal findings keep their handles, to be looked at,

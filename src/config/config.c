@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "base/yaml.h"
+#include "pkcs11/token/profile.h"
 
 #define TOKENS_MAX 8
 #define LISTEN_MAX 16
@@ -157,12 +158,27 @@ static enum mikeyd_status read_environment(const struct yaml_node *map, struct t
     return status;
 }
 
+static enum mikeyd_status read_profile(const struct yaml_node *map, const char **out,
+                                       struct error *err)
+{
+    char names[256] = "auto";
+    *out = "auto";
+    enum mikeyd_status status = read_text(map, "profile", out, err);
+    if (status != MIKEYD_OK || strcmp(*out, "auto") == 0 || profile_named(*out) != NULL)
+        return status;
+    for (size_t i = 0; profile_at(i) != NULL; i++) {
+        const size_t len = strlen(names);
+        (void)snprintf(names + len, sizeof names - len, ", %s", profile_at(i)->name);
+    }
+    return yaml_fail(yaml_map_get(map, "profile"), err, "is none of %s", names);
+}
+
 static enum mikeyd_status read_token(struct config_memory *memory, const struct yaml_node *map,
                                      struct token_config *token, struct error *err)
 {
-    static const char *const known[] = {"module",         "uri",       "pin_file",     "sessions",
-                                        "session_copies", "init_args", "call_timeout", "environment",
-                                        NULL};
+    static const char *const known[] = {
+        "module",    "uri",          "pin_file",    "sessions", "session_copies",
+        "init_args", "call_timeout", "environment", "profile",  NULL};
     const struct yaml_node *uri;
     *token = (struct token_config){.sessions = DEFAULT_SESSIONS};
     enum mikeyd_status status = yaml_map_check(map, known, err);
@@ -187,6 +203,8 @@ static enum mikeyd_status read_token(struct config_memory *memory, const struct 
         status = read_call_timeout(map, &token->call_timeout_ms, err);
     if (status == MIKEYD_OK)
         status = read_environment(map, token, err);
+    if (status == MIKEYD_OK)
+        status = read_profile(map, &token->profile, err);
     return status;
 }
 

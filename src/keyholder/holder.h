@@ -20,6 +20,7 @@ struct keyholder {
     struct keyholder_options options; /* defaults filled in */
     char label[33];                   /* of the token */
     bool hkdf, prf_derive;            /* it can import an EPSK; run MIKEY's PRF */
+    bool session_keys;                /* it takes the keys of a message: MACs in the token */
     bool spreads;                     /* independent calls run side by side */
     struct inventory *inventory;
     struct pair_cache *pairs;

@@ -65,6 +65,7 @@ static enum mikeyd_status make_parts(struct keyholder *holder, struct error *err
     memcpy(holder->label, facts.label, sizeof holder->label);
     holder->hkdf = facts.hkdf;
     holder->prf_derive = facts.prf_derive;
+    holder->session_keys = facts.session_keys;
     holder->spreads = facts.spreads;
     holder->rss_kb = keyholder_rss_kb();
     atomic_init(&holder->era, 1);

@@ -138,7 +138,7 @@ static enum mikeyd_status choose_strategy(struct use *use, struct error *err)
     psk->keys_at_once = holder->spreads;
     if (can_derive)
         psk->ops = &keyholder_psk_derive;
-    else if ((use->name->how & KEYS_MAC_HOST) != 0)
+    else if ((use->name->how & KEYS_MAC_HOST) != 0 || !holder->session_keys)
         psk->ops = &mikey_psk_by_hmac;
     else
         psk->ops = &keyholder_psk_sign;

@@ -7,6 +7,12 @@ foreach(area call counter derived hostile interop pair peers prf reload secrets 
     mikeyd_integration_test(test_exchange_${area} SOURCES exchange/${area}.c LIBS exchange_lab
         TOKENS softhsm nss isolated)
 endforeach()
+# The vendors' modules are emulated in front of SoftHSM or NSS.
+mikeyd_integration_test(test_exchange_vendors SOURCES exchange/vendors.c LIBS exchange_lab
+    TOKENS softhsm nss)
+target_compile_definitions(test_exchange_vendors
+    PRIVATE FAULT_MODULE="$<TARGET_FILE:mikeyd_fault_module>")
+add_dependencies(test_exchange_vendors mikeyd_fault_module)
 # The tests move the clocks. Of the token it needs only that there is one.
 mikeyd_integration_test(test_exchange_clock SOURCES exchange/clock.c LIBS exchange_lab)
 target_link_options(test_exchange_clock PRIVATE

@@ -8,6 +8,7 @@
 #include <stdlib.h>
 
 #include "fault_plan.h"
+#include "fault_vendor.h"
 
 #define HANDLES_MAX 65536
 
@@ -323,6 +324,7 @@ __attribute__((visibility("default"))) CK_RV C_GetFunctionList(CK_FUNCTION_LIST 
     faulty.C_DestroyObject = f_destroy_object;
     faulty.C_DeriveKey = f_derive_key;
     faulty.C_EncryptInit = f_encrypt_init;
+    fault_vendor_wrap(&faulty);
     *list = &faulty;
     return CKR_OK;
 }

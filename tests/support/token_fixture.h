@@ -78,9 +78,10 @@ struct token_fixture_key {
     bool wrap, encrypt;
     bool no_sign, no_derive; /* SIGN and DERIVE are on otherwise, where the kind has them */
     bool session_object;
-    const char *end_date; /* "20270601" */
+    const char *end_date;   /* "20270601" */
+    unsigned long key_type; /* 0: CKK_GENERIC_SECRET */
 };
-/* A secret key object (CKK_GENERIC_SECRET). Works beside an open token of this process. */
+/* A secret key object. Works beside an open token of this process. */
 bool token_fixture_key(const struct token_fixture *fixture, const struct token_fixture_key *key);
 /* Many keys without a login for each. */
 struct token_fixture_batch;

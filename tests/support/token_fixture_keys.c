@@ -118,7 +118,7 @@ static CK_RV create(struct raw *raw, const struct token_fixture_key *key, bool w
         !key->no_derive &&
         (is_kind(key->label, "epsk") || is_kind(key->label, "psk") || is_kind(key->label, "pair"));
     CK_OBJECT_CLASS class = CKO_SECRET_KEY;
-    CK_KEY_TYPE type = CKK_GENERIC_SECRET;
+    CK_KEY_TYPE type = key->key_type == 0 ? CKK_GENERIC_SECRET : key->key_type;
     CK_BBOOL no = CK_FALSE, token = flag(!key->session_object), private = flag(!key->not_private),
              sensitive = flag(!key->not_sensitive), extractable = flag(key->extractable),
              modifiable = flag(key->modifiable), wrap = flag(key->wrap),

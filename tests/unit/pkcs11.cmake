@@ -1,5 +1,6 @@
 # Tokens of their own, made by softhsm2-util and certutil; the fault module wraps a real one.
 mikeyd_unit_test(test_pkcs11_label SOURCES pkcs11/label.c LIBS mikeyd_pkcs11)
+mikeyd_unit_test(test_pkcs11_profile SOURCES pkcs11/profile.c LIBS mikeyd_profile PkgConfig::P11KIT)
 mikeyd_unit_test(test_pkcs11_open SOURCES pkcs11/open.c LIBS mikeyd_token_fixture)
 mikeyd_unit_test(test_pkcs11_hmac SOURCES pkcs11/hmac.c LIBS mikeyd_token_fixture)
 mikeyd_unit_test(test_pkcs11_derive SOURCES pkcs11/derive.c
@@ -11,7 +12,7 @@ mikeyd_unit_test(test_provision_faults
 if(NOT TARGET mikeyd_fault_module)
     add_library(mikeyd_fault_module MODULE
         ${PROJECT_SOURCE_DIR}/tests/module/fault_module.c
-        ${PROJECT_SOURCE_DIR}/tests/module/fault_plan.c)
+        ${PROJECT_SOURCE_DIR}/tests/module/fault_plan.c ${PROJECT_SOURCE_DIR}/tests/module/fault_vendor.c)
     target_link_libraries(mikeyd_fault_module PRIVATE mikeyd_build PkgConfig::P11KIT
         Threads::Threads ${CMAKE_DL_LIBS})
 endif()

@@ -27,6 +27,9 @@ static struct token *open_token(const struct lab *lab)
     struct token *token = NULL;
     struct error err = {0};
     config.call_timeout_ms = 5000;
+    config.profile = lab->profile;
+    if (lab->module != NULL)
+        config.module = lab->module;
     cr_assert_eq(token_open(&config, &token, &err), MIKEYD_OK, "%s", err.text);
     return token;
 }

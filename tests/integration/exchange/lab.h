@@ -21,6 +21,7 @@
 struct lab {
     char dir[64];
     struct token_fixture fixture;
+    const char *module, *profile; /* of the service's token, not of provisioning; NULL: its own */
     struct token *token;
     struct keyholder_options options;
     struct key_service keys;

@@ -638,7 +638,7 @@ Test(recover, token_that_lost_all_its_keys_is_down_until_they_are_back)
 Test(recover, wrong_hmac_refuses_the_token)
 {
     struct error err = {0};
-    plan("C_Sign 7 corrupt\n");
+    plan("C_Sign 8 corrupt\n");
     cr_expect_eq(token_open(&config, &token, &err), MIKEYD_TOKEN_DOWN);
     cr_expect_not_null(strstr(err.text, "RFC 4231 case 2"), "%s", err.text);
 }
@@ -646,10 +646,13 @@ Test(recover, wrong_hmac_refuses_the_token)
 Test(recover, refused_object_is_named_with_what_it_means)
 {
     struct error err = {0};
-    plan("C_CreateObject 1+ rv 0xb5\n");
+    plan("C_CreateObject 1+ rv 0xd1\n"
+         "C_Sign 2 corrupt\n");
     cr_expect_eq(token_open(&config, &token, &err), MIKEYD_TOKEN_DOWN);
-    cr_expect_not_null(strstr(err.text, "C_CreateObject: CKR_SESSION_READ_ONLY: the token refuses "
-                                        "C_CreateObject of secrets in read-only sessions"),
+    cr_expect_not_null(strstr(err.text, "what the token computed is no HMAC"), "%s", err.text);
+    plan("C_CreateObject 2+ rv 0x31\n");
+    cr_expect_eq(token_open(&config, &token, &err), MIKEYD_TOKEN_DOWN);
+    cr_expect_not_null(strstr(err.text, "C_CreateObject: CKR_DEVICE_MEMORY: the token is full"),
                        "%s", err.text);
 }
 
@@ -666,7 +669,7 @@ Test(recover_nss, wrong_derivation_only_switches_it_off)
 Test(recover_nss, derived_key_that_signs_wrongly_switches_derivation_off)
 {
     struct token_facts facts;
-    plan("C_Sign 10 corrupt\n");
+    plan("C_Sign 11 corrupt\n");
     open_token();
     token_get_facts(token, &facts);
     cr_expect_not(facts.prf_derive);

@@ -1,0 +1,65 @@
+/*
+ * How makers' modules differ where PKCS#11 leaves it open, and what follows from each CKR: one row of
+ * a const table for each profile. What a profile does not say is tried on the token (known_answer.c);
+ * what it says is believed, because some answers cannot be had by trying without harm.
+ */
+#ifndef PKCS11_PROFILE_H
+#define PKCS11_PROFILE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+/* What a return value of the module asks for. */
+enum profile_reaction {
+    PROFILE_TOKEN_LOST,   /* C_Finalize and C_Initialize; also for codes that no table names */
+    PROFILE_LOGIN_LOST,   /* login and resolution of all handles, else the module */
+    PROFILE_SESSION_LOST, /* a new session, else login, else the module */
+    PROFILE_SESSION_SICK, /* may be the fault of one session alone: a new one, else the module */
+    PROFILE_BUSY,         /* the token has too much to do: wait, try again, never re-initialise */
+    PROFILE_FINAL,        /* lies in the arguments or the key: a second try does not help */
+};
+
+/* "busy: try again" and the like, for people. */
+const char *profile_reaction_text(enum profile_reaction reaction);
+
+struct profile_retry {
+    unsigned long rv; /* a CKR; 0 (CKR_OK) ends the list */
+    enum profile_reaction reaction;
+};
+
+/* The unit of CK_MECHANISM_INFO.ulMinKeySize for HMAC. */
+enum profile_unit { PROFILE_UNIT_TRIED, PROFILE_UNIT_BYTES, PROFILE_UNIT_BITS };
+
+#define PROFILE_RETRY_MAX 4
+
+struct profile {
+    const char *name;
+    /* C_GetTokenInfo's manufacturer and model begin so; NULL: any, for the model; not found by
+     * `auto`, for the manufacturer. */
+    const char *manufacturer, *model;
+    const char *source; /* of what is said here: "measured: ..." or "from its documents ..." */
+    const char *limits; /* what does not work on it, for people; "" for nothing */
+    bool measured;
+    bool read_write;        /* session objects can be made in R/W sessions only */
+    bool hash_keys;         /* CKK_SHA_1_HMAC and CKK_SHA256_HMAC: one hash a key */
+    bool no_session_keys;   /* C_CreateObject makes no session objects: MACs on the host */
+    bool per_session;       /* a session object serves the session alone that made it */
+    bool no_copies;         /* C_CopyObject is not to be tried */
+    bool rsa_audit;         /* no EC key: the audit log is signed by RSA */
+    bool leaks_objects;     /* memory of each session object until C_Finalize */
+    bool serialise;         /* concurrent calls are slower than serial ones */
+    unsigned heap_per_hmac; /* bytes of OpenSSL's secure heap lost by each HMAC */
+    enum profile_unit hmac_unit;
+    struct profile_retry retry[PROFILE_RETRY_MAX]; /* goes before what holds for all */
+};
+
+/* The profile of that name; NULL when there is none. "auto" is no profile. */
+const struct profile *profile_named(const char *name);
+/* By what a token says of itself; never NULL: one that nobody knows is "generic". */
+const struct profile *profile_for(const char *manufacturer, const char *model);
+/* For lists: NULL past the last one. */
+const struct profile *profile_at(size_t index);
+
+enum profile_reaction profile_reaction(const struct profile *profile, unsigned long rv);
+
+#endif
