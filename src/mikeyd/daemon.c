@@ -166,9 +166,8 @@ static enum mikeyd_status start_threads(struct daemon *daemon, struct error *err
         .refused = traffic_refused,
         .context = daemon,
     };
-    enum mikeyd_status status = release_gate_start(daemon->gate, daemon->audit, err);
-    if (status == MIKEYD_OK)
-        status = worker_pool_start(&pool, &daemon->pool, err);
+    release_gate_attach(daemon->gate, daemon->audit);
+    enum mikeyd_status status = worker_pool_start(&pool, &daemon->pool, err);
     if (status == MIKEYD_OK)
         status = reloader_start(daemon, &daemon->reloader, err);
     return status;

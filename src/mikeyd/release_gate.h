@@ -1,7 +1,7 @@
 /*
  * The release gate: a reply that carries the outcome of an exchange leaves only when its audit
- * record is on disk. Workers hand replies in and go on; one thread waits for the audit log's group
- * commits and passes the replies they cover to the main thread.
+ * record is on disk. Workers hand replies in and go on; the audit log's group commits wake the main
+ * loop, which collects the replies they cover.
  *
  * The replay store is not waited for. Its entries are where the death of this process cannot reach
  * them before a worker hands its reply in; after the death of the machine the store does not trust
@@ -16,21 +16,24 @@
 
 struct release_gate;
 
-/* The gate exists before the audit log, whose committed callback it provides; its thread starts
- * when the log is there. */
+/* The gate exists before the audit log, whose committed callback it provides. */
 enum mikeyd_status release_gate_make(struct mailbox *mailbox, struct release_gate **out,
                                      struct error *err);
+/* Before the first reply is handed in. */
+void release_gate_attach(struct release_gate *gate, struct audit_log *audit);
 /* For audit_options.committed; context: the gate. Does not block. */
 void release_gate_committed(void *gate);
-enum mikeyd_status release_gate_start(struct release_gate *gate, struct audit_log *audit,
-                                      struct error *err);
 /* Takes a packed reply with its audit_sequence. Any thread. */
 void release_gate_hold(struct release_gate *gate, struct job *job);
-/* Turns replies held since before deadline (monotonic ms) into AUDIT_DOWN and passes them on: a
- * slow disk does not hold clients for ever. */
+/* All that may leave: what the mailbox has, and what was held and is decided now: on disk, or lost
+ * (AUDIT_DOWN). Main thread. */
+void release_gate_collect(struct release_gate *gate, struct job_list *out);
+/* Turns replies held since before deadline (monotonic ms) into AUDIT_DOWN and passes them to the
+ * mailbox: a slow disk does not hold clients for ever. */
 void release_gate_expire(struct release_gate *gate, int64_t deadline_ms);
 size_t release_gate_waiting(struct release_gate *gate);
-/* Ends the thread (what it still holds becomes AUDIT_DOWN). Call audit_close() only after. */
+/* What is still undecided becomes AUDIT_DOWN and is passed to the mailbox. Nobody hands in any
+ * more. */
 void release_gate_stop(struct release_gate *gate);
 void release_gate_free(struct release_gate *gate);
 

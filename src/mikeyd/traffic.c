@@ -131,7 +131,7 @@ void traffic_deliver(struct daemon *daemon)
 {
     struct job_list ready;
     struct job *job;
-    mailbox_collect(&daemon->mailbox, &ready);
+    release_gate_collect(daemon->gate, &ready);
     while ((job = job_list_take(&ready)) != NULL)
         deliver(daemon, job);
     if (atomic_exchange(&daemon->policy_changed, false))

@@ -13,20 +13,21 @@ int __wrap_pthread_mutex_unlock(pthread_mutex_t *mutex);
 static struct mailbox mailbox;
 static struct release_gate *gate;
 static struct audit_log *audit;
+static pthread_t tester;
 static char dir[] = "/tmp/mikeyd-gate-XXXXXX";
 
-/* Comes in as soon as the gate's own thread lets go of its mutex. */
-static struct job *_Atomic late;
-static pthread_t tester;
+/* A reply that comes in as soon as the main loop has let go of so many mutexes. */
+static struct job *late;
+static unsigned late_after;
 
 int __wrap_pthread_mutex_unlock(pthread_mutex_t *mutex)
 {
     int result = __real_pthread_mutex_unlock(mutex);
-    struct job *job = NULL;
-    if (pthread_equal(pthread_self(), tester) == 0)
-        job = atomic_exchange(&late, NULL);
-    if (job != NULL)
+    if (pthread_equal(pthread_self(), tester) != 0 && late != NULL && --late_after == 0) {
+        struct job *job = late;
+        late = NULL;
         release_gate_hold(gate, job);
+    }
     return result;
 }
 
@@ -39,17 +40,18 @@ static void open_all(void)
     cr_assert_eq(mailbox_open(&mailbox, &err), MIKEYD_OK);
     cr_assert_eq(release_gate_make(&mailbox, &gate, &err), MIKEYD_OK);
     (void)snprintf(path, sizeof path, "%s/audit.jsonl", dir);
+    /* The tests tell of commits themselves, at a moment they choose. */
     const struct audit_options options = {.path = path};
     cr_assert_eq(audit_open(&options, &audit, &err), MIKEYD_OK, "%s", err.text);
-    cr_assert_eq(release_gate_start(gate, audit, &err), MIKEYD_OK);
+    release_gate_attach(gate, audit);
 }
 
 static void close_all(void)
 {
     char command[96];
     release_gate_stop(gate);
-    release_gate_free(gate);
     audit_close(audit);
+    release_gate_free(gate);
     mailbox_close(&mailbox);
     (void)snprintf(command, sizeof command, "rm -rf %s", dir);
     cr_assert_eq(system(command), 0);
@@ -80,8 +82,10 @@ static struct job *next_released(void)
 {
     struct pollfd fd = {.fd = mailbox.fd, .events = POLLIN};
     struct job_list list = {0};
-    cr_assert_eq(poll(&fd, 1, 10000), 1, "nothing was released");
-    mailbox_collect(&mailbox, &list);
+    while (list.count == 0) {
+        cr_assert_eq(poll(&fd, 1, 5000), 1, "nothing was released");
+        release_gate_collect(gate, &list);
+    }
     cr_assert_eq(list.count, 1);
     return list.head;
 }
@@ -106,23 +110,56 @@ Test(gate, reply_waits_for_its_record)
 {
     const uint64_t durable = append_durably();
     struct job *job = make_job(durable + 1);
-    struct pollfd fd = {.fd = mailbox.fd, .events = POLLIN};
+    struct job_list list = {0};
     release_gate_hold(gate, job);
     release_gate_committed(gate);
-    cr_assert_eq(poll(&fd, 1, 200), 0, "released without its record");
+    release_gate_collect(gate, &list);
+    cr_assert_eq(list.count, 0, "released without its record");
     cr_assert_eq(release_gate_waiting(gate), 1);
     cr_assert_eq(append_durably(), durable + 1);
     release_gate_committed(gate);
     expect_released(job);
 }
 
+static struct job *collected_with_late(struct job *job, unsigned after)
+{
+    struct job_list list = {0};
+    release_gate_committed(gate);
+    late_after = after;
+    late = job;
+    release_gate_collect(gate, &list);
+    cr_assert_null(late, "fewer mutexes than that");
+    return list.head != NULL ? list.head : next_released();
+}
+
+/* After the mailbox was emptied, and after what was held was looked at. */
 Test(gate, reply_that_comes_in_during_a_round_is_not_forgotten)
 {
+    for (unsigned after = 1; after <= 2; after++) {
+        struct job_spare spare = {0};
+        const uint64_t durable = append_durably();
+        struct job *job = make_job(durable);
+        cr_assert_eq(collected_with_late(job, after), job);
+        job_recycle(&spare, job);
+        job_list_free(&spare.list);
+    }
+}
+
+Test(gate, what_is_on_disk_leaves_at_the_end_too)
+{
+    struct job_spare spare = {0};
+    struct job_list list = {0};
     const uint64_t durable = append_durably();
-    struct job *pending = make_job(durable + 1), *job = make_job(durable);
+    struct job *done = make_job(durable), *pending = make_job(durable + 1);
+    release_gate_hold(gate, done);
     release_gate_hold(gate, pending);
-    atomic_store(&late, job);
-    /* A round that finds nothing on disk; as it ends, `job` arrives. */
-    release_gate_committed(gate);
-    expect_released(job);
+    release_gate_stop(gate);
+    cr_assert_eq(release_gate_waiting(gate), 0);
+    release_gate_collect(gate, &list);
+    cr_assert_eq(list.count, 2);
+    cr_assert_eq(done->reply_len, 0, "the reply was replaced");
+    cr_assert_gt(pending->reply_len, 0, "no failure was packed");
+    job_recycle(&spare, job_list_take(&list));
+    job_recycle(&spare, job_list_take(&list));
+    job_list_free(&spare.list);
 }
