@@ -28,6 +28,32 @@ Test(unit, exposure_is_one_and_a_half_at_most)
     cr_assert_leq(exposure, 1.5, "%.1f", exposure);
 }
 
+static bool unit_says(const char *setting, const char *word)
+{
+    char line[1024];
+    bool found = false;
+    FILE *unit = fopen(UNIT, "r");
+    cr_assert_not_null(unit);
+    while (fgets(line, sizeof line, unit) != NULL) {
+        if (strncmp(line, setting, strlen(setting)) != 0)
+            continue;
+        for (char *at = strtok(line + strlen(setting), " \n"); at != NULL; at = strtok(NULL, " \n"))
+            found = found || strcmp(at, word) == 0;
+    }
+    (void)fclose(unit);
+    return found;
+}
+
+Test(unit, each_process_may_run_and_the_monitor_speaks_for_all)
+{
+    cr_expect(unit_says("ExecPaths=", "/usr/sbin/mikeyd"));
+    cr_expect(unit_says("ExecPaths=", "/usr/libexec/mikeyd/mikeyd-keyholder"));
+    cr_expect(unit_says("NotifyAccess=", "main"));
+    cr_expect(unit_says("KillMode=", "mixed"));
+    /* Another start would spend an attempt with the PIN. */
+    cr_expect(unit_says("RestartPreventExitStatus=", "7"));
+}
+
 /* ---- its filter, as systemd would make it */
 
 static bool allowed[1024]; /* by number of this machine's system calls */
@@ -92,6 +118,7 @@ Test(unit, daemon_lives_under_its_filter, .timeout = 60)
     lab_make(&lab, "metrics: {listen: \"127.0.0.1:0\"}\n");
     read_filter();
     cr_assert(!allowed[SCMP_SYS(ptrace)] && !allowed[SCMP_SYS(mount)] && allowed[SCMP_SYS(read)]);
+    cr_assert(allowed[SCMP_SYS(setresuid)] && !allowed[SCMP_SYS(setuid)]); /* `users:` as root */
     put_filter_in_force(); /* on this process, and the daemon that it starts */
     lab_start(&lab);
     mikeyd_client *client = lab_client(&lab);
