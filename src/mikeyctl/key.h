@@ -44,7 +44,7 @@ int key_check(const struct key_options *options);
 int key_destroy(const struct key_options *options);
 int key_release_store(const struct key_options *options);
 
-/* ---- the ceremony ---- */
+/* ---- the ceremony */
 
 struct ceremony {
     const struct key_options *options;
@@ -108,7 +108,7 @@ enum mikeyd_status ceremony_spec(const struct ceremony *ceremony, enum token_kin
 /* The last day of use for a policy's not_after, the first for its not_before: "" when 0. */
 void ceremony_date(int64_t unix_seconds, bool last_day, char out[11]);
 
-/* ---- files ---- */
+/* ---- files */
 
 /* A key file that nobody else can read (private_file_open): one line of hex digits. */
 enum mikeyd_status key_file_read_hex(const char *path, struct secret *out, struct error *err);
@@ -119,7 +119,7 @@ enum mikeyd_status key_file_read(const char *path, uint8_t *out, size_t cap, siz
 enum mikeyd_status key_file_write(const char *path, const void *data, size_t len,
                                   struct error *err);
 
-/* ---- output ---- */
+/* ---- output */
 
 /* What was made, as text or JSON; `extra` is merged in (a reference is taken over; may be NULL). */
 int key_print_made(const struct ceremony *ceremony, const char *done,

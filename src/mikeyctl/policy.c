@@ -13,8 +13,7 @@
 #define SYNOPSIS "mikeyctl [--config FILE] [--json] policy check FILE [--token] [--report]"
 #define EXIT_POLICY 3
 
-/* ---- what the tokens hold
- * ------------------------------------------------------------------------ */
+/* ---- what the tokens hold */
 
 /* The objects of one token as the rules want them. Owned; the token stays open for their names. */
 struct inventory {
@@ -70,8 +69,7 @@ static enum mikeyd_status inventory_open(const struct token_config *config,
     return MIKEYD_OK;
 }
 
-/* ---- output ------------------------------------------------------------------------------------
- */
+/* ---- output */
 
 /* Prints those of one severity; returns how many. */
 static size_t print_severity(const struct policy_findings *findings, enum policy_severity severity)
@@ -121,8 +119,7 @@ static int print_json(const struct policy *policy, const struct policy_findings 
     return ctl_fail(true, &err);
 }
 
-/* ---- the command
- * --------------------------------------------------------------------------------- */
+/* ---- the command */
 
 struct check {
     const char *file;

@@ -150,6 +150,45 @@ static void print_token(FILE *out, const json_t *token)
     (void)fputc('\n', out);
 }
 
+/* A line for each token of the group: is its keyholder serving, and why not? */
+static void print_keyholders(FILE *out, const json_t *tokens)
+{
+    size_t index;
+    json_t *token;
+    json_array_foreach(tokens, index, token)
+    {
+        char subject[40];
+        const json_int_t pid = number(token, "pid");
+        const bool serves = strcmp(text(token, "state"), "closed") == 0;
+        (void)snprintf(subject, sizeof subject, "keyholder %zu", index);
+        head(out, subject);
+        if (serves)
+            (void)fputs("serves", out);
+        else
+            (void)fprintf(out, "DOES NOT SERVE (%s)", text(token, "state"));
+        if (pid != 0)
+            (void)fprintf(out, ", process %" JSON_INTEGER_FORMAT, pid);
+        else
+            (void)fputs(", no process", out);
+        (void)fprintf(out,
+                      ", %" JSON_INTEGER_FORMAT " us a request, %" JSON_INTEGER_FORMAT
+                      " failures: %s, serial %s",
+                      number(token, "latency_us"), number(token, "failures"), text(token, "label"),
+                      text(token, "serial"));
+        if (!serves)
+            (void)fprintf(out, ": %s", text(token, "why"));
+        (void)fputc('\n', out);
+    }
+}
+
+static void print_isolation(FILE *out, const json_t *report)
+{
+    head(out, "isolation");
+    (void)fprintf(out, "front and keyholders are processes of %s; seccomp %s, Landlock %s\n",
+                  text(report, "isolation"), text(part(report, "sandbox"), "seccomp"),
+                  text(part(report, "sandbox"), "landlock"));
+}
+
 static void print_keys(FILE *out, const json_t *keys, const json_t *token)
 {
     const json_int_t unusable = number(keys, "unusable");
@@ -245,6 +284,8 @@ void status_summary_print(const json_t *report, FILE *out)
     print_unusable_keys(out, part(report, "keys"));
     print_lost_records(out, part(report, "audit"));
     print_token(out, part(report, "token"));
+    print_keyholders(out, part(report, "tokens"));
+    print_isolation(out, report);
     print_keys(out, part(report, "keys"), part(report, "token"));
     print_policy(out, part(report, "policy"));
     print_exchanges(out, part(report, "exchanges"));

@@ -1,7 +1,7 @@
 /*
- * What monitor and front tell each other: a socket pair of packets, one fixed form, both ends of one
- * binary. The front has nothing else of the monitor, and the monitor reads nothing else that comes
- * from outside its own process.
+ * What monitor and front tell each other: a socket pair of packets, one fixed form, both ends of
+ * one binary. The front has nothing else of the monitor, and the monitor reads nothing else that
+ * comes from outside its own process.
  */
 #ifndef MIKEYD_CHANNEL_H
 #define MIKEYD_CHANNEL_H

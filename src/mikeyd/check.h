@@ -4,8 +4,9 @@
 
 #include <stdbool.h>
 
-/* The front's job with --check: its keyholders are started as for serving. Prints findings, one a line, and returns the exit status: 0 clean, 1 the configuration does not
- * read, 3 a finding of severity error, 4 the token fails. */
+/* The front's job with --check: its keyholders are started as for serving. Prints findings, one a
+ * line, and returns the exit status: 0 clean, 1 the configuration does not read, 3 a finding of
+ * severity error, 4 the token fails. */
 int check_run(const char *config_path, bool sandbox, int channel);
 
 #endif

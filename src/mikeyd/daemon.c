@@ -197,7 +197,7 @@ static enum mikeyd_status open_parts(struct daemon *daemon, struct error *err)
     return status;
 }
 
-enum mikeyd_status daemon_open(struct config *config, bool sandbox, int channel,
+enum mikeyd_status daemon_open(struct config *config, const struct daemon_start *start,
                                struct daemon **out, struct error *err)
 {
     struct daemon *daemon = calloc(1, sizeof *daemon);
@@ -206,7 +206,8 @@ enum mikeyd_status daemon_open(struct config *config, bool sandbox, int channel,
     daemon->config = config;
     (void)pthread_mutex_init(&daemon->token_answer.mutex, NULL);
     daemon->mailbox.fd = -1;
-    daemon->channel = channel;
+    daemon->channel = start->channel;
+    daemon->of_two_users = start->of_two_users;
     daemon->started_ms = clock_monotonic_ms();
     daemon->audit_was_healthy = true;
     /* All that may be at a worker or at the gate, of which one client gets half; the queue alone is
@@ -220,7 +221,8 @@ enum mikeyd_status daemon_open(struct config *config, bool sandbox, int channel,
     /* The store would make it; for a rule of the sandbox it has to be there. The store tells of a
      * failure. */
     (void)mkdir(config->replay_lmdb, 0700);
-    enum mikeyd_status status = confinement_begin(config, sandbox, &daemon->confinement, err);
+    enum mikeyd_status status =
+        confinement_begin(config, start->sandbox, &daemon->confinement, err);
     return status != MIKEYD_OK ? status : open_parts(daemon, err);
 }
 

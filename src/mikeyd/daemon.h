@@ -21,8 +21,7 @@
 #include "policy/policy.h"
 #include "store/store.h"
 
-/* ---- bounds: nothing a client does makes the daemon hold more than these
- * ------------------------------------- */
+/* ---- bounds: nothing a client does makes the daemon hold more than these */
 
 #define DAEMON_CONNECTIONS_MAX 1024
 #define DAEMON_CONNECTIONS_PER_USER 512
@@ -110,9 +109,16 @@ struct daemon {
     struct daemon_counters counters;
 };
 
+/* What the monitor says of itself when it starts the front. */
+struct daemon_start {
+    bool sandbox;
+    bool of_two_users; /* keyholders are of another user than this process */
+    int channel;
+};
+
 /* Opens everything in the order of reliability: what fails first is what an operator can mend
  * first. */
-enum mikeyd_status daemon_open(struct config *config, bool sandbox, int channel,
+enum mikeyd_status daemon_open(struct config *config, const struct daemon_start *start,
                                struct daemon **out, struct error *err);
 /* Serves until the monitor says stop; then finishes what is in flight. */
 enum mikeyd_status daemon_run(struct daemon *daemon, struct error *err);

@@ -90,7 +90,8 @@ void job_set_failure(struct job *job, enum mikeyd_status status, const char *tex
 /* The same with an error message for the peer (RFC 3830 5.1.2), which holds no secret either. */
 void job_set_refusal(struct job *job, enum mikeyd_status status, const char *text,
                      const uint8_t *message, size_t message_len);
-/* Packs a result. INTERNAL when it does not fit a frame, OVERLOADED when the secure heap is full.
+/*
+ * Packs a result. INTERNAL when it does not fit a frame, OVERLOADED when the secure heap is full.
  */
 enum mikeyd_status job_set_result(struct job *job, const struct exchange_result *result,
                                   struct error *err);

@@ -37,8 +37,9 @@ static enum mikeyd_status prepare_process(struct error *err)
     return secret_process_harden(err);
 }
 
-/* --front is the monitor's word to its child, with descriptor 3 as the channel between them. */
-static int serve_front(const char *config_path, bool sandbox)
+/* --front and --two-users are the monitor's words to its child, with descriptor 3 as the channel
+ * between them. */
+static int serve_front(const char *config_path, const struct daemon_start *start)
 {
     struct error err = {.text = ""};
     struct config *config = NULL;
@@ -48,7 +49,7 @@ static int serve_front(const char *config_path, bool sandbox)
         log_error("%s", err.text);
         return 1;
     }
-    status = daemon_open(config, sandbox, CHANNEL_FRONT_FD, &daemon, &err);
+    status = daemon_open(config, start, &daemon, &err);
     if (status == MIKEYD_OK)
         status = daemon_run(daemon, &err);
     if (status != MIKEYD_OK)
@@ -60,18 +61,27 @@ static int serve_front(const char *config_path, bool sandbox)
 
 static int run(int argc, char **argv)
 {
-    enum { OPTION_CONFIG = 1000, OPTION_CHECK, OPTION_NO_SANDBOX, OPTION_FRONT, OPTION_VERSION };
+    enum {
+        OPTION_CONFIG = 1000,
+        OPTION_CHECK,
+        OPTION_NO_SANDBOX,
+        OPTION_FRONT,
+        OPTION_TWO_USERS,
+        OPTION_VERSION
+    };
     static const struct option options[] = {
         {"config", required_argument, NULL, OPTION_CONFIG},
         {"check", no_argument, NULL, OPTION_CHECK},
         {"no-sandbox", no_argument, NULL, OPTION_NO_SANDBOX},
         {"front", no_argument, NULL, OPTION_FRONT},
+        {"two-users", no_argument, NULL, OPTION_TWO_USERS},
         {"version", no_argument, NULL, OPTION_VERSION},
         {"help", no_argument, NULL, 'h'},
         {NULL, 0, NULL, 0},
     };
     const char *config_path = NULL;
-    bool check = false, front = false, sandbox = true;
+    bool check = false, front = false;
+    struct daemon_start start = {.sandbox = true, .channel = CHANNEL_FRONT_FD};
     int option;
     while ((option = getopt_long(argc, argv, "h", options, NULL)) != -1) {
         switch (option) {
@@ -82,10 +92,13 @@ static int run(int argc, char **argv)
             check = true;
             break;
         case OPTION_NO_SANDBOX:
-            sandbox = false;
+            start.sandbox = false;
             break;
         case OPTION_FRONT:
             front = true;
+            break;
+        case OPTION_TWO_USERS:
+            start.of_two_users = true;
             break;
         case OPTION_VERSION:
             (void)printf("mikeyd %s\n", MIKEYD_VERSION);
@@ -110,9 +123,9 @@ static int run(int argc, char **argv)
         return status_exit_code(err.status);
     }
     if (!front)
-        return monitor_run(config_path, check, sandbox);
-    return check ? check_run(config_path, sandbox, CHANNEL_FRONT_FD)
-                 : serve_front(config_path, sandbox);
+        return monitor_run(config_path, check, start.sandbox);
+    return check ? check_run(config_path, start.sandbox, CHANNEL_FRONT_FD)
+                 : serve_front(config_path, &start);
 }
 
 int main(int argc, char **argv)

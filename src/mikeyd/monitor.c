@@ -104,8 +104,11 @@ static enum mikeyd_status start_front(struct monitor *m, struct error *err)
                          (char *)(uintptr_t) "--front",
                          NULL,
                          NULL,
+                         NULL,
                          NULL};
     size_t count = 4;
+    if (m->front_user.name != NULL)
+        arguments[count++] = (char *)(uintptr_t) "--two-users";
     if (m->check)
         arguments[count++] = (char *)(uintptr_t) "--check";
     if (!m->sandbox)

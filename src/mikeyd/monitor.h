@@ -1,7 +1,7 @@
 /*
  * The first process: starts the front and a keyholder for each token, restarts keyholders that die,
- * kills those that overran their deadline, forwards signals and systemd's notifications. It holds no
- * key, no PIN and no client's data, and reads nothing but its configuration, the front's fixed
+ * kills those that overran their deadline, forwards signals and systemd's notifications. It holds
+ * no key, no PIN and no client's data, and reads nothing but its configuration, the front's fixed
  * messages (channel.h) and a byte of each keyholder.
  */
 #ifndef MIKEYD_MONITOR_H

@@ -116,6 +116,5 @@ json_t *status_keys_pair_cache(struct daemon *daemon)
 
 const char *status_keys_isolation(const struct daemon *daemon)
 {
-    const bool two = daemon->config->front_user != NULL && daemon->of_two_users;
-    return two ? "processes of two users" : "processes of one user";
+    return daemon->of_two_users ? "two users" : "one user";
 }

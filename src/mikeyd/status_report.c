@@ -128,6 +128,8 @@ char *status_report_make(struct daemon *daemon, bool checks)
                   report_exchanges(daemon), "requests", report_requests(daemon), "store",
                   report_store(daemon), "audit", report_audit(daemon), "sandbox",
                   report_sandbox(daemon), "log_lines_lost", count_of(log_lost()));
+    if (report != NULL)
+        (void)json_object_set_new(report, "isolation", json_string(status_keys_isolation(daemon)));
     struct keys_member_status first;
     keys_group_member_status(daemon->keys, 0, &first);
     if (report != NULL)

@@ -1,7 +1,7 @@
 /*
- * Worker threads, one token session each, fed by one bounded, fair queue. A worker unpacks a frame into
- * its own arena, serves it in straight-line code and hands the packed reply to the release gate (a
- * success) or straight to the mailbox (a refusal).
+ * Worker threads, one token session each, fed by one bounded, fair queue. A worker unpacks a frame
+ * into its own arena, serves it in straight-line code and hands the packed reply to the release
+ * gate (a success) or straight to the mailbox (a refusal).
  */
 #ifndef MIKEYD_WORKER_POOL_H
 #define MIKEYD_WORKER_POOL_H

@@ -25,6 +25,7 @@ mikeyd_integration_test(test_ctl SOURCES daemon/test_ctl.c LIBS daemon_lab PkgCo
     TOKENS softhsm nss isolated)
 # Behind p11-kit whatever the run is on: there a token can be halted.
 mikeyd_integration_test(test_daemon_token_hangs SOURCES daemon/test_token_hangs.c LIBS daemon_lab THREADS)
+mikeyd_integration_test(test_daemon_users SOURCES daemon/test_users.c LIBS daemon_lab)
 mikeyd_integration_test(test_output SOURCES daemon/test_output.c LIBS daemon_lab)
 mikeyd_integration_test(test_ceremony_log SOURCES daemon/test_ceremony_log.c LIBS daemon_lab)
 

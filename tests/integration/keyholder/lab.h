@@ -1,6 +1,6 @@
 /*
- * A keyholder over a real token, served in a thread of this process, and one connection to its door:
- * what the front would do, without the front.
+ * A keyholder over a real token, served in a thread of this process, and one connection to its
+ * door: what the front would do, without the front.
  */
 #ifndef TESTS_KEYHOLDER_LAB_H
 #define TESTS_KEYHOLDER_LAB_H

@@ -32,7 +32,8 @@ mikeyd_client *peer_connect(const struct peer *peer);
 
 /* ---- for scripts; they end quietly when the client has gone */
 
-/* The next request, or NULL at the end of the stream. Free with mikeyd__request__free_unpacked().
+/*
+ * The next request, or NULL at the end of the stream. Free with mikeyd__request__free_unpacked().
  */
 Mikeyd__Request *peer_read(int fd);
 void peer_write(int fd, const void *data, size_t len);

@@ -18,6 +18,9 @@ static const char well[] =
     "'requests':{'queued':1,'queue':64,'in_flight':2,'waiting_for_disk':0,'connections':3},"
     "'store':{'entries':12,'refused':0},"
     "'audit':{'records':20,'checkpoints':1,'failures':0,'lost':0},"
+    "'tokens':[{'state':'closed','pid':8,'latency_us':120,'failures':0,'label':'hsm',"
+    "'serial':'42','why':''}],"
+    "'isolation':'two users','sandbox':{'seccomp':'on','landlock':'version 4'},"
     "'checks':{'token':'OK','audit':'OK','store':'OK'},'healthy':true}";
 
 static json_t *report(void)
@@ -61,22 +64,25 @@ static void expect_line(const char *text, size_t index, const char *expected)
     cr_expect(len == strlen(expected) && strncmp(text, expected, len) == 0, "%.*s", (int)len, text);
 }
 
-Test(status_summary, healthy_daemon_on_ten_lines)
+Test(status_summary, healthy_daemon_on_twelve_lines)
 {
     char *text = page(report());
-    cr_expect_str_eq(text,
-                     "healthy      mikeyd 0.1.0, process 7, up 1 d 2 h\n"
-                     "token        hsm, up: M, serial 42, module m.so\n"
-                     "             9 us an HMAC, 4 sessions, MIKEY's PRF inside the token\n"
-                     "keys         1 by name, 6 of pairs, all usable\n"
-                     "policy       0123456789abcdef /etc/mikeyd/policy.yaml, 2 reloads\n"
-                     "exchanges    5 initiated, 4 responded, 3 confirmed, 2 updated; 14 keys "
-                     "released\n"
-                     "refused      none\n"
-                     "queue        1 of 64 waiting, 2 in work, 0 waiting for the disk; 3 clients "
-                     "connected\n"
-                     "store        12 entries, 0 seen again and refused\n"
-                     "audit        20 records, 1 signed checkpoints, 0 failed writes\n");
+    cr_expect_str_eq(
+        text, "healthy      mikeyd 0.1.0, process 7, up 1 d 2 h\n"
+              "token        hsm, up: M, serial 42, module m.so\n"
+              "             9 us an HMAC, 4 sessions, MIKEY's PRF inside the token\n"
+              "keyholder 0  serves, process 8, 120 us a request, 0 failures: hsm, serial 42\n"
+              "isolation    front and keyholders are processes of two users; seccomp on, "
+              "Landlock version 4\n"
+              "keys         1 by name, 6 of pairs, all usable\n"
+              "policy       0123456789abcdef /etc/mikeyd/policy.yaml, 2 reloads\n"
+              "exchanges    5 initiated, 4 responded, 3 confirmed, 2 updated; 14 keys "
+              "released\n"
+              "refused      none\n"
+              "queue        1 of 64 waiting, 2 in work, 0 waiting for the disk; 3 clients "
+              "connected\n"
+              "store        12 entries, 0 seen again and refused\n"
+              "audit        20 records, 1 signed checkpoints, 0 failed writes\n");
     free(text);
 }
 
@@ -119,6 +125,22 @@ Test(status_summary, health_not_asked_for_is_not_claimed)
     char *text = page(object);
     expect_line(text, 0, "not checked  mikeyd 0.1.0, process 7, up 1 d 2 h");
     expect_line(text, 1, "  WRONG      token: it is down");
+    free(text);
+}
+
+Test(status_summary, every_token_of_the_group_is_told)
+{
+    json_t *object = report();
+    json_t *lost = json_pack("{s:s, s:i, s:i, s:i, s:s, s:s, s:s}", "state", "absent", "pid", 0,
+                             "latency_us", 300, "failures", 2, "label", "hsm-2", "serial", "43",
+                             "why", "token hsm-2: C_Login: CKR_DEVICE_REMOVED");
+    cr_assert_eq(json_array_append_new(json_object_get(object, "tokens"), lost), 0);
+    char *text = page(object);
+    expect_line(text, 3,
+                "keyholder 0  serves, process 8, 120 us a request, 0 failures: hsm, serial 42");
+    expect_line(text, 4,
+                "keyholder 1  DOES NOT SERVE (absent), no process, 300 us a request, 2 failures: "
+                "hsm-2, serial 43: token hsm-2: C_Login: CKR_DEVICE_REMOVED");
     free(text);
 }
 

@@ -102,8 +102,7 @@ Test(policy_shipped, laboratory_serves_both_kinds_of_keys)
     policy_unref(policy);
 }
 
-/* ---- the table
- * ----------------------------------------------------------------------------------- */
+/* ---- the table */
 
 static bool is_rule(const char *id)
 {
