@@ -37,8 +37,7 @@ struct policy_budget {
     struct table pairs;
 };
 
-/* ---- the table (callers hold its lock)
- * ----------------------------------------------------------- */
+/* ---- the table (callers hold its lock) */
 
 static size_t table_slot(const struct table *table, uint64_t hash, const uint8_t *name, size_t len)
 {
@@ -129,8 +128,7 @@ void policy_budget_free(struct policy_budget *budget)
     free(budget);
 }
 
-/* ---- requests per second
- * ------------------------------------------------------------------------- */
+/* ---- requests per second */
 
 /* Credit grows by `rate` thousandths a millisecond up to one second's worth; a request costs 1000.
  */
@@ -168,8 +166,7 @@ enum mikeyd_status policy_budget_request(struct policy_budget *budget,
     return MIKEYD_OK;
 }
 
-/* ---- exchanges per key
- * ------------------------------------------------------------------------ */
+/* ---- exchanges per key */
 
 static void put_identity(struct byte_writer *w, const struct identity *identity)
 {

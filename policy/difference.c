@@ -11,8 +11,7 @@
 
 #define NAME_TEXT_MAX 600 /* two identities of 255 bytes and an arrow */
 
-/* ---- a file as JSON
- * ------------------------------------------------------------------------------ */
+/* ---- a file as JSON */
 
 /* Depth is bounded by the YAML reader. Scalars become strings. NULL when memory runs out. */
 static json_t *value_of(const struct yaml_node *node)
@@ -118,8 +117,7 @@ static json_t *section_of(const struct policy *policy, size_t section)
     return named;
 }
 
-/* ---- comparing
- * ------------------------------------------------------------------------------------ */
+/* ---- comparing */
 
 struct names {
     json_t *list; /* NULL: none */

@@ -46,7 +46,8 @@ enum mikeyd_status policy_load_to_check(const char *path, struct policy **out, s
 enum mikeyd_status policy_load_text_to_check(const char *text, size_t len, const char *name,
                                              struct policy **out, struct error *err);
 
-/* Runs the rules of severity error that need neither token nor clock: what policy_load() refuses.
+/*
+ * Runs the rules of severity error that need neither token nor clock: what policy_load() refuses.
  */
 enum mikeyd_status policy_check_errors(const struct policy *policy, struct policy_findings *out);
 

@@ -12,7 +12,8 @@
 #include "base/yaml.h"
 #include "policy/policy.h"
 
-/* What defaults, a pair or a mesh says about its exchanges; pairs and meshes start from defaults.
+/*
+ * What defaults, a pair or a mesh says about its exchanges; pairs and meshes start from defaults.
  */
 struct policy_settings {
     uint8_t suite_order[SRTP_SUITE_COUNT]; /* enum srtp_suite, in the file's order */
@@ -111,7 +112,7 @@ struct policy {
     struct policy_index by_key, by_node, by_pair, by_client_name, by_client_uid, by_client_san;
 };
 
-/* ---- load.c ---------------------------------------------------------------------------------- */
+/* ---- load.c */
 
 /* Reads the file into a model, stopping at the first field that is unknown, twice or ill-typed.
  * Takes the file, also on failure. */
@@ -125,8 +126,7 @@ enum mikeyd_status policy_read_suites(const struct yaml_node *node, uint8_t *ord
 enum mikeyd_status policy_read_word(const struct yaml_node *node, const char *const words[],
                                     size_t *out, struct error *err);
 
-/* ---- load_lists.c, load_clients.c: each reads one section (NULL: absent) into the model ---------
- */
+/* ---- load_lists.c, load_clients.c: each reads one section (NULL: absent) into the model */
 
 enum mikeyd_status policy_out_of_memory(struct error *err);
 /* The items of a section; an absent one has none. */
@@ -159,7 +159,7 @@ enum mikeyd_status policy_read_clients(struct policy *policy, const struct yaml_
 enum mikeyd_status policy_read_interop(struct policy *policy, const struct yaml_node *list,
                                        struct error *err);
 
-/* ---- model.c --------------------------------------------------------------------------------- */
+/* ---- model.c */
 
 /* Room for count positions. False when memory runs out. */
 bool policy_index_make(struct policy_index *index, size_t count);

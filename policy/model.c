@@ -194,8 +194,7 @@ bool policy_client_acts_as(const struct policy_client *client, const struct poli
     return list_has(entry->acts_as, entry->acts_as_count, node->index);
 }
 
-/* ---- pairs under a key -------------------------------------------------------------------------
- */
+/* ---- pairs under a key */
 
 typedef bool visit_fn(void *context, const struct policy_node *initiator,
                       const struct policy_node *responder);
@@ -267,8 +266,7 @@ bool policy_settings_equal(const struct policy_settings *a, const struct policy_
            a->tgk == b->tgk && a->clock_skew_ms == b->clock_skew_ms;
 }
 
-/* ---- life time and facts -----------------------------------------------------------------------
- */
+/* ---- life time and facts */
 
 struct policy *policy_ref(struct policy *policy)
 {

@@ -17,9 +17,7 @@
 
 struct policy;
 
-/* ---- model
- * --------------------------------------------------------------------------------------------------
- */
+/* ---- model */
 
 enum policy_key_kind { POLICY_KEY_PSK, POLICY_KEY_EPSK };
 enum policy_prf { POLICY_PRF_ANY, POLICY_PRF_DERIVE };
@@ -77,9 +75,7 @@ struct policy_client {
     /* acts_as: policy_client_acts_as() */
 };
 
-/* ---- loading
- * ------------------------------------------------------------------------------------------------
- */
+/* ---- loading */
 
 /*
  * Reads and validates a policy file. On failure SYNTAX (or POLICY for a rule that is an error by
@@ -128,8 +124,7 @@ bool policy_each_explicit_pair(const struct policy *policy, const struct policy_
 bool policy_pair_algorithms(const struct policy *policy, const struct policy_node *initiator,
                             const struct policy_node *responder, enum mikey_algorithms *out);
 
-/* ---- decisions: no allocation, no file access
- * ---------------------------------------------------------------- */
+/* ---- decisions: no allocation, no file access */
 
 const struct policy_client *policy_client_by_uid(const struct policy *policy, uid_t uid);
 const struct policy_client *policy_client_by_san(const struct policy *policy, const char *san);

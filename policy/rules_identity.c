@@ -12,8 +12,7 @@
 
 #include "policy/rules.h"
 
-/* ---- identities that are none ------------------------------------------------------------------
- */
+/* ---- identities that are none */
 
 static void check_identity(struct rule_run *run)
 {
@@ -29,8 +28,7 @@ static void check_identity(struct rule_run *run)
     }
 }
 
-/* ---- look-alikes -------------------------------------------------------------------------------
- */
+/* ---- look-alikes */
 
 /* What one identity looks like: equal appearances are suspicious. Owned. Of equal bytes the type
  * tells them apart, and a rule of its own speaks of those. */
@@ -231,8 +229,7 @@ static void check_not_normal(struct rule_run *run)
     }
 }
 
-/* ---- privacy -----------------------------------------------------------------------------------
- */
+/* ---- privacy */
 
 static void check_privacy(struct rule_run *run)
 {

@@ -3,8 +3,7 @@
 
 #include "policy/rules.h"
 
-/* ---- the pairs of each key, without writing meshes out
- * ------------------------------------------- */
+/* ---- the pairs of each key, without writing meshes out */
 
 /* What a key is used for. first: one unordered pair of it; pairs: how many different ones, where
  * "many" is told apart from one only. */
@@ -93,8 +92,7 @@ static void each_key_use(struct rule_run *run,
     free(uses);
 }
 
-/* ---- rules -------------------------------------------------------------------------------------
- */
+/* ---- rules */
 
 static void psk_shared(struct rule_run *run, const struct policy_key_entry *entry,
                        const struct key_use *use)

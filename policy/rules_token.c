@@ -4,8 +4,7 @@
 
 #include "policy/rules.h"
 
-/* ---- which objects belong to which key
- * ----------------------------------------------------------- */
+/* ---- which objects belong to which key */
 
 static bool is_kind(const struct policy_token_key *object, const char *kind)
 {
@@ -84,8 +83,7 @@ static bool is_policy_kind(const struct policy_token_key *object)
            is_kind(object, "pair");
 }
 
-/* ---- rules -------------------------------------------------------------------------------------
- */
+/* ---- rules */
 
 static void need_generation(struct rule_run *run, const struct policy_key_entry *entry,
                             unsigned generation)

@@ -33,9 +33,7 @@ extern "C" {
 typedef struct mikeyd_client mikeyd_client;
 typedef struct mikeyd_exchange mikeyd_exchange;
 
-/* ---- connection
- * ------------------------------------------------------------------------------------------------
- */
+/* ---- connection */
 
 /*
  * Connects to "unix:/run/mikeyd/mikeyd.sock" (or a bare absolute path). MIKEYD_UNREACHABLE when no
@@ -43,7 +41,8 @@ typedef struct mikeyd_exchange mikeyd_exchange;
  * later is made again by the next call.
  */
 enum mikeyd_status mikeyd_client_open(const char *address, mikeyd_client **out);
-/* Ends pending requests with MIKEYD_UNREACHABLE (their callbacks run), frees the client. Blocking
+/*
+ * Ends pending requests with MIKEYD_UNREACHABLE (their callbacks run), frees the client. Blocking
  * calls of other threads return first; no new ones may begin. Not from a callback. NULL is allowed.
  */
 void mikeyd_client_close(mikeyd_client *client);
@@ -65,9 +64,7 @@ enum mikeyd_status mikeyd_client_status(mikeyd_client *client, bool checks, char
  * A member that this library does not know is MIKEYD_INVALID_ARGUMENT, never ignored.
  */
 
-/* ---- an exchange
- * -------------------------------------------------------------------------------------------------
- */
+/* ---- an exchange */
 
 enum mikeyd_method { MIKEYD_PSK = 0, MIKEYD_DHHMAC = 1 };
 
@@ -125,9 +122,9 @@ struct mikeyd_answer {
 enum mikeyd_status mikeyd_initiate(mikeyd_client *client, const struct mikeyd_offer *offer,
                                    mikeyd_exchange **out);
 /*
- * Answers an I_MESSAGE: keys, and the R_MESSAGE when one was asked for. A peer may send several keys
- * for each stream, which differ by MKI. With answer->error_message, *out may be set although the
- * status is not MIKEYD_OK: it holds the error message to send, and nothing else; free it.
+ * Answers an I_MESSAGE: keys, and the R_MESSAGE when one was asked for. A peer may send several
+ * keys for each stream, which differ by MKI. With answer->error_message, *out may be set although
+ * the status is not MIKEYD_OK: it holds the error message to send, and nothing else; free it.
  */
 enum mikeyd_status mikeyd_respond(mikeyd_client *client, const struct mikeyd_answer *answer,
                                   mikeyd_exchange **out);
@@ -141,9 +138,7 @@ enum mikeyd_status mikeyd_update(mikeyd_client *client, const void *ticket, size
                                  const struct mikeyd_stream *streams, size_t stream_count,
                                  bool verify, bool sdp, mikeyd_exchange **out);
 
-/* ---- its results
- * -------------------------------------------------------------------------------------------------
- */
+/* ---- its results */
 
 struct mikeyd_srtp_key {
     uint8_t cs; /* crypto session ID, from 1 in the order of the streams */
@@ -171,8 +166,7 @@ const char *mikeyd_exchange_sdp(const mikeyd_exchange *exchange);
 /* Wipes the keys and frees. NULL is allowed. */
 void mikeyd_exchange_free(mikeyd_exchange *exchange);
 
-/* ---- pipelined, for event loops
- * ------------------------------------------------------------------------------------ */
+/* ---- pipelined, for event loops */
 
 /*
  * Many requests in flight on one connection. Callbacks run inside mikeyd_client_dispatch() or

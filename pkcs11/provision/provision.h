@@ -40,7 +40,8 @@ struct provision_spec {
     enum token_kind kind;
     const char *name;
     unsigned generation;
-    /* True length: 128 .. 2048 in steps of 8. Of an epskx or pair, which have 32 bytes themselves,
+    /*
+     * True length: 128 .. 2048 in steps of 8. Of an epskx or pair, which have 32 bytes themselves,
      * that of the EPSK they come from: no key is stronger than its source, and the label says it.
      */
     unsigned bits;
@@ -75,8 +76,7 @@ enum mikeyd_status provision_confirm(struct token_session *session,
                                      const struct provision_spec *spec, enum token_kind kind,
                                      struct error *err);
 
-/* ---- transport between tokens
- * ----------------------------------------------------------------------- */
+/* ---- transport between tokens */
 
 enum provision_scheme {
     PROVISION_AES_KWP, /* RFC 5649 */
@@ -143,8 +143,7 @@ enum mikeyd_status provision_generate_wrapping_pair(struct token_session *sessio
 enum mikeyd_status provision_trust_public_key(const struct token_config *config, const char *label,
                                               const char *pem, struct error *err);
 
-/* ---- the importer
- * --------------------------------------------------------------------------------- */
+/* ---- the importer */
 
 /*
  * A pair key as a token object (kind pair): HKDF extract and expand in the token where it can (kind
@@ -171,8 +170,7 @@ enum mikeyd_status provision_verify_pair(struct token_session *session,
                                          const struct token_key *pair, const uint8_t *info,
                                          size_t info_len, bool *same, struct error *err);
 
-/* ---- the rest
- * ------------------------------------------------------------------------------------- */
+/* ---- the rest */
 
 /* Destroys all blocks. */
 enum mikeyd_status provision_destroy(struct token_session *session, const struct token_key *key,
@@ -198,7 +196,8 @@ struct provision_view {
 };
 enum mikeyd_status provision_view_key(struct token_session *session, const struct token_key *key,
                                       struct provision_view *out, struct error *err);
-/* "CKM_SHA256_HMAC"; a number in hexadecimal for one without a name here. Static or this thread's.
+/*
+ * "CKM_SHA256_HMAC"; a number in hexadecimal for one without a name here. Static or this thread's.
  */
 const char *provision_mechanism_name(unsigned long mechanism);
 

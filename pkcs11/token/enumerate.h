@@ -1,4 +1,5 @@
-/* The objects of a token that carry our labels, sorted so that the blocks of a key stand together.
+/*
+ * The objects of a token that carry our labels, sorted so that the blocks of a key stand together.
  */
 #ifndef PKCS11_ENUMERATE_H
 #define PKCS11_ENUMERATE_H

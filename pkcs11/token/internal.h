@@ -27,8 +27,7 @@
 #include "pkcs11/token/profile.h"
 #include "pkcs11/token/token.h"
 
-/* ---- return values
- * ------------------------------------------------------------------------------ */
+/* ---- return values */
 
 /* "CKR_DEVICE_ERROR"; "CKR_0x80000001" for one without a name here. The text is static or of this
  * thread. */
@@ -36,8 +35,7 @@ const char *ckr_name(CK_RV rv);
 /* ": what is behind it, or to be done"; "" where the code says it all. Static. */
 const char *ckr_advice(const char *operation, CK_RV rv);
 
-/* ---- the module: one per path and process, shared by the tokens behind it
- * ------------------------ */
+/* ---- the module: one per path and process, shared by the tokens behind it */
 
 struct token_module {
     struct token_module *next;
@@ -61,12 +59,11 @@ void token_module_close(struct token_module *module);
 /* C_Finalize, C_Initialize. The caller holds `recovery` and has drained every token's calls. */
 enum mikeyd_status token_module_reinitialise(struct token_module *module, struct error *err);
 
-/* ---- URI and PIN
- * -------------------------------------------------------------------------------- */
+/* ---- URI and PIN */
 
 /*
- * The slot of the one token that the URI names. seen: as that token was before, or NULL; another one
- * of the same name is not it, and must not be sent its PIN.
+ * The slot of the one token that the URI names. seen: as that token was before, or NULL; another
+ * one of the same name is not it, and must not be sent its PIN.
  */
 enum mikeyd_status token_uri_find_slot(struct token_module *module, const char *uri,
                                        const CK_TOKEN_INFO *seen, CK_SLOT_ID *slot,
@@ -78,8 +75,7 @@ struct pin_file_mark {
     off_t size;
     struct timespec changed, modified;
 };
-/* Reads the PIN into the secure heap, from a file that nobody else can read (private_file_open).
- */
+/* Reads the PIN into the secure heap, from a file that nobody else can read (private_file_open). */
 enum mikeyd_status token_pin_read(const char *path, struct secret *out, struct pin_file_mark *mark,
                                   struct error *err);
 /* Is it still that very file, unchanged? */
@@ -87,8 +83,7 @@ bool token_pin_file_is(const char *path, const struct pin_file_mark *mark);
 /* C_Login's answer is about the PIN, so that another attempt with it would only lock the token. */
 bool token_pin_is_refused(CK_RV rv);
 
-/* ---- sessions
- * ----------------------------------------------------------------------------------- */
+/* ---- sessions */
 
 #define TOKEN_SCRATCH 1024
 #define TOKEN_DERIVED_MAX 8
@@ -173,8 +168,7 @@ void token_limit_leak(struct token_session *session);
 /* 240 bytes each: about 10 MB between two re-initialisations. */
 #define TOKEN_LEAK_OBJECTS_MAX 40000u
 
-/* ---- the token
- * ---------------------------------------------------------------------------------- */
+/* ---- the token */
 
 #define TOKEN_MECHANISMS_MAX 512
 
@@ -245,8 +239,7 @@ void token_guest_end(struct token *token);
 /* For calls by the guest session itself, in brackets of their own; unlock token->guest_lock. */
 enum mikeyd_status token_guest_lock(struct token *token, struct error *err);
 
-/* ---- operations inside a bracket
- * ------------------------------------------------------------------------------------------ */
+/* ---- operations inside a bracket */
 
 /* C_SignInit and C_Sign; parts are concatenated. tag: 20 or 32 bytes. */
 CK_RV token_sign_hmac(struct token_session *session, CK_OBJECT_HANDLE key, enum hmac_hash hash,
@@ -280,8 +273,7 @@ enum mikeyd_status token_handle_now(const struct token_session *session,
                                     const struct token_object *object, CK_OBJECT_HANDLE *handle,
                                     struct error *err);
 
-/* ---- operations with a bracket of their own
- * ------------------------------------------------------------------------------------------ */
+/* ---- operations with a bracket of their own */
 
 /* One attempt: sets *rv when a call failed (and then has called token_call_failed). */
 typedef enum mikeyd_status token_attempt(struct token_session *session, void *work, CK_RV *rv,
@@ -303,8 +295,7 @@ bool token_lock_within(const struct token *token, pthread_mutex_t *lock);
  * hmac_min, shares_objects, prf_derive, hkdf. */
 enum mikeyd_status token_known_answers(struct token *token, struct error *err);
 
-/* ---- slow tokens: threads with sessions of their own, for independent jobs
- * ------------------------------------------------------------------------------------------ */
+/* ---- slow tokens: threads with sessions of their own, for independent jobs */
 
 /* When hmac_us says that the token is slow; no threads are no error. */
 void token_assist_start(struct token *token);
@@ -316,8 +307,7 @@ bool token_assist_running(struct token *token);
 /* Under exclusion: their sessions are to be opened anew. */
 void token_assist_forget(struct token *token, bool close);
 
-/* ---- keys
- * --------------------------------------------------------------------------------------- */
+/* ---- keys */
 
 /* A label taken apart: mikeyd/KIND/NAME/GENERATION[~BITS][#BLOCK]. */
 struct token_label {

@@ -23,9 +23,7 @@ struct token;
 struct token_session;
 struct profile; /* profile.h */
 
-/* ---- opening
- * ------------------------------------------------------------------------------------------------
- */
+/* ---- opening */
 
 /*
  * Loads the module (libp11 and its function list), finds the one token the URI names, reads the PIN
@@ -73,9 +71,7 @@ enum mikeyd_status token_check_health(struct token *token, struct error *err);
  */
 bool token_overdue(struct token *token, int64_t now_ms);
 
-/* ---- keys
- * ---------------------------------------------------------------------------------------------------
- */
+/* ---- keys */
 
 enum token_kind {
     TOKEN_PSK,
@@ -145,18 +141,14 @@ enum mikeyd_status token_key_warm(struct token_session *session, const struct to
  * file has been changed since: one attempt. */
 enum mikeyd_status token_rescan(struct token *token, struct error *err);
 
-/* ---- sessions
- * -----------------------------------------------------------------------------------------------
- */
+/* ---- sessions */
 
 /* Takes a session, waiting at most timeout_ms. TOKEN_BUSY, TOKEN_DOWN. A worker keeps its own. */
 enum mikeyd_status token_session_acquire(struct token *token, unsigned timeout_ms,
                                          struct token_session **out, struct error *err);
 void token_session_release(struct token_session *session);
 
-/* ---- HMAC
- * ---------------------------------------------------------------------------------------------------
- */
+/* ---- HMAC */
 
 /*
  * Runs independent jobs (key: struct token_object of this token). Fast tokens: one after the other
@@ -178,8 +170,7 @@ enum mikeyd_status token_hmac_bytes(struct token_session *session, enum hmac_has
                                     const size_t len[], size_t parts, unsigned long *handle,
                                     uint8_t *tag, struct error *err);
 
-/* ---- derivation in the token
- * --------------------------------------------------------------------------------- */
+/* ---- derivation in the token */
 
 enum token_derived {
     TOKEN_DERIVED_HMAC,

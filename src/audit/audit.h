@@ -45,7 +45,8 @@
 
 struct audit_log;
 
-/* Event names in the file: "start", "stop", "login", "reload", "token_up" ... (audit_event_name).
+/*
+ * Event names in the file: "start", "stop", "login", "reload", "token_up" ... (audit_event_name).
  */
 enum audit_event {
     AUDIT_START,
@@ -177,8 +178,8 @@ enum mikeyd_status audit_reopen(struct audit_log *log, struct error *err);
 #define AUDIT_CEREMONY_SUFFIX ".ceremony"
 /*
  * Looks at the ceremony's log beside this one and, when it has grown, records how far it has come,
- * so that deleting its steps contradicts this log. A ceremony's log that is damaged, shorter or gone
- * is recorded as such. OK when there is none.
+ * so that deleting its steps contradicts this log. A ceremony's log that is damaged, shorter or
+ * gone is recorded as such. OK when there is none.
  */
 enum mikeyd_status audit_link_ceremony(struct audit_log *log, struct error *err);
 

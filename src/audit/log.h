@@ -114,7 +114,7 @@ struct audit_log {
     struct audit_bucket buckets[AUDIT_BUCKETS + 1]; /* the last: for all that found no room */
 };
 
-/* ---- log.c: under lock ---- */
+/* ---- log.c: under lock */
 /* The body of a record with this number (at most AUDIT_BODY_MAX bytes); its length. */
 size_t audit_log_format(struct audit_log *log, uint64_t sequence, const char *fields, size_t len,
                         char *out);
@@ -122,7 +122,7 @@ size_t audit_log_format(struct audit_log *log, uint64_t sequence, const char *fi
  * log itself, which finds room where others do not. */
 bool audit_log_push(struct audit_log *log, const char *fields, size_t len, bool own);
 
-/* ---- committer.c ---- */
+/* ---- committer.c */
 void *audit_committer_run(void *log);
 /* Writes and syncs log->own and log->batch to log->file, advancing the chain; then tells those who
  * wait. */
@@ -140,26 +140,26 @@ enum mikeyd_status audit_seal_own(struct audit_log *log, const struct audit_reco
                                   struct audit_chain *chain, char *out, size_t *len,
                                   struct error *err);
 
-/* ---- rotate.c ---- */
+/* ---- rotate.c */
 bool audit_rotate_due(const struct audit_log *log, int64_t now_ms);
 /* Renames the file and goes on in a new one. Failing to rename loses nothing: it is tried later. */
 void audit_rotate(struct audit_log *log);
 /* The same after somebody else renamed the file. */
 enum mikeyd_status audit_rotate_external(struct audit_log *log, struct error *err);
 
-/* ---- recover.c ---- */
+/* ---- recover.c */
 /* At open: takes over the file, cuts what a crash left, finds where the chain stands. */
 enum mikeyd_status audit_recover_open(struct audit_log *log, struct error *err);
 /* While failing: one attempt to write again. */
 void audit_recover_retry(struct audit_log *log);
 
-/* ---- checkpoint.c ---- */
+/* ---- checkpoint.c */
 bool audit_checkpoint_due(const struct audit_log *log, int64_t now_ms);
 /* Commits all that is queued, signs the end of the chain, and writes the checkpoint as the next
  * record. A failing signer is recorded once and tried again later. */
 void audit_checkpoint_make(struct audit_log *log, bool final);
 
-/* ---- suppress.c ---- */
+/* ---- suppress.c */
 /* True: write this refusal; false: it was counted. */
 bool audit_suppress_pass(struct audit_log *log, const struct audit_record *record, int64_t now_ms);
 void audit_suppress_count(struct audit_log *log, const struct audit_record *record);

@@ -7,7 +7,8 @@
 
 #include <stdint.h>
 
-/* Now as a 64-bit NTP-UTC timestamp: seconds since 1900 in the upper half, fraction in the lower.
+/*
+ * Now as a 64-bit NTP-UTC timestamp: seconds since 1900 in the upper half, fraction in the lower.
  */
 uint64_t clock_ntp_now(void);
 uint64_t clock_ntp_of_unix(int64_t seconds, uint32_t nanoseconds);

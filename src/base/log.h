@@ -22,7 +22,8 @@ enum log_level {
 /* program: prefix of each line; must outlive the process. threshold: the least urgent level that is
  * printed. Before the sandbox: stderr is opened once more where that keeps writing from waiting. */
 void log_open(const char *program, enum log_level threshold);
-/* What cannot be seen comes out escaped (visible.h): a name from outside makes no line of its own.
+/*
+ * What cannot be seen comes out escaped (visible.h): a name from outside makes no line of its own.
  */
 void log_write(enum log_level level, const char *format, ...) __attribute__((format(printf, 2, 3)));
 /* Lines lost since the start because stderr did not take them. */

@@ -18,7 +18,8 @@ void output_hold_descriptors(void);
 void output_make_visible(void);
 /* For what was written to the descriptor itself: the error number of a failed write to stdout. */
 void output_failed(int reason);
-/* At the end of a program: INTERNAL with the reason unless all that was written to stdout went out.
+/*
+ * At the end of a program: INTERNAL with the reason unless all that was written to stdout went out.
  */
 enum mikeyd_status output_finish(struct error *err);
 

@@ -5,8 +5,7 @@
 
 #include "base/yaml_tree.h"
 
-/* ---- messages ----------------------------------------------------------------------------------
- */
+/* ---- messages */
 
 void yaml_clean_controls(char *text)
 {

@@ -19,8 +19,7 @@
 #define DEPTH_MAX 32
 #define NODES_MAX ((size_t)1 << 19)
 
-/* ---- building the tree -------------------------------------------------------------------------
- */
+/* ---- building the tree */
 
 static void node_free(struct yaml_node *node)
 {
@@ -229,8 +228,7 @@ static enum mikeyd_status parse_text(struct yaml_file *file, struct error *err)
     return status;
 }
 
-/* ---- files -------------------------------------------------------------------------------------
- */
+/* ---- files */
 
 static struct yaml_file *file_make(const char *name, size_t len)
 {

@@ -149,8 +149,7 @@ enum mikeyd_status yaml_duration_ms(const struct yaml_node *node, uint64_t min_m
     return MIKEYD_OK;
 }
 
-/* ---- dates -------------------------------------------------------------------------------------
- */
+/* ---- dates */
 
 /* Exactly `count` digits as a number. */
 static bool take_digits(const char **at, size_t count, int *out)

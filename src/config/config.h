@@ -1,7 +1,7 @@
 /*
- * mikeyd.yaml: where things are and how many. Shared by monitor, front, keyholders and mikeyctl. Unknown, duplicate
- * and ill-typed fields are errors that name file, line and field. Relative paths are relative to
- * the file's own folder.
+ * mikeyd.yaml: where things are and how many. Shared by monitor, front, keyholders and mikeyctl.
+ * Unknown, duplicate and ill-typed fields are errors that name file, line and field. Relative paths
+ * are relative to the file's own folder.
  */
 #ifndef MIKEYD_CONFIG_H
 #define MIKEYD_CONFIG_H
@@ -41,8 +41,8 @@ struct config {
     size_t listen_count;
     const char *replay_lmdb; /* directory */
     const char *audit_file;
-    const char *audit_key_name; /* audit: {sign: {key: NAME, generation: N, records: N, seconds:
-                                   T}}; NULL: no checkpoints */
+    /* audit: {sign: {key: NAME, generation: N, records: N, seconds: T}}; NULL: no checkpoints */
+    const char *audit_key_name;
     unsigned audit_key_generation, audit_checkpoint_records, audit_checkpoint_seconds;
     uint64_t audit_rotate_bytes;
     bool audit_insecure_no_sync; /* audit: {insecure-no-sync: true}, for the bench */

@@ -15,8 +15,7 @@
 #include "policy/policy.h"
 #include "store/store.h"
 
-/* ---- the service: shared by all workers
- * ----------------------------------------------------------------------- */
+/* ---- the service: shared by all workers */
 
 struct exchange_service;
 
@@ -47,11 +46,11 @@ void exchange_service_close(struct exchange_service *service);
 enum mikeyd_status exchange_service_set_policy(struct exchange_service *service,
                                                struct policy *policy, struct error *err);
 /*
- * For lmdb_store_open(), with the policy that the service is opened with: how long a message can matter
- * after its receipt, so how long its entry is kept and how long nothing is accepted after track was
- * lost. The longer of twice the skew and the wait of a ticket for its reply, so that a ticket is
- * not confirmed twice across a loss. (CSB IDs are kept for an hour, but losing those costs no more
- * than a coincidence of random numbers.)
+ * For lmdb_store_open(), with the policy that the service is opened with: how long a message can
+ * matter after its receipt, so how long its entry is kept and how long nothing is accepted after
+ * track was lost. The longer of twice the skew and the wait of a ticket for its reply, so that a
+ * ticket is not confirmed twice across a loss. (CSB IDs are kept for an hour, but losing those
+ * costs no more than a coincidence of random numbers.)
  */
 #define EXCHANGE_WINDOW_MARGIN_S 2u
 unsigned exchange_store_window_s(const struct policy *policy);
@@ -67,8 +66,7 @@ struct exchange_stats {
 };
 void exchange_service_stats(struct exchange_service *service, struct exchange_stats *out);
 
-/* ---- a worker: one thread, one token session, its scratch
- * ------------------------------------------------------ */
+/* ---- a worker: one thread, one token session, its scratch */
 
 struct exchange_worker;
 enum mikeyd_status exchange_worker_open(struct exchange_service *service,
@@ -82,9 +80,7 @@ void exchange_worker_close(struct exchange_worker *worker);
 enum mikeyd_status exchange_worker_prewarm(struct exchange_worker *worker, size_t most,
                                            unsigned timeout_ms, size_t *warmed, struct error *err);
 
-/* ---- one request
- * ------------------------------------------------------------------------------------------------
- */
+/* ---- one request */
 
 enum exchange_operation { EXCHANGE_INITIATE, EXCHANGE_RESPOND, EXCHANGE_CONFIRM, EXCHANGE_UPDATE };
 

@@ -14,10 +14,10 @@ enum {
 
 /*
  * What needs no key and must come before one is used: syntax, who to whom, entitlement, clock,
- * replay look-up, algorithms, the ticket of an update, the streams. Cheap, whatever is sent. Nothing
- * of the message is believed yet and nothing is stored. On OK w->call.bundle holds the streams as they
- * will be (suites not yet known), and digests name the message in the replay store. *decided:
- * w->call.decision holds, also on failure.
+ * replay look-up, algorithms, the ticket of an update, the streams. Cheap, whatever is sent.
+ * Nothing of the message is believed yet and nothing is stored. On OK w->call.bundle holds the
+ * streams as they will be (suites not yet known), and digests name the message in the replay store.
+ * *decided: w->call.decision holds, also on failure.
  */
 enum mikeyd_status respond_check(struct exchange_worker *w, uint8_t digests[2][STORE_DIGEST],
                                  bool *decided, struct error *err);

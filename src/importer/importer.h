@@ -57,8 +57,8 @@ struct importer_pair {
     uint8_t info[IMPORTER_INFO_MAX];
     size_t info_len;
     uint8_t identity_hash[32]; /* SHA-256(ImportedIdentity) */
-    char object_name[80];      /* NAME of the token object: "<key>.<first 32 hex digits of
-                                  identity_hash>" */
+    /* NAME of the token object: "<key>.<first 32 hex digits of identity_hash>" */
+    char object_name[80];
 };
 enum mikeyd_status importer_pair(const char *key_name, unsigned generation,
                                  const struct identity *initiator, const struct identity *responder,

@@ -1,6 +1,6 @@
 /*
- * The keys that sign checkpoints of the audit log: found in the token when they are first asked for.
- * Any thread; one signature at a time.
+ * The keys that sign checkpoints of the audit log: found in the token when they are first asked
+ * for. Any thread; one signature at a time.
  */
 #ifndef KEYHOLDER_AUDIT_KEY_H
 #define KEYHOLDER_AUDIT_KEY_H
@@ -13,8 +13,8 @@ struct audit_keys;
 enum mikeyd_status audit_keys_make(struct token *token, struct audit_keys **out, struct error *err);
 void audit_keys_free(struct audit_keys *keys);
 /*
- * Signs the text of base/checkpoint.h with mikeyd/audit/NAME/GENERATION; the signer's label in it is
- * filled in here. *len: capacity in, length out.
+ * Signs the text of base/checkpoint.h with mikeyd/audit/NAME/GENERATION; the signer's label in it
+ * is filled in here. *len: capacity in, length out.
  */
 enum mikeyd_status audit_keys_checkpoint(struct audit_keys *keys, const char *name,
                                          unsigned generation, const struct checkpoint_claim *claim,

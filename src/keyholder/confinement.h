@@ -14,8 +14,8 @@ struct confinement {
     char *folder[2]; /* of module and PIN file */
 };
 
-/* In the only thread, before anything is opened; the token's entry of the configuration must outlive
- * *out. Says in the log what the kernel lacks. Clear it also after a failure. */
+/* In the only thread, before anything is opened; the token's entry of the configuration must
+ * outlive *out. Says in the log what the kernel lacks. Clear it also after a failure. */
 enum mikeyd_status confinement_begin(const struct config *config, const struct token_config *token,
                                      struct confinement *out, struct error *err);
 void confinement_clear(struct confinement *confinement);

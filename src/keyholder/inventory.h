@@ -12,8 +12,8 @@ struct inventory;
 
 enum mikeyd_status inventory_make(struct token *token, struct inventory **out, struct error *err);
 void inventory_free(struct inventory *inventory);
-/* Looks at the token's list again, one thread at a time; *changed: it is another one, and the number
- * with it. On an error the old one stays. */
+/* Looks at the token's list again, one thread at a time; *changed: it is another one, and the
+ * number with it. On an error the old one stays. */
 enum mikeyd_status inventory_refresh(struct inventory *inventory, bool *changed, struct error *err);
 /* The token was initialised again since the last look. */
 bool inventory_is_old(struct inventory *inventory);

@@ -1,15 +1,15 @@
 /*
  * The narrow door between the daemon's front and a keyholder: its messages, and their one binary
- * form. SOCK_SEQPACKET, one request and one answer at a time on each connection, network byte order,
- * every message read to its last byte. Both ends copy a message out of the socket before they look
- * at it.
+ * form. SOCK_SEQPACKET, one request and one answer at a time on each connection, network byte
+ * order, every message read to its last byte. Both ends copy a message out of the socket before
+ * they look at it.
  *
  *   request  version(1) op(1) flags(2) id(4) body
  *   answer   version(1) op(1) status(2) id(4) body, or length(1) and text when status is not 0
  *
  * What the front can ask is this list and no more. Message keys (RFC 3830 4.1.4) and values of
- * pre-shared keys have no message that could carry them; labels under which a pre-shared key is used
- * are fixed in the keyholder.
+ * pre-shared keys have no message that could carry them; labels under which a pre-shared key is
+ * used are fixed in the keyholder.
  */
 #ifndef KEYS_DOOR_H
 #define KEYS_DOOR_H

@@ -1,8 +1,8 @@
 /*
- * Fields of the door's messages, each described once for both directions: a form function writes the
- * value it is given and returns it, or reads one and returns that. A value out of range, a length
- * that does not fit and a byte too few fail the form; a failed form writes nothing more and reads
- * zeros. Callers look once, at the end.
+ * Fields of the door's messages, each described once for both directions: a form function writes
+ * the value it is given and returns it, or reads one and returns that. A value out of range, a
+ * length that does not fit and a byte too few fail the form; a failed form writes nothing more and
+ * reads zeros. Callers look once, at the end.
  */
 #ifndef KEYS_DOOR_FORM_H
 #define KEYS_DOOR_FORM_H

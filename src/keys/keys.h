@@ -28,8 +28,8 @@ struct keys_group_config {
      * (pkcs11/store_mark.h). NULL: none is claimed. */
     const char *store;
     /*
-     * Some member overran its deadline, was lost, or joined: called from any thread, must not block.
-     * The daemon's main thread asks keys_group_next_event() then. May be NULL.
+     * Some member overran its deadline, was lost, or joined: called from any thread, must not
+     * block. The daemon's main thread asks keys_group_next_event() then. May be NULL.
      */
     void (*changed)(void *context);
     void *context;
@@ -133,8 +133,9 @@ void keys_port_close(struct keys_port *port);
 /*
  * Requests from here to the next call must be answered by then (monotonic ms); 0: within the
  * call_timeout of each member. While another member could serve, an attempt gets a share: a quarter
- * of call_timeout, at least 20 ms, or eight times the member's mean; the last one gets what is left.
- * A keyholder that takes longer than a share has overrun; one whose client had less time has not.
+ * of call_timeout, at least 20 ms, or eight times the member's mean; the last one gets what is
+ * left. A keyholder that takes longer than a share has overrun; one whose client had less time has
+ * not.
  */
 void keys_port_deadline(struct keys_port *port, int64_t deadline_ms);
 /* "sign" or "derive": how the last request was computed. NULL before the first. */

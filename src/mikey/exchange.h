@@ -32,9 +32,9 @@ struct mikey_init {
     const struct mikey_key_data *keys; /* one or more; none only in an update */
     size_t key_count;
     bool sdp_ids; /* carry General Extension 1 "mikey" (RFC 4567 4.1.4) */
-    const struct mikey_method
-        *method; /* NULL: mikey_method_psk; one that transports none has no keys, no
-                                        * update, and a RAND of its length at least */
+    /* NULL: mikey_method_psk; one that transports none has no keys, no update, and a RAND of its
+     * length at least */
+    const struct mikey_method *method;
 };
 
 /* Where key data stands in clear on its way: in the secure heap, wiped by whoever used it. */
@@ -75,8 +75,8 @@ struct mikey_reply_rules {
  * Drafts the R_MESSAGE for an I_MESSAGE, all but V: same CSB ID and T, the CS map with SSRCs filled
  * in, IDr when the I_MESSAGE carried one. V covers message || IDi || IDr || T (RFC 3830 5.2): what
  * it covers goes into *covered, views into out and m. cs has m->cs_count entries and obeys RFC 3830
- * 6.1.1: SSRCs and ROCs that were stated stay, the others are filled in, SSRCs with
- * distinct values (INVALID_ARGUMENT otherwise). rules: of the peer that will check V; of them only v_covers_t_only
+ * 6.1.1: SSRCs and ROCs that were stated stay, the others are filled in, SSRCs with distinct values
+ * (INVALID_ARGUMENT otherwise). rules: of the peer that will check V; of them only v_covers_t_only
  * matters here. out must be an empty writer. The caller appends V once it has it.
  */
 enum mikeyd_status mikey_draft_reply(const struct mikey_message *m, const struct mikey_cs *cs,
@@ -99,9 +99,8 @@ struct mikey_expected_reply {
 /*
  * Checks a parsed R_MESSAGE, or a type 6 message that carries V, without key first (type, CSB ID,
  * T, CS map: SSRCs and ROCs that were stated stay, open SSRCs are filled and distinct, IDr equal),
- * then
- * verifies V, which always covers the Initiator's own T: one call of the key's holder. SYNTAX for
- * an answer to something else, UNSUPPORTED for other algorithms, AUTH_FAILED for a wrong V.
+ * then verifies V, which always covers the Initiator's own T: one call of the key's holder. SYNTAX
+ * for an answer to something else, UNSUPPORTED for other algorithms, AUTH_FAILED for a wrong V.
  * After OK r->type says whether it was an R_MESSAGE or an error message (then r->error is
  * authentic).
  */
@@ -117,8 +116,10 @@ struct mikey_refusal {
     struct mikey_reply_rules rules;
 };
 
-/* Error message (type 6) to the sender of m: HDR, T, ERR, an SP for each suite; with V under the key
- * when that is not NULL. rand: of the message, or of the bundle's first one; only with a key. */
+/*
+ * Error message (type 6) to the sender of m: HDR, T, ERR, an SP for each suite; with V under the
+ * key when that is not NULL. rand: of the message, or of the bundle's first one; only with a key.
+ */
 enum mikeyd_status mikey_build_error(const struct mikey_message *m, const struct mikey_refusal *why,
                                      const uint8_t *rand, size_t rand_len,
                                      const struct mikey_key *key, struct byte_writer *out,

@@ -131,7 +131,8 @@ enum mikeyd_status mikey_parse(const uint8_t *bytes, size_t len, struct mikey_me
 /* True for a PSK I_MESSAGE without RAND: an update of an earlier CSB. */
 bool mikey_is_update(const struct mikey_message *m);
 
-/* The suite an SP payload means, or UNSUPPORTED (error 10) naming the parameter that does not fit.
+/*
+ * The suite an SP payload means, or UNSUPPORTED (error 10) naming the parameter that does not fit.
  */
 enum mikeyd_status mikey_sp_suite(const struct mikey_sp *sp, enum srtp_suite *out,
                                   struct error *err);
@@ -139,7 +140,8 @@ enum mikeyd_status mikey_sp_suite(const struct mikey_sp *sp, enum srtp_suite *ou
 /* The SP payload with this policy number, or NULL. */
 const struct mikey_sp *mikey_find_sp(const struct mikey_message *m, uint8_t number);
 
-/* True and the set when PRF, Encr alg and Mac alg are exactly one of the two sets (RFC 6043 12.1).
+/*
+ * True and the set when PRF, Encr alg and Mac alg are exactly one of the two sets (RFC 6043 12.1).
  */
 bool mikey_message_algorithms(const struct mikey_message *m, enum mikey_algorithms *out);
 

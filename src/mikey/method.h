@@ -14,8 +14,8 @@ struct mikey_method {
     const char *name;    /* in audit records */
     const char *setting; /* the policy's words for it */
     const char *detail;  /* what an audit record says of its messages; NULL: nothing */
-    /* Text of the Vendor ID extension by which a first message says that it is of this method; NULL:
-     * none. A peer that does not know it refuses the message: it carries no key. */
+    /* Text of the Vendor ID extension by which a first message says that it is of this method;
+     * NULL: none. A peer that does not know it refuses the message: it carries no key. */
     const char *mark;
     size_t rand_len; /* of a first message: how long it is made, and the least that is taken */
     bool transports; /* the TGK travels in KEMAC, with its MKI; else tgk() gives it at both ends */
@@ -35,8 +35,8 @@ extern const struct mikey_method mikey_method_psk;
  *
  *   PRF(PSK, MIKEY_LABEL_PSK_TGK || 0xFF || CSB ID || RAND), 16 bytes (mikey-1) or 32 (mikey-256)
  *
- * with the PRF of the algorithm set (RFC 3830 4.1.2, RFC 6043 6.1), so whoever has no use of the PSK
- * cannot have it, and no random number of the initiator is in it but RAND, which is why that is
+ * with the PRF of the algorithm set (RFC 3830 4.1.2, RFC 6043 6.1), so whoever has no use of the
+ * PSK cannot have it, and no random number of the initiator is in it but RAND, which is why that is
  * longer here. From the TGK on everything is as RFC 3830 4.1.3 has it. What it gives up: the
  * initiator adds no secret of its own, and an update, which has no RAND, could bring no new key.
  */

@@ -88,7 +88,8 @@ struct mikey_psk_ops {
     enum mikeyd_status (*mac)(const struct mikey_psk *psk, struct mikey_message_keys *keys,
                               const uint8_t *const data[], const size_t len[], size_t parts,
                               uint8_t *tag, struct error *err);
-    /* AES-CM over len bytes in place (its own inverse), the 16-byte IV as RFC 3830 4.2.3 builds it.
+    /*
+     * AES-CM over len bytes in place (its own inverse), the 16-byte IV as RFC 3830 4.2.3 builds it.
      */
     enum mikeyd_status (*aes_cm)(const struct mikey_psk *psk, struct mikey_message_keys *keys,
                                  const uint8_t iv[16], uint8_t *data, size_t len,

@@ -73,7 +73,8 @@ enum mikeyd_status mikey_sp_read(struct byte_reader *parameters, struct mikey_sp
 /* Writes a whole SP payload for a suite, all parameters spelled out. */
 void mikey_sp_write(struct byte_writer *w, uint8_t next, uint8_t number, enum srtp_suite suite);
 
-/* Writes key data sub-payloads (RFC 3830 6.13); INVALID_ARGUMENT when an entry cannot be written.
+/*
+ * Writes key data sub-payloads (RFC 3830 6.13); INVALID_ARGUMENT when an entry cannot be written.
  */
 enum mikeyd_status mikey_key_data_write(struct byte_writer *w, const struct mikey_key_data *keys,
                                         size_t count, struct error *err);

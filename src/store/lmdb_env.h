@@ -63,7 +63,8 @@ int store_env_write(struct store_env *env, store_env_work *work, void *arg);
  * changes, which nothing else can. */
 int store_env_write_beyond(struct store_env *env, store_env_work *work, void *arg);
 
-/* The meta table. Reading: MDB_NOTFOUND when absent; a view that lasts as long as the transaction.
+/*
+ * The meta table. Reading: MDB_NOTFOUND when absent; a view that lasts as long as the transaction.
  */
 int store_env_get_meta(struct store_env *env, MDB_txn *txn, const char *name,
                        struct byte_reader *out);

@@ -59,8 +59,7 @@ const char *html_count(uint64_t value, char buffer[32])
     return buffer;
 }
 
-/* ---- tables: each cell carries the name of its column, for narrow screens, where a row is a card
- * ---- */
+/* ---- tables: each cell carries the name of its column, for narrow screens, where a row is a card */
 
 #define COLUMNS_MAX 12
 static const char *columns[COLUMNS_MAX];

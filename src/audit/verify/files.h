@@ -13,10 +13,9 @@ struct audit_files {
 };
 
 /*
- * Orders the given files by their first record, the daemon's log before the ceremony's (which is told
- * by its name), and adds the older ones that they name ("previous_file") and the ceremony's as far
- * as these stand in the same folder. INVALID_ARGUMENT when a given file
- * cannot be read.
+ * Orders the given files by their first record, the daemon's log before the ceremony's (which is
+ * told by its name), and adds the older ones that they name ("previous_file") and the ceremony's as
+ * far as these stand in the same folder. INVALID_ARGUMENT when a given file cannot be read.
  */
 enum mikeyd_status audit_files_find(const char *const *given, size_t given_count,
                                     struct audit_hasher *hasher, struct audit_files *out,

@@ -1,4 +1,5 @@
-/* Inside of verification: verify.c (files and verdict), follow.c (the chain), verify_signature.c.
+/*
+ * Inside of verification: verify.c (files and verdict), follow.c (the chain), verify_signature.c.
  */
 #ifndef AUDIT_VERIFY_INTERNAL_H
 #define AUDIT_VERIFY_INTERNAL_H
@@ -80,8 +81,8 @@ void audit_checkpoint_check(struct audit_verifier *verifier, const json_t *recor
 /* verify_links.c */
 /* A record "ceremony" that has its place in the chain. */
 void audit_link_note(struct audit_verifier *verifier, const json_t *record, uint64_t sequence);
-/* Every link of the daemon's log names a record of the ceremony's (NULL: not given), whose files are
- * read once more; sets what of it is covered. */
+/* Every link of the daemon's log names a record of the ceremony's (NULL: not given), whose files
+ * are read once more; sets what of it is covered. */
 void audit_links_check(struct audit_verifier *verifier, struct audit_verifier *ceremony,
                        char *const *paths, size_t count);
 

@@ -70,8 +70,8 @@ struct audit_verdict {
         covered_sequence; /* the last record that a signature covers (a good one, if checked) */
     char covered_time[CLOCK_TEXT]; /* of that checkpoint */
     char signer[128];
-    /* The ceremony's log, when there is one beside the daemon's; covered by its own signatures or by
-     * a record of the daemon's that is. */
+    /* The ceremony's log, when there is one beside the daemon's; covered by its own signatures or
+     * by a record of the daemon's that is. */
     uint64_t ceremony_records, ceremony_last, ceremony_covered;
     bool closed; /* the last record is the checkpoint of a clean stop */
 };
