@@ -26,11 +26,9 @@ static const struct profile profiles[] = {
     {.name = "opencryptoki",
      .manufacturer = "IBM",
      .source = "measured: opencryptoki 3.8.1, soft token",
-     .limits = "no HKDF; the audit log is signed by RSA; the keyholder is replaced after some "
+     .limits = "no HKDF; no EC key for the audit log; the keyholder is replaced after some "
                "thousand messages",
-     .measured = true,
-     .rsa_audit = true,
-     .heap_per_hmac = 32},
+     .measured = true},
     {.name = "wolfpkcs11",
      .manufacturer = "wolf",
      .source = "measured: wolfPKCS11 2.1",

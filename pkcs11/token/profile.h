@@ -40,15 +40,13 @@ struct profile {
     const char *source; /* of what is said here: "measured: ..." or "from its documents ..." */
     const char *limits; /* what does not work on it, for people; "" for nothing */
     bool measured;
-    bool read_write;        /* session objects can be made in R/W sessions only */
-    bool hash_keys;         /* CKK_SHA_1_HMAC and CKK_SHA256_HMAC: one hash a key */
-    bool no_session_keys;   /* C_CreateObject makes no session objects: MACs on the host */
-    bool per_session;       /* a session object serves the session alone that made it */
-    bool no_copies;         /* C_CopyObject is not to be tried */
-    bool rsa_audit;         /* no EC key: the audit log is signed by RSA */
-    bool leaks_objects;     /* memory of each session object until C_Finalize */
-    bool serialise;         /* concurrent calls are slower than serial ones */
-    unsigned heap_per_hmac; /* bytes of OpenSSL's secure heap lost by each HMAC */
+    bool read_write;      /* session objects can be made in R/W sessions only */
+    bool hash_keys;       /* CKK_SHA_1_HMAC and CKK_SHA256_HMAC: one hash a key */
+    bool no_session_keys; /* C_CreateObject makes no session objects: MACs on the host */
+    bool per_session;     /* a session object serves the session alone that made it */
+    bool no_copies;       /* C_CopyObject is not to be tried */
+    bool leaks_objects;   /* memory of each session object until C_Finalize */
+    bool serialise;       /* concurrent calls are slower than serial ones */
     enum profile_unit hmac_unit;
     struct profile_retry retry[PROFILE_RETRY_MAX]; /* goes before what holds for all */
 };

@@ -7,6 +7,8 @@
 
 #include <openssl/crypto.h>
 
+static size_t heap_size; /* set once, before there are threads */
+
 enum mikeyd_status secret_heap_init(size_t size, struct error *err)
 {
     if (CRYPTO_secure_malloc_initialized())
@@ -19,7 +21,14 @@ enum mikeyd_status secret_heap_init(size_t size, struct error *err)
             err, MIKEYD_INTERNAL,
             "secure heap of %zu bytes cannot be locked in memory (raise RLIMIT_MEMLOCK)", size);
     }
+    heap_size = size;
     return MIKEYD_OK;
+}
+
+size_t secret_heap_left(void)
+{
+    const size_t used = CRYPTO_secure_used();
+    return used < heap_size ? heap_size - used : 0;
 }
 
 enum mikeyd_status secret_process_harden(struct error *err)

@@ -23,6 +23,8 @@ struct secret {
 /* Call once, before any secret is made. size: bytes, a power of two. MIKEYD_INTERNAL when memory
  * cannot be locked. */
 enum mikeyd_status secret_heap_init(size_t size, struct error *err);
+/* Bytes of it that are free. A PKCS#11 module in this process takes of them, too. */
+size_t secret_heap_left(void);
 
 /* Makes the process undumpable (PR_SET_DUMPABLE 0, RLIMIT_CORE 0). */
 enum mikeyd_status secret_process_harden(struct error *err);

@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include "base/log.h"
+#include "base/secret.h"
 #include "keyholder/holder.h"
 
 static int statm = -1;
@@ -57,6 +58,17 @@ static void fill_token(const struct keyholder *holder, struct door_facts *out)
     out->objects_created = facts.objects_created;
 }
 
+/*
+ * A module may leak into the process (SoftHSM 240 bytes of each session object), or into its secure
+ * heap (opencryptoki 32 bytes of each HMAC), without which nothing works any more.
+ */
+static bool has_leaked(const struct keyholder *holder, uint32_t rss_kb)
+{
+    const bool memory =
+        rss_kb > holder->rss_kb && rss_kb - holder->rss_kb > holder->options.recycle_kb;
+    return memory || secret_heap_left() < HOLDER_HEAP_SPARE / 2;
+}
+
 static void fill_process(struct keyholder *holder, struct door_facts *out)
 {
     out->sessions_used = atomic_load(&holder->sessions_used);
@@ -64,8 +76,7 @@ static void fill_process(struct keyholder *holder, struct door_facts *out)
     out->requests = atomic_load(&holder->requests);
     memcpy(out->incarnation, holder->incarnation, sizeof out->incarnation);
     out->rss_kb = keyholder_rss_kb();
-    out->recycle =
-        out->rss_kb > holder->rss_kb && out->rss_kb - holder->rss_kb > holder->options.recycle_kb;
+    out->recycle = has_leaked(holder, out->rss_kb);
 }
 
 enum mikeyd_status keyholder_facts(struct keyholder *holder, struct door_facts *out,

@@ -13,6 +13,9 @@
 #include "keyholder/keyholder.h"
 #include "keyholder/pair_cache.h"
 
+/* Bytes of the secure heap beside desks and sessions. */
+#define HOLDER_HEAP_SPARE ((size_t)512 * 1024)
+
 struct connection;
 
 struct keyholder {

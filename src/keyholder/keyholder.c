@@ -28,7 +28,7 @@ size_t keyholder_heap(unsigned sessions)
 {
     /* Desks; the token's sessions and what calls need in passing. */
     const size_t need =
-        ((size_t)sessions + DESKS_MORE) * DESK_BYTES + (size_t)sessions * 4096 + (size_t)512 * 1024;
+        ((size_t)sessions + DESKS_MORE) * DESK_BYTES + (size_t)sessions * 4096 + HOLDER_HEAP_SPARE;
     size_t size = (size_t)1 << 20;
     while (size < need)
         size *= 2;

@@ -7,6 +7,8 @@
 
 #include <criterion/criterion.h>
 
+#include "base/secret.h"
+
 #include "lab.h"
 
 static struct lab lab;
@@ -60,6 +62,17 @@ Test(keyholder_door, a_process_that_grew_asks_for_a_successor)
     memset(leaked, 1, leak);
     cr_assert(lab_facts(&lab).recycle);
     free(leaked);
+}
+
+/* As opencryptoki does with 32 bytes for each HMAC. */
+Test(keyholder_door, a_secure_heap_that_leaks_asks_for_a_successor_while_there_is_some_left)
+{
+    lab_open(&lab, LAB_ANY);
+    cr_assert_not(lab_facts(&lab).recycle);
+    while (secret_heap_left() > (size_t)200 * 1024)
+        cr_assert_not_null(secret_alloc(4096));
+    cr_assert(lab_facts(&lab).recycle);
+    cr_assert_eq(seal_over(lab.door), MIKEYD_OK, "%s", answer.text);
 }
 
 static const struct keys_entry *entry_of(enum keys_kind kind, const char *name)
