@@ -57,6 +57,28 @@ Test(check, audit_key_that_is_not_in_the_token)
     check_agrees_with_the_start(4);
 }
 
+/* Two tokens of one vendor have a configuration each, whatever the daemon's own environment says. */
+Test(check, variables_of_a_token_reach_its_module)
+{
+    char extra[256];
+    (void)snprintf(extra, sizeof extra, "    environment: {SOFTHSM2_CONF: \"%s\"}\n",
+                   lab.token.conf);
+    cr_assert_eq(setenv("SOFTHSM2_CONF", "/nonexistent/softhsm2.conf", 1), 0);
+    cr_assert_eq(check(), 4);
+    lab_write_config(&lab, &(struct lab_config){.token_extra = extra});
+    cr_assert_eq(check(), 0);
+}
+
+/* They would load code into the process that has the PIN. */
+Test(check, variables_of_the_dynamic_linker_are_refused)
+{
+    lab_write_config(
+        &lab, &(struct lab_config){.token_extra = "    environment: {LD_PRELOAD: /tmp/a.so}\n"});
+    check_agrees_with_the_start(1);
+    cr_assert_eq(lab_count_in_file(lab.log, "not the name of a variable that a module may read"),
+                 1);
+}
+
 static const uint8_t value[32] = {4, 1, 7};
 
 static void add_object(struct token_fixture_key key)
@@ -174,15 +196,24 @@ Test(check, folder_of_a_socket_that_is_not_there)
     check_agrees_with_the_start(6);
 }
 
-/* One token twice holds the same keys: a group. */
+/* A copy of a token holds the same keys: a group. In a folder of its own: SoftHSM does not bear two
+ * processes that open one folder at the same moment. */
 Test(check, two_tokens_that_hold_the_same_keys)
 {
+    char command[640], conf[96];
+    (void)snprintf(conf, sizeof conf, "%s/copy/softhsm2.conf", lab.token.dir);
+    (void)snprintf(command, sizeof command,
+                   "mkdir '%1$s/copy' && cp -a '%1$s/tokens' '%1$s/copy/' && "
+                   "sed 's|%1$s|%1$s/copy|' '%1$s/softhsm2.conf' > '%2$s'",
+                   lab.token.dir, conf);
+    cr_assert_eq(system(command), 0, "%s", command);
     char *text = lab_read_file(lab.config);
     char *from = strstr(text, "  - "), *to = strstr(text, "\npolicy:");
     cr_assert(from != NULL && to != NULL);
     char *entry = strndup(from, (size_t)(to + 1 - from));
     char *twice = NULL;
-    cr_assert_gt(asprintf(&twice, "%s%s", entry, entry), 0);
+    cr_assert_gt(
+        asprintf(&twice, "%s%s    environment: {SOFTHSM2_CONF: \"%s\"}\n", entry, entry, conf), 0);
     replace(lab.config, entry, twice);
     cr_assert_eq(check(), 0);
     lab_start(&lab);
