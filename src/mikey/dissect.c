@@ -124,17 +124,60 @@ static void read_cs_entries(struct dissection *d, json_t *header, size_t count)
     dissect_set(d, header, "cs", list);
 }
 
-/* RFC 6043 6.1.1: entries have lengths of their own and may carry keys' identifiers; only skipped.
- */
-static void skip_generic_entries(struct dissection *d, size_t count)
+/* RFC 6043 6.1.1, SRTP: ROC and SEQ are there when the S flag says so. */
+static void read_srtp_session(struct dissection *d, json_t *cs, struct byte_reader data, bool s)
 {
-    for (size_t i = 0; i < count && !d->r.failed; i++) {
-        (void)reader_u8(&d->r);
-        (void)reader_u8(&d->r);
-        (void)reader_bytes(&d->r, reader_u8(&d->r) & 0x7Fu);
-        (void)reader_bytes(&d->r, reader_u16(&d->r));
-        (void)reader_bytes(&d->r, reader_u8(&d->r));
+    char text[16];
+    if (data.len != (s ? 10u : 4u)) {
+        dissect_find(d, FINDING_ERROR, "HDR",
+                     "GENERIC-ID: %zu bytes of SRTP session data with S=%d", data.len, s);
+        return;
     }
+    (void)snprintf(text, sizeof text, "%08x", reader_u32(&data));
+    dissect_put_text(d, cs, "ssrc", text);
+    if (s) {
+        dissect_put_number(d, cs, "roc", reader_u32(&data));
+        dissect_put_number(d, cs, "seq", reader_u16(&data));
+    }
+}
+
+/* RFC 6043 6.1.1: entries name their crypto session and have lengths of their own. */
+static void read_generic_entry(struct dissection *d, json_t *cs)
+{
+    enum { S_FLAG = 0x80 };
+    dissect_put_number(d, cs, "cs", reader_u8(&d->r));
+    const uint8_t protocol = reader_u8(&d->r);
+    dissect_put_number(d, cs, "protocol", protocol);
+    const uint8_t flags = reader_u8(&d->r);
+    const size_t policy_count = flags & ~(unsigned)S_FLAG;
+    const uint8_t *policies = reader_bytes(&d->r, policy_count);
+    json_t *list = json_array();
+    for (size_t i = 0; policies != NULL && i < policy_count; i++) {
+        if (json_array_append_new(list, json_integer(policies[i])) != 0)
+            d->no_memory = true;
+    }
+    dissect_put(d, cs, "policies", list);
+    const struct byte_reader session = reader_sub(&d->r, reader_u16(&d->r));
+    if (!d->r.failed && protocol == MIKEY_PROTOCOL_SRTP && session.len != 0)
+        read_srtp_session(d, cs, session, (flags & S_FLAG) != 0);
+    const size_t spi_len = reader_u8(&d->r);
+    const uint8_t *spi = reader_bytes(&d->r, spi_len);
+    if (spi != NULL)
+        dissect_put_hex(d, cs, "spi", spi, spi_len);
+}
+
+static void read_generic_entries(struct dissection *d, json_t *header, size_t count)
+{
+    json_t *list = json_array();
+    for (size_t i = 0; i < count && !d->r.failed; i++) {
+        json_t *cs = json_object();
+        read_generic_entry(d, cs);
+        if (d->r.failed)
+            json_decref(cs);
+        else if (json_array_append_new(list, cs) != 0)
+            d->no_memory = true;
+    }
+    dissect_set(d, header, "cs", list);
 }
 
 static bool read_map(struct dissection *d, json_t *header)
@@ -147,7 +190,7 @@ static bool read_map(struct dissection *d, json_t *header)
     if (map == MIKEY_MAP_SRTP)
         read_cs_entries(d, header, count);
     else if (map == MIKEY_MAP_GENERIC)
-        skip_generic_entries(d, count);
+        read_generic_entries(d, header, count);
     else if (map != MIKEY_MAP_EMPTY)
         dissect_find(d, FINDING_ERROR, "HDR", "CS ID map type %u: its length is unknown", map);
     return map <= MIKEY_MAP_GENERIC;
@@ -193,7 +236,7 @@ static bool read_payload(struct dissection *d, uint8_t *next)
     /* RFC 3830 6.5: SIGN is always last and has no next payload byte. */
     *next = payload == MIKEY_PAYLOAD_SIGN ? MIKEY_PAYLOAD_LAST : reader_u8(&d->r);
     bool known = dissect_payload(d, payload, out);
-    if (!known) {
+    if (!known && !d->r.failed) {
         dissect_find(
             d, FINDING_ERROR, dissect_payload_name(payload),
             "payload %u at offset %zu: its length is unknown, nothing after it can be read",

@@ -38,6 +38,13 @@ void dissect_put_code(struct dissection *d, json_t *object, const char *field, u
  * when the payload is unknown, so that nothing after it can be read.
  */
 bool dissect_payload(struct dissection *d, uint8_t payload, json_t *out);
+/* The same for the payloads that pre-shared key mode does not have. */
+bool dissect_foreign_payload(struct dissection *d, uint8_t payload, json_t *out);
 const char *dissect_payload_name(uint8_t payload);
+
+/* The bodies of T, RAND and ID, which payloads with a role in front of them share (RFC 6043). */
+bool dissect_read_t(struct dissection *d, json_t *out);
+void dissect_read_rand(struct dissection *d, json_t *out);
+void dissect_read_id(struct dissection *d, json_t *out);
 
 #endif

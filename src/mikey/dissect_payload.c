@@ -1,14 +1,13 @@
-/* The payloads of all MIKEY modes, as far as their lengths are defined. */
+/* The payloads of pre-shared key mode. Those of the other modes: dissect_foreign.c. */
 #include <stdio.h>
 #include <string.h>
 
 #include "base/clock.h"
 #include "mikey/dissect_internal.h"
 
-#define COUNT(table) (sizeof(table) / sizeof(table)[0])
+enum { EXTENSION_KEY_ID = 3 /* RFC 4563 */ };
 
-/* Payloads of other modes (RFC 6043, RFC 6509). */
-enum { PAYLOAD_TR = 13, PAYLOAD_IDR = 14, PAYLOAD_RANDR = 15, PAYLOAD_SAKKE = 26 };
+#define COUNT(table) (sizeof(table) / sizeof(table)[0])
 
 static const char *const encryption_names[] = {"NULL", "AES-CM-128", "AES-KW-128", "AES-CM-256"};
 static const char *const mac_names[] = {"NULL", "HMAC-SHA-1-160", "HMAC-SHA-256-256"};
@@ -26,8 +25,8 @@ const char *dissect_payload_name(uint8_t payload)
                                         "TP",       "TICKET",
                                         NULL,       NULL,
                                         "Key data", "General Extension",
-                                        NULL,       NULL,
-                                        NULL,       NULL,
+                                        "IBAKE",    "ESK",
+                                        "SK",       "ECCPT",
                                         "SAKKE"};
     if (payload >= COUNT(names) || names[payload] == NULL)
         return "unknown payload";
@@ -50,7 +49,7 @@ static void put_utc(struct dissection *d, json_t *out, uint32_t ntp_seconds)
     dissect_put_text(d, out, "utc", text);
 }
 
-static bool read_t(struct dissection *d, json_t *out)
+bool dissect_read_t(struct dissection *d, json_t *out)
 {
     static const char *const types[] = {"NTP-UTC", "NTP", "COUNTER", "NTP-UTC-32"};
     uint8_t type = reader_u8(&d->r);
@@ -67,7 +66,7 @@ static bool read_t(struct dissection *d, json_t *out)
     return true;
 }
 
-static void read_rand(struct dissection *d, json_t *out)
+void dissect_read_rand(struct dissection *d, json_t *out)
 {
     size_t len = reader_u8(&d->r);
     const uint8_t *rand = reader_bytes(&d->r, len);
@@ -76,7 +75,7 @@ static void read_rand(struct dissection *d, json_t *out)
         dissect_put_hex(d, out, "rand", rand, len);
 }
 
-static void read_id(struct dissection *d, json_t *out)
+void dissect_read_id(struct dissection *d, json_t *out)
 {
     static const char *const types[] = {"NAI", "URI", "byte string"};
     struct identity id = {.type = reader_u8(&d->r)};
@@ -219,6 +218,44 @@ static void read_err(struct dissection *d, json_t *out)
     (void)reader_u16(&d->r);
 }
 
+/* RFC 4567 4.1.4: the list is text. */
+static void put_protocols(struct dissection *d, json_t *out, const uint8_t *data, size_t len)
+{
+    for (size_t i = 0; i < len; i++) {
+        if (data[i] < ' ' || data[i] > '~') {
+            dissect_find(d, FINDING_WARNING, "General Extension",
+                         "SDP IDs: byte %zu is no printable character", i);
+            return;
+        }
+    }
+    dissect_put(d, out, "protocols", json_stringn((const char *)data, len));
+}
+
+/* RFC 4563 4: sub-payloads of type, length and identifier. */
+static void read_key_ids(struct dissection *d, json_t *out, struct byte_reader data)
+{
+    static const char *const types[] = {"MBMS Key Domain ID", "MBMS Service Key ID",
+                                        "MBMS Traffic Key ID"};
+    json_t *list = json_array();
+    while (reader_left(&data) != 0) {
+        json_t *item = json_object();
+        const uint8_t type = reader_u8(&data);
+        const size_t len = reader_u8(&data);
+        const uint8_t *id = reader_bytes(&data, len);
+        if (id == NULL) {
+            dissect_find(d, FINDING_WARNING, "General Extension",
+                         "Key ID: the last identifier is cut short");
+            json_decref(item);
+            break;
+        }
+        dissect_put_code(d, item, "key_id_type", type, types, COUNT(types));
+        dissect_put_hex(d, item, "key_id", id, len);
+        if (json_array_append_new(list, item) != 0)
+            d->no_memory = true;
+    }
+    dissect_put(d, out, "key_ids", list);
+}
+
 static void read_extension(struct dissection *d, json_t *out)
 {
     static const char *const names[] = {
@@ -231,86 +268,11 @@ static void read_extension(struct dissection *d, json_t *out)
     if (data == NULL)
         return;
     dissect_put_hex(d, out, "data", data, len);
-    if (type == MIKEY_EXTENSION_SDP_IDS)
+    if (type == MIKEY_EXTENSION_SDP_IDS) {
         d->has_sdp_ids = true;
-}
-
-static void read_key_validity(struct dissection *d)
-{
-    uint8_t kv = reader_u8(&d->r) & 0x0F;
-    size_t parts = kv == MIKEY_KV_SPI ? 1 : kv == MIKEY_KV_INTERVAL ? 2 : 0;
-    for (size_t i = 0; i < parts; i++)
-        (void)reader_bytes(&d->r, reader_u8(&d->r));
-}
-
-static bool read_dh(struct dissection *d, json_t *out)
-{
-    static const char *const groups[] = {"OAKLEY 5", "OAKLEY 1", "OAKLEY 2"};
-    static const size_t lengths[] = {192, 96, 128};
-    uint8_t group = reader_u8(&d->r);
-    dissect_put_code(d, out, "group", group, groups, COUNT(groups));
-    if (group >= COUNT(groups))
-        return false;
-    (void)reader_bytes(&d->r, lengths[group]);
-    read_key_validity(d);
-    return true;
-}
-
-static bool read_chash(struct dissection *d)
-{
-    static const size_t lengths[] = {20, 16, 32};
-    uint8_t hash = reader_u8(&d->r);
-    if (hash >= COUNT(lengths))
-        return false;
-    (void)reader_bytes(&d->r, lengths[hash]);
-    return true;
-}
-
-/* A payload whose last field is a length of 16 bits, less its top `flags` bits, and that many
- * bytes. */
-static void skip_long(struct dissection *d, json_t *out, unsigned flags)
-{
-    size_t len = reader_u16(&d->r) & (0xFFFFu >> flags);
-    (void)reader_bytes(&d->r, len);
-    dissect_put_number(d, out, "data_len", len);
-}
-
-/* Payloads that pre-shared key mode does not have. */
-static bool read_foreign(struct dissection *d, uint8_t payload, json_t *out)
-{
-    switch (payload) {
-    case MIKEY_PAYLOAD_PKE:
-        skip_long(d, out, 2);
-        return true;
-    case MIKEY_PAYLOAD_SIGN:
-        skip_long(d, out, 4);
-        return true;
-    case MIKEY_PAYLOAD_DH:
-        return read_dh(d, out);
-    case MIKEY_PAYLOAD_CERT:
-        dissect_put_number(d, out, "cert_type", reader_u8(&d->r));
-        skip_long(d, out, 0);
-        return true;
-    case MIKEY_PAYLOAD_CHASH:
-        return read_chash(d);
-    case PAYLOAD_TR:
-        dissect_put_number(d, out, "role", reader_u8(&d->r));
-        return read_t(d, out);
-    case PAYLOAD_IDR:
-        dissect_put_number(d, out, "role", reader_u8(&d->r));
-        read_id(d, out);
-        return true;
-    case PAYLOAD_RANDR:
-        dissect_put_number(d, out, "role", reader_u8(&d->r));
-        read_rand(d, out);
-        return true;
-    case PAYLOAD_SAKKE:
-        dissect_put_number(d, out, "parameters", reader_u8(&d->r));
-        dissect_put_number(d, out, "id_scheme", reader_u8(&d->r));
-        skip_long(d, out, 0);
-        return true;
-    default:
-        return false;
+        put_protocols(d, out, data, len);
+    } else if (type == EXTENSION_KEY_ID) {
+        read_key_ids(d, out, reader_of(data, len));
     }
 }
 
@@ -318,12 +280,12 @@ bool dissect_payload(struct dissection *d, uint8_t payload, json_t *out)
 {
     switch (payload) {
     case MIKEY_PAYLOAD_T:
-        return read_t(d, out);
+        return dissect_read_t(d, out);
     case MIKEY_PAYLOAD_RAND:
-        read_rand(d, out);
+        dissect_read_rand(d, out);
         return true;
     case MIKEY_PAYLOAD_ID:
-        read_id(d, out);
+        dissect_read_id(d, out);
         return true;
     case MIKEY_PAYLOAD_SP:
         read_sp(d, out);
@@ -339,6 +301,6 @@ bool dissect_payload(struct dissection *d, uint8_t payload, json_t *out)
         read_extension(d, out);
         return true;
     default:
-        return read_foreign(d, payload, out);
+        return dissect_foreign_payload(d, payload, out);
     }
 }
