@@ -9,6 +9,8 @@
 #include <unistd.h>
 
 #include "lab.h"
+#include "mikey/dissect.h"
+#include "mikey/sdp.h"
 
 static void path_in(char out[LAB_PATH + 16], const struct lab *lab, const char *name)
 {
@@ -26,8 +28,9 @@ static void write_packet(FILE *file, const uint8_t *bytes, size_t len)
     (void)fprintf(file, "\n");
 }
 
-/* The dissection of one payload sent over UDP to `port`; free() it. */
-static char *dissect(struct lab *lab, const uint8_t *bytes, size_t len, const char *port)
+/* What tshark prints of one payload sent over UDP to `port`, with these options; free() it. */
+static char *tshark(struct lab *lab, const uint8_t *bytes, size_t len, const char *port,
+                    const char *const options[4])
 {
     char hex[LAB_PATH + 16], pcap[LAB_PATH + 16], out[LAB_PATH + 16], ports[32];
     path_in(hex, lab, "packet.hex");
@@ -40,10 +43,16 @@ static char *dissect(struct lab *lab, const uint8_t *bytes, size_t len, const ch
     (void)snprintf(ports, sizeof ports, "%s,%s", port, port);
     cr_assert_eq(
         lab_run(lab, (const char *const[]){"text2pcap", "-q", "-u", ports, hex, pcap, NULL}), 0);
-    cr_assert_eq(lab_run(lab, (const char *const[]){"tshark", "-r", pcap, "-V", "-o",
-                                                    "udp.check_checksum:false", NULL}),
-                 0);
+    cr_assert_eq(
+        lab_run(lab, (const char *const[]){"tshark", "-r", pcap, "-o", "udp.check_checksum:false",
+                                           options[0], options[1], options[2], options[3], NULL}),
+        0);
     return lab_read_file(out);
+}
+
+static char *dissect(struct lab *lab, const uint8_t *bytes, size_t len, const char *port)
+{
+    return tshark(lab, bytes, len, port, (const char *const[4]){"-V"});
 }
 
 static void expect_mikey(struct lab *lab, const uint8_t *bytes, size_t len, const char *type,
@@ -179,5 +188,83 @@ Test(dissection, a_damaged_message_is_noticed, .timeout = 120)
     free(text);
     mikeyd_exchange_free(offered);
     mikeyd_client_close(client);
+    lab_remove(&lab);
+}
+
+static const char *payload_by_number(unsigned long number)
+{
+    static const char *const names[] = {[1] = "KEMAC", [2] = "PKE",
+                                        [3] = "DH",    [4] = "SIGN",
+                                        [5] = "T",     [6] = "ID",
+                                        [7] = "CERT",  [8] = "CHASH",
+                                        [9] = "V",     [10] = "SP",
+                                        [11] = "RAND", [12] = "ERR",
+                                        [14] = "IDR",  [21] = "General Extension",
+                                        [26] = "SAKKE"};
+    return number < sizeof names / sizeof names[0] && names[number] != NULL ? names[number] : "?";
+}
+
+/* tshark's list of next payloads, "5,11,1,0", up to the end of the chain, against ours. */
+static void expect_same_payloads(const char *list, const json_t *payloads, size_t line)
+{
+    size_t count = 0;
+    for (char *end; *list >= '0' && *list <= '9'; list = *end == ',' ? end + 1 : end) {
+        unsigned long number = strtoul(list, &end, 10);
+        if (number == 0)
+            break;
+        const json_t *ours = json_object_get(json_array_get(payloads, count++), "payload");
+        cr_assert(json_is_string(ours), "line %zu: tshark has payload %zu, number %lu", line, count,
+                  number);
+        cr_expect_str_eq(json_string_value(ours), payload_by_number(number), "line %zu", line);
+    }
+    cr_expect_eq(count, json_array_size(payloads), "line %zu: tshark has %zu payloads", line,
+                 count);
+}
+
+/* The first line that begins with a digit: tshark has something to say about root before it. */
+static const char *line_of_numbers(const char *text)
+{
+    while (*text != '\0' && (*text < '0' || *text > '9')) {
+        text += strcspn(text, "\n");
+        text += *text == '\n' ? 1 : 0;
+    }
+    return text;
+}
+
+/* True when both could read the sample. */
+static bool sample_agrees(struct lab *lab, const uint8_t *bytes, size_t len, size_t line)
+{
+    json_t *ours = mikey_dissect(bytes, len);
+    cr_assert_not_null(ours);
+    char *whole = dissect(lab, bytes, len, "2269");
+    const bool both = json_is_true(json_object_get(ours, "valid")) &&
+                      strstr(whole, "Multimedia Internet KEYing") != NULL &&
+                      strstr(whole, "Malformed") == NULL;
+    free(whole);
+    if (both) {
+        char *list = tshark(lab, bytes, len, "2269",
+                            (const char *const[4]){"-T", "fields", "-e", "mikey.next_payload"});
+        expect_same_payloads(line_of_numbers(list), json_object_get(ours, "payloads"), line);
+        free(list);
+    }
+    json_decref(ours);
+    return both;
+}
+
+Test(dissection, decode_and_tshark_see_the_same_payloads_in_every_sample_both_read, .timeout = 240)
+{
+    struct lab lab;
+    lab_make(&lab, NULL);
+    char *text = lab_read_file(VECTORS "/samples.tsv"), *save = NULL;
+    size_t line = 0, both = 0;
+    for (char *at = strtok_r(text, "\n", &save); at != NULL; at = strtok_r(NULL, "\n", &save)) {
+        uint8_t bytes[4096];
+        size_t len = 0;
+        line++;
+        if (mikey_sdp_parse(at, strcspn(at, "\t"), bytes, sizeof bytes, &len, NULL) == MIKEYD_OK)
+            both += sample_agrees(&lab, bytes, len, line) ? 1 : 0;
+    }
+    cr_expect_geq(both, 6, "only %zu samples were compared", both);
+    free(text);
     lab_remove(&lab);
 }
