@@ -118,7 +118,7 @@ static enum mikeyd_status derive_pair(void *context, const struct pair_view *pai
 static enum mikeyd_status confirm_pairs(const struct derivation *derivation, struct error *err)
 {
     struct ceremony *ceremony = derivation->ceremony;
-    struct pairs_count count;
+    struct pairs_count count = {0};
     enum mikeyd_status status = token_rescan(ceremony->token, err);
     if (status == MIKEYD_OK)
         status = pairs_count(ceremony, derivation->key, derivation->generation, &count, err);
