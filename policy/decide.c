@@ -14,7 +14,11 @@ static const char *role_name(enum policy_role role)
 
 static const char *method_name(enum policy_method method)
 {
-    return method == POLICY_METHOD_PSK ? "psk" : "dhhmac";
+    static const char *const names[] = {[POLICY_METHOD_BY_POLICY] = "by policy",
+                                        [POLICY_METHOD_DHHMAC] = "dhhmac",
+                                        [POLICY_METHOD_PSK_DHE] = "psk-dhe",
+                                        [POLICY_METHOD_PSK] = "psk"};
+    return (unsigned)method < POLICY_METHOD_END ? names[method] : "unknown";
 }
 
 /* The identities as the request has them, not as the policy writes them: that would tell, too. */
@@ -36,6 +40,11 @@ static enum mikeyd_status not_its_node(const struct policy_client *client,
                      text);
 }
 
+static bool may_use(const struct policy_client *client, enum policy_method method)
+{
+    return (unsigned)method < POLICY_METHOD_END && (client->methods & 1u << method) != 0;
+}
+
 /* May the client act in this role, by this method, as its own end? */
 static enum mikeyd_status check_client(const struct policy *policy,
                                        const struct policy_request *request,
@@ -49,8 +58,7 @@ static enum mikeyd_status check_client(const struct policy *policy,
     if ((client->may & (unsigned)request->role) == 0)
         return error_set(err, MIKEYD_NOT_ENTITLED, "client %.64s may not %s", client->name,
                          role_name(request->role));
-    if ((unsigned)request->method > POLICY_METHOD_DHHMAC ||
-        (client->methods & 1u << request->method) == 0)
+    if (request->method != POLICY_METHOD_BY_POLICY && !may_use(client, request->method))
         return error_set(err, MIKEYD_NOT_ENTITLED, "client %.64s may not use method %s",
                          client->name, method_name(request->method));
     const struct identity *identity =
@@ -116,6 +124,34 @@ static enum mikeyd_status choose_suites(const struct policy_settings *settings,
                      client->name);
 }
 
+/*
+ * The method, and whether the pair has it: the one that was named, else the best that the pair asks
+ * for and the client may use. RFC 3830 9.1: no forward secrecy in PSK mode.
+ */
+static enum mikeyd_status choose_method(const struct policy_settings *settings,
+                                        const struct policy_request *request,
+                                        enum policy_method *out, struct error *err)
+{
+    const struct policy_client *client = request->client;
+    const bool required = settings->forward_secrecy == POLICY_SECRECY_REQUIRED;
+    *out = request->method;
+    if (request->method == POLICY_METHOD_BY_POLICY) {
+        const bool off = settings->forward_secrecy == POLICY_SECRECY_OFF;
+        *out = POLICY_METHOD_PSK;
+        if (!off && may_use(client, POLICY_METHOD_PSK_DHE))
+            *out = POLICY_METHOD_PSK_DHE;
+        else if (required)
+            *out = POLICY_METHOD_DHHMAC;
+    }
+    if (required && *out == POLICY_METHOD_PSK)
+        return error_set(err, MIKEYD_POLICY,
+                         "the pair asks for forward secrecy, which method psk has not");
+    if (!may_use(client, *out))
+        return error_set(err, MIKEYD_NOT_ENTITLED, "client %.64s may not use method %s",
+                         client->name, method_name(*out));
+    return MIKEYD_OK;
+}
+
 static void fill_settings(const struct policy_settings *settings, struct policy_decision *out)
 {
     out->algorithms = settings->algorithms;
@@ -124,6 +160,7 @@ static void fill_settings(const struct policy_settings *settings, struct policy_
     out->prf = settings->prf;
     out->mac = settings->mac;
     out->tgk = settings->tgk;
+    out->dh_group = settings->dh_group;
     out->mki_bytes = settings->mki_bytes;
     out->mki_never = settings->mki_never;
     out->error_messages = settings->error_messages;
@@ -154,11 +191,8 @@ enum mikeyd_status policy_decide(const struct policy *policy, const struct polic
         status = error_set(err, MIKEYD_POLICY, "the pair has no key");
     if (status == MIKEYD_OK)
         status = check_dates(key, now, err);
-    /* RFC 3830 9.1: no forward secrecy in PSK mode. */
-    if (status == MIKEYD_OK && settings->forward_secrecy_required &&
-        request->method == POLICY_METHOD_PSK)
-        status = error_set(err, MIKEYD_POLICY,
-                           "the pair asks for forward secrecy, which method psk has not");
+    if (status == MIKEYD_OK)
+        status = choose_method(settings, request, &out->method, err);
     if (status == MIKEYD_OK)
         status = choose_suites(settings, request->client, out, err);
     if (status != MIKEYD_OK)

@@ -22,7 +22,8 @@ struct policy_settings {
     bool mki_never; /* mki_bytes: 0, said and not left out */
     bool error_messages;
     bool verification_required;
-    bool forward_secrecy_required;
+    enum policy_forward_secrecy forward_secrecy;
+    enum policy_dh_group dh_group;
     enum mikey_algorithms algorithms;
     enum policy_prf prf;
     enum policy_mac mac;

@@ -114,6 +114,28 @@ static enum mikeyd_status read_computing(const struct yaml_node *map,
     return status;
 }
 
+/* forward_secrecy and dh_group: what an ephemeral exchange is asked for, and in which group. */
+static enum mikeyd_status read_secrecy(const struct yaml_node *map,
+                                       struct policy_settings *settings, struct error *err)
+{
+    static const char *const words[] = {"off", "preferred", "required", NULL};
+    const struct yaml_node *node;
+    size_t word = 0;
+    bool oakley;
+    if ((node = yaml_map_get(map, "forward_secrecy")) != NULL) {
+        enum mikeyd_status status = policy_read_word(node, words, &word, err);
+        if (status != MIKEYD_OK)
+            return status;
+        settings->forward_secrecy = (enum policy_forward_secrecy)word;
+    }
+    if ((node = yaml_map_get(map, "dh_group")) == NULL)
+        return MIKEYD_OK;
+    enum mikeyd_status status = read_choice(node, "x25519", "oakley-5", &oakley, err);
+    if (status == MIKEYD_OK)
+        settings->dh_group = oakley ? POLICY_GROUP_OAKLEY_5 : POLICY_GROUP_X25519;
+    return status;
+}
+
 enum mikeyd_status policy_read_settings(const struct yaml_node *map,
                                         struct policy_settings *settings, struct error *err)
 {
@@ -126,8 +148,6 @@ enum mikeyd_status policy_read_settings(const struct yaml_node *map,
         status = read_algorithms(node, &settings->algorithms, err);
     if (status == MIKEYD_OK && (node = yaml_map_get(map, "verification")) != NULL)
         status = read_choice(node, "allowed", "required", &settings->verification_required, err);
-    if (status == MIKEYD_OK && (node = yaml_map_get(map, "forward_secrecy")) != NULL)
-        status = read_choice(node, "none", "required", &settings->forward_secrecy_required, err);
     if (status == MIKEYD_OK && (node = yaml_map_get(map, "clock_skew")) != NULL) {
         status = yaml_duration_ms(node, 1000, CLOCK_SKEW_MAX_MS, &number, err);
         settings->clock_skew_ms = (uint32_t)number;
@@ -139,6 +159,8 @@ enum mikeyd_status policy_read_settings(const struct yaml_node *map,
     }
     if (status == MIKEYD_OK && (node = yaml_map_get(map, "error_messages")) != NULL)
         status = read_choice(node, "none", "sent", &settings->error_messages, err);
+    if (status == MIKEYD_OK)
+        status = read_secrecy(map, settings, err);
     if (status == MIKEYD_OK)
         status = read_computing(map, settings, err);
     return status;
@@ -187,6 +209,7 @@ static enum mikeyd_status read_defaults(struct policy *policy, const struct yaml
                                         "provisioning",
                                         "mki_bytes",
                                         "forward_secrecy",
+                                        "dh_group",
                                         "session_copies",
                                         "error_messages",
                                         NULL};

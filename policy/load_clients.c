@@ -97,7 +97,7 @@ static enum mikeyd_status read_client(const struct policy *policy,
     static const char *const known[] = {"name",   "uid",     "tls_san", "acts_as", "may",
                                         "suites", "methods", "rate",    NULL};
     static const char *const roles[] = {"initiate", "respond", NULL};
-    static const char *const methods[] = {"psk", "dhhmac", NULL};
+    static const char *const methods[] = {"dhhmac", "psk-dhe", "psk", NULL};
     struct policy_client *client = &entry->client;
     const struct yaml_node *map = entry->at, *node;
     enum mikeyd_status status = yaml_map_check(map, known, err);
@@ -118,9 +118,13 @@ static enum mikeyd_status read_client(const struct policy *policy,
         status = policy_read_suites(node, own.suite_order, &own.suite_count, err);
         client->suites = policy_suite_bits(&own);
     }
-    client->methods = 1u << POLICY_METHOD_PSK | 1u << POLICY_METHOD_DHHMAC;
-    if (status == MIKEYD_OK && (node = yaml_map_get(map, "methods")) != NULL)
-        status = read_word_set(node, methods, &client->methods, err);
+    client->methods =
+        1u << POLICY_METHOD_PSK | 1u << POLICY_METHOD_DHHMAC | 1u << POLICY_METHOD_PSK_DHE;
+    if (status == MIKEYD_OK && (node = yaml_map_get(map, "methods")) != NULL) {
+        unsigned words = 0;
+        status = read_word_set(node, methods, &words, err);
+        client->methods = words << POLICY_METHOD_DHHMAC; /* the words follow the numbers */
+    }
     if (status == MIKEYD_OK && (node = yaml_map_get(map, "rate")) != NULL) {
         uint64_t rate = 0;
         status = yaml_unsigned(node, 1, RATE_MAX, &rate, err);

@@ -268,7 +268,7 @@ enum mikeyd_status policy_read_nodes(struct policy *policy, const struct yaml_no
 
 #define SETTINGS_FIELDS                                                                            \
     "suites", "algorithms", "verification", "clock_skew", "prf", "mac", "tgk", "forward_secrecy",  \
-        "mki_bytes", "error_messages"
+        "dh_group", "mki_bytes", "error_messages"
 
 static bool same_pair(const void *context, size_t other)
 {

@@ -261,7 +261,7 @@ bool policy_settings_equal(const struct policy_settings *a, const struct policy_
     return a->mki_bytes == b->mki_bytes && a->mki_never == b->mki_never &&
            a->error_messages == b->error_messages &&
            a->verification_required == b->verification_required &&
-           a->forward_secrecy_required == b->forward_secrecy_required &&
+           a->forward_secrecy == b->forward_secrecy && a->dh_group == b->dh_group &&
            a->algorithms == b->algorithms && a->prf == b->prf && a->mac == b->mac &&
            a->tgk == b->tgk && a->clock_skew_ms == b->clock_skew_ms;
 }

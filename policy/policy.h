@@ -24,7 +24,24 @@ enum policy_prf { POLICY_PRF_ANY, POLICY_PRF_DERIVE };
 enum policy_mac { POLICY_MAC_TOKEN, POLICY_MAC_HOST };
 enum policy_tgk { POLICY_TGK_TRANSPORTED, POLICY_TGK_DERIVED };
 enum policy_provisioning { POLICY_WRAPPED_ONLY, POLICY_PLAINTEXT_ALLOWED };
-enum policy_method { POLICY_METHOD_PSK, POLICY_METHOD_DHHMAC };
+/* The numbers are those of the protocol with clients and of tickets. */
+enum policy_method {
+    POLICY_METHOD_BY_POLICY = 0, /* what the pair's forward_secrecy says */
+    POLICY_METHOD_DHHMAC = 1,
+    POLICY_METHOD_PSK_DHE = 2,
+    POLICY_METHOD_PSK = 3,
+    POLICY_METHOD_END
+};
+/*
+ * required: method psk is refused in either role. preferred: psk-dhe is what initiators offer, psk
+ * what is taken from a peer that has nothing else. off: psk alone, unless the client names another.
+ */
+enum policy_forward_secrecy {
+    POLICY_SECRECY_OFF,
+    POLICY_SECRECY_PREFERRED,
+    POLICY_SECRECY_REQUIRED
+};
+enum policy_dh_group { POLICY_GROUP_X25519, POLICY_GROUP_OAKLEY_5 };
 enum policy_role {
     POLICY_INITIATE = 1,
     POLICY_RESPOND = 2
@@ -68,7 +85,7 @@ struct policy_client {
     const char *tls_san;
     unsigned may;     /* enum policy_role bits */
     uint32_t suites;  /* bit per enum srtp_suite; 0: the pair's */
-    unsigned methods; /* bit per enum policy_method */
+    unsigned methods; /* bit per enum policy_method that is one */
     unsigned rate;    /* requests per second; 0: no limit */
     size_t index;
     int line;
@@ -153,6 +170,8 @@ struct policy_decision {
     enum policy_prf prf;
     enum policy_mac mac;
     enum policy_tgk tgk;
+    enum policy_method method;     /* that is used: asked for, or by the pair's forward_secrecy */
+    enum policy_dh_group dh_group; /* of dhhmac */
     uint8_t mki_bytes;             /* 0: no MKI */
     bool mki_never;                /* the policy says 0 itself: not in updates either */
     bool error_messages;           /* refused peers get an error message (RFC 3830 5.1.2) */

@@ -114,26 +114,37 @@ static void check_transport(struct rule_run *run)
     }
 }
 
+static void lacks_secrecy(struct rule_run *run, const struct rule_settings *where)
+{
+    if (where->settings->forward_secrecy == POLICY_SECRECY_OFF)
+        rule_tell(run, where->at,
+                  "method psk has no ephemeral exchange (RFC 3830 9.1): a PSK that leaks opens "
+                  "recorded sessions; short key lifetimes bound that, `forward_secrecy: required` "
+                  "avoids it");
+    else if (where->settings->forward_secrecy == POLICY_SECRECY_PREFERRED)
+        rule_tell(run, where->at,
+                  "forward secrecy is preferred: psk-dhe is offered, and a peer that offers psk is "
+                  "served by psk");
+}
+
 static void check_ephemeral(struct rule_run *run)
 {
-    if (run->policy->key_count > 0)
-        rule_tell(run, run->policy->keys[0].at,
-                  "method psk has no ephemeral exchange (RFC 3830 9.1): a PSK that leaks opens "
-                  "recorded sessions; short key lifetimes bound that, method dhhmac avoids it");
-}
-
-static void asks_for_secrecy(struct rule_run *run, const struct rule_settings *where)
-{
-    if (where->settings->forward_secrecy_required)
-        rule_tell(run, where->at,
-                  "forward secrecy is required: every exchange by method psk is refused, only "
-                  "dhhmac serves");
-}
-
-static void check_forward_secrecy(struct rule_run *run)
-{
     static const char *const fields[] = {"forward_secrecy", NULL};
-    rule_each_settings(run, fields, asks_for_secrecy);
+    rule_each_settings(run, fields, lacks_secrecy);
+}
+
+static void is_group_weak(struct rule_run *run, const struct rule_settings *where)
+{
+    if (where->settings->dh_group == POLICY_GROUP_OAKLEY_5)
+        rule_tell(run, where->at,
+                  "dh_group: oakley-5 is 1536-bit MODP, under 112 bits of strength: for peers of "
+                  "dhhmac that have nothing else");
+}
+
+static void check_dh_group(struct rule_run *run)
+{
+    static const char *const fields[] = {"dh_group", NULL};
+    rule_each_settings(run, fields, is_group_weak);
 }
 
 const struct policy_rule policy_rules_usage[] = {
@@ -152,9 +163,10 @@ const struct policy_rule policy_rules_usage[] = {
     {"KEY-TRANSPORT", POLICY_NOTE, RULE_NEEDS_FILE, "Keys stay in the token they were made in",
      "keys.transport", check_transport},
     {"RFC9257-6-1-EPHEMERAL", POLICY_NOTE, RULE_NEEDS_FILE,
-     "PSKs are combined with an ephemeral exchange", "keys", check_ephemeral},
-    {"FORWARD-SECRECY", POLICY_WARNING, RULE_NEEDS_FILE,
-     "Pairs that ask for forward secrecy can have it",
-     "defaults.forward_secrecy pairs.forward_secrecy mesh.forward_secrecy", check_forward_secrecy},
+     "PSKs are combined with an ephemeral exchange", "defaults pairs mesh: forward_secrecy",
+     check_ephemeral},
+    {"DH-GROUP", POLICY_WARNING, RULE_NEEDS_FILE,
+     "Ephemeral exchanges are in a group of 128 bits of strength", "defaults pairs mesh: dh_group",
+     check_dh_group},
     {0},
 };

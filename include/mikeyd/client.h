@@ -66,7 +66,18 @@ enum mikeyd_status mikeyd_client_status(mikeyd_client *client, bool checks, char
 
 /* ---- an exchange */
 
-enum mikeyd_method { MIKEYD_PSK = 0, MIKEYD_DHHMAC = 1 };
+/*
+ * How the ends agree on a key. By default what the pair's `forward_secrecy` says: psk where it is off,
+ * psk-dhe where it is preferred or required. Both ends of psk-dhe must be mikeyd; dhhmac is RFC 4650.
+ * These two need the answer: an offer without `verify` is MIKEYD_INVALID_ARGUMENT. What was offered
+ * is what is confirmed: there is never a silent change to another method.
+ */
+enum mikeyd_method {
+    MIKEYD_METHOD_BY_POLICY = 0,
+    MIKEYD_DHHMAC = 1,
+    MIKEYD_PSK_DHE = 2,
+    MIKEYD_PSK = 3
+};
 
 /*
  * One SRTP stream with its SRTCP: a crypto session. ssrc 0: the responder chooses; suite NULL: the

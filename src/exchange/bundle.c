@@ -2,6 +2,8 @@
 
 #include <string.h>
 
+#include "policy/policy.h"
+
 bool bundle_set_identity(struct bundle_identity *to, const struct identity *from)
 {
     if (from->len == 0 || from->len > IDENTITY_MAX)
@@ -61,6 +63,12 @@ static void write_keys(struct byte_writer *out, const struct bundle_keys *keys)
         write_short(out, key->salt, key->salt_len);
         writer_bytes(out, key->mki, keys->mki_len);
     }
+    writer_u8(out, keys->has_dh);
+    if (!keys->has_dh)
+        return;
+    writer_u8(out, keys->dh.group);
+    writer_bytes(out, keys->dh.value, mikey_dh_len(keys->dh.group));
+    writer_bytes(out, keys->dh.private, sizeof keys->dh.private);
 }
 
 void bundle_write(const struct bundle *bundle, const struct bundle_keys *keys,
@@ -72,6 +80,7 @@ void bundle_write(const struct bundle *bundle, const struct bundle_keys *keys,
     write_identity(out, &bundle->responder);
     write_short(out, bundle->key_name, strlen(bundle->key_name));
     writer_u32(out, bundle->generation);
+    writer_u8(out, bundle->method);
     writer_u8(out, (uint8_t)bundle->algorithms);
     writer_u32(out, bundle->csb_id);
     writer_u8(out, bundle->t.type);
@@ -142,6 +151,21 @@ static void read_streams(struct byte_reader *in, struct bundle *bundle)
     }
 }
 
+static void read_dh(struct byte_reader *in, struct bundle_keys *keys)
+{
+    const uint8_t present = reader_u8(in);
+    keys->has_dh = present == 1;
+    if (present > 1)
+        in->failed = true;
+    if (!keys->has_dh)
+        return;
+    keys->dh.group = reader_u8(in);
+    if (mikey_dh_len(keys->dh.group) == 0)
+        in->failed = true;
+    reader_copy(in, keys->dh.value, mikey_dh_len(keys->dh.group));
+    reader_copy(in, keys->dh.private, sizeof keys->dh.private);
+}
+
 static void read_keys(struct byte_reader *in, struct bundle_keys *keys)
 {
     keys->count = reader_u8(in);
@@ -154,7 +178,13 @@ static void read_keys(struct byte_reader *in, struct bundle_keys *keys)
         key->key_len = read_short(in, key->key, sizeof key->key);
         key->salt_len = read_short(in, key->salt, sizeof key->salt);
         reader_copy(in, key->mki, keys->mki_len);
-        if (key->type > MIKEY_KEY_TEK_SALT || key->key_len == 0)
+        if (key->type > MIKEY_KEY_TEK_SALT)
+            in->failed = true;
+    }
+    read_dh(in, keys);
+    /* A key of no bytes is one that waits for the peer's value. */
+    for (size_t i = 0; !in->failed && i < keys->count; i++) {
+        if ((keys->key[i].key_len == 0) != keys->has_dh)
             in->failed = true;
     }
 }
@@ -168,6 +198,7 @@ bool bundle_read(struct byte_reader *in, struct bundle *bundle, struct bundle_ke
     read_identity(in, &bundle->responder);
     read_name(in, bundle->key_name, sizeof bundle->key_name);
     bundle->generation = reader_u32(in);
+    bundle->method = reader_u8(in);
     uint8_t algorithms = reader_u8(in);
     bundle->algorithms = (enum mikey_algorithms)algorithms;
     bundle->csb_id = reader_u32(in);
@@ -180,6 +211,7 @@ bool bundle_read(struct byte_reader *in, struct bundle *bundle, struct bundle_ke
     read_keys(in, keys);
     read_streams(in, bundle);
     return reader_done(in) && role >= BUNDLE_AWAITS_REPLY && role <= BUNDLE_RESPONDER &&
+           bundle->method != POLICY_METHOD_BY_POLICY && bundle->method < POLICY_METHOD_END &&
            algorithms <= MIKEY_ALGORITHMS_256 && bundle->t.type <= MIKEY_TS_NTP_UTC_32 &&
            bundle->rand_len != 0 && bundle->stream_count != 0;
 }

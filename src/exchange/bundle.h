@@ -21,10 +21,10 @@ enum bundle_role {
 #define BUNDLE_NAME_MAX 128 /* client names, with the terminator */
 #define BUNDLE_RAND_MAX 255
 #define BUNDLE_MKI_MAX 255
-#define BUNDLE_TGK_MAX 64        /* longest TGK or TEK accepted, bytes */
-#define BUNDLE_SALT_MAX 32       /* longest transported salt accepted, bytes */
-#define BUNDLE_KEYS_MAX 4        /* keys of one message, told apart by MKI (RFC 3830 6.13) */
-#define BUNDLE_REFERENCE_MAX 128 /* the client's own name for the call, with the terminator */
+#define BUNDLE_TGK_MAX MIKEY_TGK_MAX /* longest TGK or TEK accepted, bytes */
+#define BUNDLE_SALT_MAX 32           /* longest transported salt accepted, bytes */
+#define BUNDLE_KEYS_MAX 4            /* keys of one message, told apart by MKI (RFC 3830 6.13) */
+#define BUNDLE_REFERENCE_MAX 128     /* the client's own name for the call, with the terminator */
 
 struct bundle_identity {
     uint8_t type;
@@ -39,6 +39,7 @@ struct bundle {
     struct bundle_identity initiator, responder;
     char key_name[KEYS_NAME_MAX];
     unsigned generation;
+    uint8_t method; /* enum policy_method: a bundle is never continued by another */
     enum mikey_algorithms algorithms;
     uint32_t csb_id;
     struct mikey_timestamp t; /* of the bundle's latest I_MESSAGE */
@@ -68,10 +69,14 @@ struct bundle_keys {
     struct bundle_key key[BUNDLE_KEYS_MAX];
     size_t count;
     size_t mki_len; /* of each (RFC 3711 3.2.1); 0: no MKI */
+    /* A value that waits for the peer's: the one key has no bytes then. The secret part of it exists
+     * in the initiator's ticket alone, from the offer to its confirmation. */
+    bool has_dh;
+    struct mikey_dh_pair dh;
 };
 
 /* Longest serialised form of both, bytes. */
-#define BUNDLE_BYTES_MAX 4896
+#define BUNDLE_BYTES_MAX 5696
 
 /* One fixed format; every field is written, in one order. */
 void bundle_write(const struct bundle *bundle, const struct bundle_keys *keys,

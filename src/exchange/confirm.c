@@ -51,7 +51,8 @@ static enum mikeyd_status check_policy(struct exchange_worker *w,
     const struct bundle *b = &w->call.bundle;
     w->call.from = bundle_identity_view(&b->initiator);
     w->call.to = bundle_identity_view(&b->responder);
-    enum mikeyd_status status = request_decide(w, POLICY_INITIATE, err);
+    enum mikeyd_status status =
+        request_decide(w, POLICY_INITIATE, (enum policy_method)b->method, err);
     if (status != MIKEYD_OK)
         return status;
     if (strcmp(w->call.decision.key->name, b->key_name) != 0 ||
@@ -136,7 +137,7 @@ static enum mikeyd_status parse(struct exchange_worker *w, struct error *err)
     if (status == MIKEYD_OK && w->call.message.type == MIKEY_TYPE_ERROR && !w->call.message.has_v)
         return report_error(w, false, err);
     /* Our own I_MESSAGE sent back to us: the key is symmetric (RFC 9257 4.1). */
-    if (status == MIKEYD_OK && w->call.message.type == MIKEY_TYPE_PSK_INIT)
+    if (status == MIKEYD_OK && mikey_is_init(&w->call.message))
         status = error_set(err, MIKEYD_AUTH_FAILED, "reflected: the reply is an I_MESSAGE");
     return status;
 }
@@ -145,6 +146,7 @@ static enum mikeyd_status verify(struct exchange_worker *w,
                                  const struct bound_generation *generation, struct error *err)
 {
     struct bundle *b = &w->call.bundle;
+    const struct mikey_dh own = values_own(w);
     const struct mikey_expected_reply expected = {
         .algorithms = b->algorithms,
         .csb_id = b->csb_id,
@@ -157,12 +159,19 @@ static enum mikeyd_status verify(struct exchange_worker *w,
         .stream_count = b->stream_count,
         .rules = {.v_covers_t_only = w->call.decision.interop.v_covers_t_only,
                   .any_timestamp = w->call.decision.interop.reply_timestamp_any},
+        .method = w->call.method,
+        .dh = &own,
     };
     struct mikey_key key;
     keyring_take(w, &w->call.decision, generation, &key);
-    enum mikeyd_status status = mikey_verify_reply(&w->call.message, &expected, &key, err);
+    const bool values = w->call.method->exchanges && w->call.message.type != MIKEY_TYPE_ERROR;
+    enum mikeyd_status status =
+        values ? mikey_verify_exchange(&w->call.message, &expected, &key, w->secrets->psk_key, err)
+               : mikey_verify_reply(&w->call.message, &expected, &key, err);
     if (status == MIKEYD_OK && w->call.message.type == MIKEY_TYPE_ERROR)
         status = report_error(w, true, err);
+    if (status == MIKEYD_OK && values)
+        status = values_agree(w, &w->call.message.dh[0], true, err);
     if (status != MIKEYD_OK)
         return status;
     /* RFC 3830 6.1.1: the responder's choice for the SSRCs left open, and the ROCs that it states.

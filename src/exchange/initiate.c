@@ -52,10 +52,12 @@ static enum mikeyd_status check_request(struct exchange_worker *w, struct error 
     if (status == MIKEYD_OK)
         status = request_identity("to", request->to, w->identity_store[1], &w->call.to, err);
     if (status == MIKEYD_OK)
-        status = request_decide(w, POLICY_INITIATE, err);
+        status = request_decide(w, POLICY_INITIATE, request->method, err);
     if (status == MIKEYD_OK && w->call.decision.verification_required && !request->verify)
         status = error_set(err, MIKEYD_POLICY,
                            "the policy requires a verification message for this pair");
+    if (status == MIKEYD_OK)
+        status = offer_check_answer(w, err);
     if (status == MIKEYD_OK && request->stream_count == 0)
         status = error_set(err, MIKEYD_INVALID_ARGUMENT, "at least one stream is needed");
     return status;

@@ -105,23 +105,36 @@ static enum mikeyd_status make_mki(const struct exchange_worker *w, uint8_t fres
     return MIKEYD_OK;
 }
 
+enum mikeyd_status offer_check_answer(const struct exchange_worker *w, struct error *err)
+{
+    if (w->call.request->verify || !w->call.method->exchanges)
+        return MIKEYD_OK;
+    return error_set(err, MIKEYD_INVALID_ARGUMENT,
+                     "with %s there are no keys before the answer: ask for verification, or name "
+                     "another method",
+                     w->call.method->setting);
+}
+
 enum mikeyd_status offer_make_key(struct exchange_worker *w, unsigned key_bits, struct error *err)
 {
     const struct bundle *b = &w->call.bundle;
     struct bundle_keys *keys = &w->secrets->keys;
     struct bundle_key *key = &keys->key[0];
     uint8_t mki[BUNDLE_MKI_MAX];
-    const size_t len = w->call.method->transports ? mki_len(w) : 0;
+    const struct mikey_method *method = w->call.method;
+    const size_t len = method->transports || method->exchanges ? mki_len(w) : 0;
     enum mikeyd_status status = make_mki(w, mki, len, err);
     if (status != MIKEYD_OK)
         return status;
     secret_wipe(keys, sizeof *keys);
     keys->count = 1;
-    if (!w->call.method->transports)
-        return MIKEYD_OK; /* the key of the pair makes it, in seal() */
     keys->mki_len = len;
     memcpy(key->mki, mki, len);
     key->type = MIKEY_KEY_TGK;
+    if (method->exchanges)
+        return values_make(w, err); /* the answer makes the key */
+    if (!method->transports)
+        return MIKEYD_OK; /* the key of the pair makes it, in seal() */
     /* RFC 3830 9.1: no TGK stronger than the key that transports it. */
     key->key_len = b->algorithms == MIKEY_ALGORITHMS_256 && key_bits >= 256 ? 32 : 16;
     if (RAND_priv_bytes(key->key, (int)key->key_len) != 1)
@@ -152,6 +165,7 @@ static enum mikeyd_status seal(struct exchange_worker *w, bool update,
 {
     const struct bundle *b = &w->call.bundle;
     const struct mikey_key_data tgk = bundle_key_view(&w->secrets->keys, 0);
+    const struct mikey_dh own = values_own(w);
     const struct mikey_init init = {
         .algorithms = b->algorithms,
         .verify = w->call.request->verify,
@@ -166,13 +180,14 @@ static enum mikeyd_status seal(struct exchange_worker *w, bool update,
         .stream_count = b->stream_count,
         .keys = &tgk,
         .key_count = w->call.method->transports ? 1 : 0,
+        .dh = w->call.method->exchanges ? &own : NULL,
         .sdp_ids = w->call.request->sdp,
         .method = w->call.method,
     };
     struct mikey_key key;
     enum mikeyd_status status = MIKEYD_OK;
     keyring_take(w, &w->call.decision, generation, &key);
-    if (!w->call.method->transports)
+    if (w->call.method->tgk != NULL)
         status = request_compute_tgk(w, &key, err);
     if (status != MIKEYD_OK)
         return status;

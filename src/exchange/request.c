@@ -23,20 +23,37 @@ enum mikeyd_status request_identity(const char *field, const char *text,
     return MIKEYD_OK;
 }
 
+/* The row of what was decided. */
 static const struct mikey_method *method_of(const struct policy_decision *decision)
 {
+    switch (decision->method) {
+    case POLICY_METHOD_DHHMAC:
+        return &mikey_method_dhhmac;
+    case POLICY_METHOD_PSK_DHE:
+        return &mikey_method_psk_dhe;
+    default:
+        break;
+    }
     return decision->tgk == POLICY_TGK_DERIVED ? &mikey_method_psk_derived : &mikey_method_psk;
 }
 
+enum policy_method request_method_of(const struct mikey_message *m)
+{
+    const struct mikey_method *method = mikey_message_method(m);
+    if (!method->exchanges)
+        return POLICY_METHOD_PSK;
+    return method->psk_key == MIKEY_TGK_DHE ? POLICY_METHOD_PSK_DHE : POLICY_METHOD_DHHMAC;
+}
+
 enum mikeyd_status request_decide(struct exchange_worker *w, enum policy_role role,
-                                  struct error *err)
+                                  enum policy_method method, struct error *err)
 {
     const struct policy_request request = {
         .client = w->call.client,
         .role = role,
         .initiator = w->call.from,
         .responder = w->call.to,
-        .method = w->call.request->method,
+        .method = method,
     };
     enum mikeyd_status status =
         policy_decide(w->call.binding->policy, &request, w->call.now, &w->call.decision, err);
@@ -44,7 +61,8 @@ enum mikeyd_status request_decide(struct exchange_worker *w, enum policy_role ro
         return status;
     w->call.method = method_of(&w->call.decision);
     /* An MKI travels beside the key in KEMAC, which is empty then. */
-    if (!w->call.method->transports && w->call.decision.mki_bytes != 0) {
+    if (!w->call.method->transports && !w->call.method->exchanges &&
+        w->call.decision.mki_bytes != 0) {
         status = error_set(err, MIKEYD_UNSUPPORTED,
                            "the policy asks for an MKI, which no message carries with `%s`: say "
                            "`mki_bytes: 0`",
@@ -134,5 +152,6 @@ enum mikeyd_status request_fill_bundle(struct exchange_worker *w,
         return error_set(err, MIKEYD_INTERNAL, "identity too long for a ticket");
     b->generation = generation->generation;
     b->algorithms = d->algorithms;
+    b->method = (uint8_t)d->method;
     return set_reference(w, err);
 }

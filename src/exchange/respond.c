@@ -82,6 +82,23 @@ static bool is_the_peers_fault(enum mikeyd_status status)
            status == MIKEYD_CLOCK_SKEW || status == MIKEYD_POLICY || status == MIKEYD_SYNTAX;
 }
 
+/*
+ * Our value is made before the message is known to be authentic, so that its check, the answer's MAC
+ * and the key of the pair are one call of the key's holder; a forged message costs a key generation.
+ */
+static enum mikeyd_status draft_values(struct exchange_worker *w, const struct mikey_cs *cs,
+                                       struct byte_writer *out, struct mikey_covered *covered,
+                                       struct error *err)
+{
+    enum mikeyd_status status = values_make(w, err);
+    if (status != MIKEYD_OK)
+        return status;
+    struct mikey_dh own = values_own(w);
+    own.spi = w->call.message.dh[0].spi; /* the MKI is the initiator's to choose */
+    own.spi_len = w->call.message.dh[0].spi_len;
+    return mikey_draft_exchange(&w->call.message, cs, &own, &w->call.from, out, covered, err);
+}
+
 /* All of the R_MESSAGE but V, which comes with the opened message: both keyed by one derivation. */
 static enum mikeyd_status draft_reply(struct exchange_worker *w, struct byte_writer *out,
                                       struct mikey_covered *covered, struct error *err)
@@ -93,6 +110,8 @@ static enum mikeyd_status draft_reply(struct exchange_worker *w, struct byte_wri
         cs[i].ssrc = w->call.bundle.streams[i].ssrc;
         cs[i].roc = w->call.bundle.streams[i].roc;
     }
+    if (w->call.method->exchanges)
+        return draft_values(w, cs, out, covered, err);
     const struct mikey_reply_rules rules = reply_rules(w);
     return mikey_draft_reply(m, cs, &rules, out, covered, err);
 }
@@ -106,7 +125,7 @@ static enum mikeyd_status try_generation(struct exchange_worker *w,
     keyring_take(w, &w->call.decision, generation, &opened->key);
     return mikey_open_init(&w->call.message, w->call.bundle.rand, w->call.bundle.rand_len,
                            &opened->key, reply, &w->secrets->scratch.plain, opened->data,
-                           &opened->count, w->secrets->v, err);
+                           &opened->count, w->secrets->v, w->secrets->psk_key, err);
 }
 
 /*

@@ -176,11 +176,33 @@ static enum mikeyd_status take_keys(struct exchange_worker *w, const struct mike
     return MIKEYD_OK;
 }
 
+/* The initiator's value, with the MKI of the key that comes of it. */
+static enum mikeyd_status accept_value(struct exchange_worker *w, struct error *err)
+{
+    const struct mikey_dh *theirs = &w->call.message.dh[0];
+    struct bundle_keys *keys = &w->secrets->keys;
+    const struct mikey_key_data to_come = {.type = MIKEY_KEY_TGK,
+                                           .kv =
+                                               theirs->spi_len != 0 ? MIKEY_KV_SPI : MIKEY_KV_NULL,
+                                           .spi = theirs->spi,
+                                           .spi_len = theirs->spi_len};
+    enum mikeyd_status status = check_mki(keys, &to_come, err);
+    if (status != MIKEYD_OK)
+        return status;
+    secret_wipe(keys->key, sizeof keys->key);
+    keys->mki_len = theirs->spi_len;
+    if (theirs->spi_len != 0)
+        memcpy(keys->key[0].mki, theirs->spi, theirs->spi_len);
+    return values_agree(w, theirs, false, err);
+}
+
 static enum mikeyd_status accept_keys(struct exchange_worker *w,
                                       const struct respond_opened *opened, struct error *err)
 {
     enum mikeyd_status status = MIKEYD_OK;
-    if (!w->call.method->transports)
+    if (w->call.method->exchanges)
+        status = accept_value(w, err);
+    else if (!w->call.method->transports)
         status = request_compute_tgk(w, &opened->key, err);
     /* An update without a key keeps those of the ticket and changes the rest (RFC 3830 4.5); in a
      * first message the parser has refused that. */

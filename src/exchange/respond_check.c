@@ -28,10 +28,9 @@ static enum mikeyd_status parse(struct exchange_worker *w, struct error *err)
     if (status != MIKEYD_OK)
         return status;
     w->call.bundle.csb_id = w->call.message.csb_id; /* for the audit record of a refusal */
-    if (w->call.message.type != MIKEY_TYPE_PSK_INIT)
+    if (!mikey_is_init(&w->call.message))
         status = error_set(err, MIKEYD_UNSUPPORTED,
-                           "data type %u is no pre-shared key I_MESSAGE and gets no answer",
-                           w->call.message.type);
+                           "data type %u is no I_MESSAGE and gets no answer", w->call.message.type);
     if (status == MIKEYD_OK && w->call.message.map_type != MIKEY_MAP_SRTP)
         status = error_set(err, MIKEYD_UNSUPPORTED, "CS ID map type %u is not SRTP",
                            w->call.message.map_type);
@@ -51,12 +50,13 @@ static enum mikeyd_status find_initiator(struct exchange_worker *w, struct error
         if (status != MIKEYD_OK)
             return status;
     }
-    if (m->id_count == 0 && carrier.len == 0)
+    const struct identity *idi = mikey_idi(m);
+    if (idi == NULL && carrier.len == 0)
         return error_set(err, MIKEYD_UNSUPPORTED,
                          "the message does not say who sends it: give what the carrier says "
                          "(--from)");
-    w->call.from = m->id_count == 0 ? carrier : m->id[0]; /* a lone ID is IDi (RFC 3830 3.1) */
-    if (m->id_count != 0 && carrier.len != 0 && !identity_equal(&m->id[0], &carrier))
+    w->call.from = idi == NULL ? carrier : *idi;
+    if (idi != NULL && carrier.len != 0 && !identity_equal(idi, &carrier))
         return error_set(err, MIKEYD_AUTH_FAILED,
                          "the message is of another initiator than the one that the carrier names");
     return MIKEYD_OK;
@@ -86,7 +86,7 @@ static enum mikeyd_status check_identities(struct exchange_worker *w, struct err
         (m->id_count == 2 && identity_equal(&m->id[0], &m->id[1])))
         return error_set(err, MIKEYD_AUTH_FAILED,
                          "reflected: the message's initiator is the responder itself");
-    if (m->id_count == 2 && !identity_equal(&m->id[1], &w->call.to))
+    if (mikey_idr(m) != NULL && !identity_equal(mikey_idr(m), &w->call.to))
         return error_set(err, MIKEYD_AUTH_FAILED, "the message is addressed to another responder");
     return MIKEYD_OK;
 }
@@ -180,7 +180,7 @@ static enum mikeyd_status check_algorithms(struct exchange_worker *w, struct err
  * Both ends must mean the same by "the TGK". The mark is under the MAC, but to refuse it need not
  * be believed.
  */
-static enum mikeyd_status check_method(const struct exchange_worker *w, struct error *err)
+static enum mikeyd_status check_method(struct exchange_worker *w, struct error *err)
 {
     const struct mikey_message *m = &w->call.message;
     const struct mikey_method *agreed = w->call.method, *used = mikey_message_method(m);
@@ -196,7 +196,7 @@ static enum mikeyd_status check_method(const struct exchange_worker *w, struct e
         return error_set(err, MIKEYD_UNSUPPORTED,
                          "RAND has %zu bytes, with `%s` at least %zu are needed", m->rand_len,
                          agreed->setting, agreed->rand_len);
-    return MIKEYD_OK;
+    return agreed->exchanges ? values_check(w, err) : MIKEYD_OK;
 }
 
 /* ---- the bundle the message starts or continues */
@@ -235,6 +235,9 @@ static enum mikeyd_status continue_bundle(struct exchange_worker *w, struct erro
     if (b->csb_id != m->csb_id || !identity_equal(&initiator, &w->call.from) ||
         !identity_equal(&responder, &w->call.to) || b->algorithms != w->call.decision.algorithms)
         return error_set(err, MIKEYD_TICKET_INVALID, "the ticket is of another exchange");
+    if (b->method != w->call.decision.method)
+        return error_set(err, MIKEYD_POLICY,
+                         "the update is of another method than the exchange it updates");
     /* The key stream of an update is separated from earlier ones by T alone, so T must have one
      * order in all messages of a bundle. */
     if ((m->t.type == MIKEY_TS_COUNTER) != (b->t.type == MIKEY_TS_COUNTER))
@@ -273,7 +276,7 @@ enum mikeyd_status respond_check(struct exchange_worker *w, uint8_t digests[2][S
     if (status == MIKEYD_OK)
         status = check_identities(w, err);
     if (status == MIKEYD_OK)
-        status = request_decide(w, POLICY_RESPOND, err);
+        status = request_decide(w, POLICY_RESPOND, request_method_of(&w->call.message), err);
     if (status != MIKEYD_OK)
         return status;
     *decided = true;

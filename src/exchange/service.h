@@ -43,7 +43,9 @@ struct worker_secrets {
         struct ticket_scratch ticket;
         struct mikey_plain plain; /* key data of a message, on its way out or in */
     } scratch;
-    uint8_t v[HMAC_TAG_MAX]; /* of the reply, until the message it answers is accepted */
+    uint8_t v[HMAC_TAG_MAX];            /* of the reply, until the message it answers is accepted */
+    uint8_t psk_key[MIKEY_PSK_KEY_LEN]; /* of the pair, for a TGK that is made with it */
+    uint8_t shared[MIKEY_DH_VALUE_MAX]; /* Diffie-Hellman secret */
     struct exchange_key released[MIKEY_CS_MAX];
 };
 _Static_assert(sizeof(struct worker_secrets) <= 32768, "the secure heap deals in powers of two");
@@ -101,9 +103,26 @@ uint32_t request_roc(const struct exchange_request *request, size_t i);
 enum mikeyd_status request_identity(const char *field, const char *text,
                                     uint8_t store[IDENTITY_MAX], struct identity *out,
                                     struct error *err);
-/* policy_decide() for w->call.from and w->call.to in that role, then what exchange/ itself demands. */
+/* policy_decide() for w->call.from and w->call.to in that role and by that method, then what exchange/ itself demands. */
 enum mikeyd_status request_decide(struct exchange_worker *w, enum policy_role role,
-                                  struct error *err);
+                                  enum policy_method method, struct error *err);
+/* What the policy calls the method of a message. */
+enum policy_method request_method_of(const struct mikey_message *m);
+/* ---- values.c: methods that exchange Diffie-Hellman values */
+
+/* A fresh value of ours, in the group that the policy says. */
+enum mikeyd_status values_make(struct exchange_worker *w, struct error *err);
+/* It as it is sent: a view. */
+struct mikey_dh values_own(const struct exchange_worker *w);
+/* An I_MESSAGE's value, before it is answered: of the group that the policy says. */
+enum mikeyd_status values_check(struct exchange_worker *w, struct error *err);
+/*
+ * The TGK from our value and the peer's, and from the key of the pair where the method wants it, as
+ * the bundle's one key; what it came from is wiped, whatever the outcome.
+ */
+enum mikeyd_status values_agree(struct exchange_worker *w, const struct mikey_dh *theirs,
+                                bool initiator, struct error *err);
+
 /* The TGK of w->call.bundle, which its method does not transport, as its key. */
 enum mikeyd_status request_compute_tgk(struct exchange_worker *w, const struct mikey_key *key,
                                        struct error *err);
@@ -135,7 +154,9 @@ enum mikeyd_status request_finish(struct exchange_worker *w, enum audit_event ev
 /* Adds the request's streams to the bundle, each allowed to the pair and its key. */
 enum mikeyd_status offer_add_streams(struct exchange_worker *w, unsigned key_bits,
                                      struct error *err);
-/* Unless the TGK is derived: a fresh one, and an MKI other than the bundle's present one when the
+/* A method that exchanges values has no keys before the answer. */
+enum mikeyd_status offer_check_answer(const struct exchange_worker *w, struct error *err);
+/* Unless the TGK is derived: a fresh one, or a fresh value of ours, and an MKI other than the bundle's present one when the
  * policy wants MKIs. */
 enum mikeyd_status offer_make_key(struct exchange_worker *w, unsigned key_bits, struct error *err);
 /* Stamps the bundle with a unique T, seals its I_MESSAGE and finishes. */

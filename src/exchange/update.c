@@ -18,7 +18,7 @@ static enum mikeyd_status check_request(struct exchange_worker *w, struct error 
     struct bundle *b = &w->call.bundle;
     w->call.from = bundle_identity_view(&b->initiator);
     w->call.to = bundle_identity_view(&b->responder);
-    status = request_decide(w, POLICY_INITIATE, err);
+    status = request_decide(w, POLICY_INITIATE, (enum policy_method)b->method, err);
     /* RFC 3830 4.5: an update has no RAND, so it could bring no other TGK. */
     if (status == MIKEYD_OK && !w->call.method->updates)
         status = error_set(err, MIKEYD_UNSUPPORTED,
@@ -27,6 +27,8 @@ static enum mikeyd_status check_request(struct exchange_worker *w, struct error 
     if (status == MIKEYD_OK && w->call.decision.verification_required && !w->call.request->verify)
         status = error_set(err, MIKEYD_POLICY,
                            "the policy requires a verification message for this pair");
+    if (status == MIKEYD_OK)
+        status = offer_check_answer(w, err);
     /* Mixing sets within a bundle would mix the strengths of its keys (RFC 6043 12.1). */
     if (status == MIKEYD_OK && w->call.decision.algorithms != b->algorithms)
         status =

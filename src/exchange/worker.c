@@ -75,6 +75,8 @@ static void request_end(struct exchange_worker *w)
     secret_wipe(&w->secrets->keys, sizeof w->secrets->keys);
     secret_wipe(&w->secrets->scratch, sizeof w->secrets->scratch);
     secret_wipe(w->secrets->v, sizeof w->secrets->v);
+    secret_wipe(w->secrets->psk_key, sizeof w->secrets->psk_key);
+    secret_wipe(w->secrets->shared, sizeof w->secrets->shared);
 }
 
 /* Known by exactly one thing: the name the gate verified, else the user of the socket's peer. */
@@ -103,8 +105,6 @@ static enum mikeyd_status serve(struct exchange_worker *w, struct exchange_resul
     if (status == MIKEYD_OK)
         status = policy_budget_request(w->service->config.budget, w->call.client,
                                        clock_monotonic_ms(), err);
-    if (status == MIKEYD_OK && w->call.request->method != POLICY_METHOD_PSK)
-        status = error_set(err, MIKEYD_UNSUPPORTED, "method dhhmac is not offered here");
     if (status != MIKEYD_OK)
         return status;
     switch (w->call.request->operation) {
@@ -184,7 +184,7 @@ static bool decide_for_any(struct exchange_worker *w, const struct policy_node *
         struct policy_request request = {.client = policy_client_at(policy, i),
                                          .initiator = initiator->identity,
                                          .responder = responder->identity,
-                                         .method = POLICY_METHOD_PSK};
+                                         .method = POLICY_METHOD_BY_POLICY};
         request.role =
             policy_client_acts_as(request.client, initiator) ? POLICY_INITIATE : POLICY_RESPOND;
         if (policy_decide(policy, &request, w->call.now, &w->call.decision, NULL) == MIKEYD_OK)

@@ -13,8 +13,9 @@ struct desk_secrets {
     struct mikey_message_keys keys;
     union {
         struct {
-            uint8_t data[MIKEY_PLAIN_MAX]; /* SEAL: encrypted; OPEN: key data */
-            uint8_t tag[HMAC_TAG_MAX];     /* MAC or V */
+            uint8_t data[MIKEY_PLAIN_MAX];      /* SEAL: encrypted; OPEN: key data */
+            uint8_t tag[HMAC_TAG_MAX];          /* MAC or V */
+            uint8_t psk_key[MIKEY_PSK_KEY_LEN]; /* OPEN */
         } message;
         uint8_t key[DOOR_TICKET_KEY]; /* TGK, TICKET_KEY_OF_DAY */
         uint8_t tag[KEYS_BLOCKS_MAX][HMAC_TAG_MAX];

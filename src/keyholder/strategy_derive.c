@@ -127,10 +127,11 @@ static enum mikeyd_status derive_aes_cm(const struct mikey_psk *psk,
  */
 static enum mikeyd_status derive_tgk(const struct mikey_psk *psk,
                                      const struct mikey_derivation *what,
+                                     enum mikey_tgk_purpose purpose,
                                      struct mikey_message_keys *keys, uint8_t *tgk, size_t len,
                                      struct error *err)
 {
-    return mikey_psk_by_hmac.tgk(psk, what, keys, tgk, len, err);
+    return mikey_psk_by_hmac.tgk(psk, what, purpose, keys, tgk, len, err);
 }
 
 const struct mikey_psk_ops keyholder_psk_derive = {

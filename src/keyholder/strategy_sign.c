@@ -58,10 +58,10 @@ static enum mikeyd_status sign_aes_cm(const struct mikey_psk *psk, struct mikey_
 }
 
 static enum mikeyd_status sign_tgk(const struct mikey_psk *psk, const struct mikey_derivation *what,
-                                   struct mikey_message_keys *keys, uint8_t *tgk, size_t len,
-                                   struct error *err)
+                                   enum mikey_tgk_purpose purpose, struct mikey_message_keys *keys,
+                                   uint8_t *tgk, size_t len, struct error *err)
 {
-    return mikey_psk_by_hmac.tgk(psk, what, keys, tgk, len, err);
+    return mikey_psk_by_hmac.tgk(psk, what, purpose, keys, tgk, len, err);
 }
 
 static void sign_release(const struct mikey_psk *psk, struct mikey_message_keys *keys)

@@ -203,12 +203,17 @@ static enum mikeyd_status open_kemac(const struct mikey_key *key, struct desk *d
     struct door_answer *answer = &desk->answer;
     job->plain = desk->secrets->message.data;
     job->v = desk->secrets->message.tag;
+    job->psk_key = desk->secrets->message.psk_key;
     enum mikeyd_status status = key->ops->open(key, job, err);
     answer->open.plain = job->plain;
     answer->open.plain_len = job->plain_len;
     answer->open.v = job->v;
     if (job->reply != NULL)
         (void)mikey_mac_len(job->what.mac, &answer->open.v_len);
+    if (job->purpose != MIKEY_TGK_NONE) {
+        answer->open.psk_key = job->psk_key;
+        answer->open.psk_key_len = MIKEY_PSK_KEY_LEN;
+    }
     return status;
 }
 

@@ -20,7 +20,7 @@
 #include "keys/name.h"
 #include "mikey/key.h"
 
-#define DOOR_VERSION 1
+#define DOOR_VERSION 2
 /* Longest message: an I_MESSAGE of MIKEY_COVERED_MAX, a reply, key data, names. */
 #define DOOR_MESSAGE_MAX 32768
 #define DOOR_HEADER 8
@@ -125,8 +125,8 @@ struct door_answer {
             size_t encrypted_len, mac_len;
         } seal;
         struct {
-            const uint8_t *plain, *v;
-            size_t plain_len, v_len;
+            const uint8_t *plain, *v, *psk_key;
+            size_t plain_len, v_len, psk_key_len;
         } open;
         struct {
             const uint8_t *data; /* TAG: the tag; TGK, TICKET_KEY_OF_DAY: the key */

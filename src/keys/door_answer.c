@@ -46,6 +46,10 @@ static void form_open(struct door_form *form, struct door_answer *answer)
         answer->open.v_len = form_tag_length(form, answer->open.v_len);
         answer->open.v = form_view(form, answer->open.v, answer->open.v_len);
     }
+    if (form_bool(form, answer->open.psk_key_len != 0)) {
+        answer->open.psk_key_len = MIKEY_PSK_KEY_LEN;
+        answer->open.psk_key = form_view(form, answer->open.psk_key, answer->open.psk_key_len);
+    }
 }
 
 static void form_tag(struct door_form *form, struct door_answer *answer)

@@ -41,6 +41,11 @@ static void form_open(struct door_form *form, struct door_request *request)
     open->reply = replies ? &request->reply : NULL;
     if (replies)
         form_covered(form, &request->reply);
+    /* Either nothing, or K_psk of psk-dhe. */
+    open->purpose =
+        (enum mikey_tgk_purpose)form_u8(form, open->purpose, MIKEY_TGK_NONE, MIKEY_TGK_DHE);
+    if (open->purpose == MIKEY_TGK_DERIVED)
+        form_fail(form);
 }
 
 static void form_tag(struct door_form *form, struct door_request *request)

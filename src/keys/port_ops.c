@@ -14,7 +14,9 @@ static size_t tag_len(const struct mikey_derivation *what)
 static bool open_fits(const struct mikey_key_open *asked, const struct door_answer *answer)
 {
     const size_t v_len = asked->reply != NULL ? tag_len(&asked->what) : 0;
-    return answer->open.plain_len <= asked->encrypted_len && answer->open.v_len == v_len;
+    const size_t psk_key_len = asked->purpose != MIKEY_TGK_NONE ? MIKEY_PSK_KEY_LEN : 0;
+    return answer->open.plain_len <= asked->encrypted_len && answer->open.v_len == v_len &&
+           answer->open.psk_key_len == psk_key_len;
 }
 
 bool keys_port_answer_fits(const struct door_request *request, const struct door_answer *answer)
@@ -81,11 +83,14 @@ static enum mikeyd_status port_open(const struct mikey_key *key, struct mikey_ke
         job->plain_len = port->answer.open.plain_len;
         copy_out(job->plain, port->answer.open.plain, job->plain_len);
         copy_out(job->v, port->answer.open.v, port->answer.open.v_len);
+        copy_out(job->psk_key, port->answer.open.psk_key, port->answer.open.psk_key_len);
     } else {
         if (job->encrypted_len != 0)
             secret_wipe(job->plain, job->encrypted_len);
         if (job->reply != NULL)
             secret_wipe(job->v, tag_len(&job->what));
+        if (job->purpose != MIKEY_TGK_NONE)
+            secret_wipe(job->psk_key, MIKEY_PSK_KEY_LEN);
     }
     keys_port_end(port);
     return status;

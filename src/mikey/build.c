@@ -51,6 +51,22 @@ void mikey_extension_write(struct byte_writer *w, uint8_t next, uint8_t type, co
     writer_bytes(w, data, len);
 }
 
+void mikey_dh_write(struct byte_writer *w, uint8_t next, const struct mikey_dh *dh)
+{
+    if (dh->spi_len > UINT8_MAX) {
+        w->failed = true;
+        return;
+    }
+    writer_u8(w, next);
+    writer_u8(w, dh->group);
+    writer_bytes(w, dh->value, dh->len);
+    writer_u8(w, dh->spi_len != 0 ? MIKEY_KV_SPI : MIKEY_KV_NULL);
+    if (dh->spi_len == 0)
+        return;
+    writer_u8(w, (uint8_t)dh->spi_len);
+    writer_bytes(w, dh->spi, dh->spi_len);
+}
+
 uint8_t mikey_policy_number(const struct mikey_stream *streams, size_t index)
 {
     unsigned seen = 0;

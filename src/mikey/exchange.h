@@ -31,7 +31,8 @@ struct mikey_init {
     size_t stream_count;               /* 0 .. 255; one SP per distinct suite */
     const struct mikey_key_data *keys; /* one or more; none only in an update */
     size_t key_count;
-    bool sdp_ids; /* carry General Extension 1 "mikey" (RFC 4567 4.1.4) */
+    const struct mikey_dh *dh; /* of a method that exchanges values */
+    bool sdp_ids;              /* carry General Extension 1 "mikey" (RFC 4567 4.1.4) */
     /* NULL: mikey_method_psk; one that transports none has no keys, no update, and a RAND of its
      * length at least */
     const struct mikey_method *method;
@@ -54,7 +55,9 @@ enum mikeyd_status mikey_seal_init(const struct mikey_init *init, const struct m
 /*
  * Opens a parsed I_MESSAGE: one call of the key's holder, which verifies the MAC in constant time
  * (AUTH_FAILED when it is wrong), decrypts, and for `reply` (NULL: none) also computes V of the
- * answer drafted by mikey_draft_reply() into v (20 or 32 bytes: m->mac_len). rand: of the message,
+ * answer drafted by mikey_draft_reply() or mikey_draft_exchange() into v (20 or 32 bytes: m->mac_len).
+ * psk_key: the key of the pair that the message's method wants (MIKEY_PSK_KEY_LEN bytes, secure
+ * heap), or NULL for those that want none. rand: of the message,
  * or of the first message for an update. *count entries of out are views into plain, which the
  * caller wipes; 0 for an update that keeps the keys. On failure plain and v are wiped.
  */
@@ -62,7 +65,7 @@ enum mikeyd_status mikey_open_init(const struct mikey_message *m, const uint8_t 
                                    size_t rand_len, const struct mikey_key *key,
                                    const struct mikey_covered *reply, struct mikey_plain *plain,
                                    struct mikey_key_data *out, size_t *count, uint8_t *v,
-                                   struct error *err);
+                                   uint8_t *psk_key, struct error *err);
 
 /* How V and T of a reply are formed; the zero value is the RFC. */
 struct mikey_reply_rules {
@@ -94,7 +97,29 @@ struct mikey_expected_reply {
     const struct mikey_stream *streams;
     size_t stream_count;
     struct mikey_reply_rules rules;
+    const struct mikey_method *method; /* NULL: mikey_method_psk */
+    const struct mikey_dh *dh;         /* what was sent, of a method that exchanges values */
 };
+
+/*
+ * The same two steps where Diffie-Hellman values are exchanged (RFC 4650 3). Drafts the answer to m,
+ * of the same method and with the responder's value, all but the MAC, which covers the draft alone;
+ * it is the v of mikey_open_init().
+ */
+enum mikeyd_status mikey_draft_exchange(const struct mikey_message *m, const struct mikey_cs *cs,
+                                        const struct mikey_dh *own, const struct identity *idi,
+                                        struct byte_writer *out, struct mikey_covered *covered,
+                                        struct error *err);
+/*
+ * Checks a parsed answer without key first (type, method, CSB ID, T, CS map, IDs, and that it gives
+ * back the value it answers), then verifies its MAC: one call of the key's holder, which gives the
+ * key of the pair as well when the method wants one. Statuses as of mikey_verify_reply(). After OK
+ * r->dh[0] is the responder's value.
+ */
+enum mikeyd_status mikey_verify_exchange(const struct mikey_message *r,
+                                         const struct mikey_expected_reply *expected,
+                                         const struct mikey_key *key, uint8_t *psk_key,
+                                         struct error *err);
 
 /*
  * Checks a parsed R_MESSAGE, or a type 6 message that carries V, without key first (type, CSB ID,

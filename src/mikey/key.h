@@ -42,7 +42,8 @@ struct mikey_key_seal {
 
 /*
  * KEMAC of a message received: key data only when the MAC is right, else AUTH_FAILED. With `reply`,
- * V of the R_MESSAGE that answers it as well, under the same authentication key.
+ * V of the R_MESSAGE that answers it as well, under the same authentication key. With `purpose`, a
+ * key of the pair as tgk() makes it: the whole work of a message is one call.
  */
 struct mikey_key_open {
     struct mikey_derivation what;
@@ -52,22 +53,17 @@ struct mikey_key_open {
     size_t encrypted_at, encrypted_len; /* Encr data within covered; len 0: nothing encrypted */
     const uint8_t *mac;                 /* 20 or 32 bytes by what.mac */
     const struct mikey_covered *reply;  /* or NULL */
+    enum mikey_tgk_purpose purpose;     /* MIKEY_TGK_NONE, or MIKEY_TGK_DHE */
     uint8_t *plain;                     /* out, secure heap: room for encrypted_len bytes */
     size_t plain_len;                   /* out */
     uint8_t *v;                         /* out, with reply: 20 or 32 bytes */
+    uint8_t *psk_key;                   /* out, with purpose: MIKEY_PSK_KEY_LEN, secure heap */
 };
 
 /* V of a message without KEMAC (R_MESSAGE, error message; DHHMAC's MAC). */
 struct mikey_key_tag {
     struct mikey_derivation what; /* encryption: MIKEY_ENCR_NULL */
     struct mikey_covered covered;
-};
-
-/* What a key is for that comes out of the pre-shared key into the host: each has a label of its
- * own, chosen where the key is held. */
-enum mikey_tgk_purpose {
-    MIKEY_TGK_DERIVED = 1, /* policy `tgk: derived`: 16 bytes (mikey-1) or 32 */
-    MIKEY_TGK_DHE = 2      /* K_psk of method psk-dhe: 32 bytes */
 };
 
 struct mikey_key;

@@ -112,6 +112,20 @@ static enum mikeyd_status seal(const struct mikey_key *key, struct mikey_key_sea
     return status;
 }
 
+/* ---- keys that come out */
+
+static enum mikeyd_status tgk(const struct mikey_key *key, const struct mikey_derivation *what,
+                              enum mikey_tgk_purpose purpose, uint8_t *out, size_t len,
+                              struct error *err)
+{
+    const struct mikey_psk_port *port = port_of(key);
+    enum mikeyd_status status =
+        port->psk.ops->tgk(&port->psk, what, purpose, port->keys, out, len, err);
+    if (status != MIKEYD_OK)
+        secret_wipe(out, len);
+    return status;
+}
+
 /* ---- open */
 
 static enum mikeyd_status check_open(const struct mikey_key_open *job, size_t *mac_len,
@@ -199,11 +213,15 @@ static enum mikeyd_status open_kemac(const struct mikey_key *key, struct mikey_k
         return status;
     status = open_authentic(port, job, mac_len, err);
     release(port);
+    if (status == MIKEYD_OK && job->purpose != MIKEY_TGK_NONE)
+        status = tgk(key, &job->what, job->purpose, job->psk_key, MIKEY_PSK_KEY_LEN, err);
     if (status != MIKEYD_OK) {
         if (job->encrypted_len != 0)
             secret_wipe(job->plain, job->encrypted_len);
         if (job->reply != NULL)
             secret_wipe(job->v, mac_len);
+        if (job->purpose != MIKEY_TGK_NONE)
+            secret_wipe(job->psk_key, MIKEY_PSK_KEY_LEN);
         job->plain_len = 0;
     }
     return status;
@@ -241,21 +259,6 @@ static enum mikeyd_status check(const struct mikey_key *key, const struct mikey_
     if (status == MIKEYD_OK && !secret_equal(right, given, mac_len))
         status = error_set(err, MIKEYD_AUTH_FAILED, "V of the answer is wrong");
     secret_wipe(right, sizeof right);
-    return status;
-}
-
-/* ---- keys that come out */
-
-static enum mikeyd_status tgk(const struct mikey_key *key, const struct mikey_derivation *what,
-                              enum mikey_tgk_purpose purpose, uint8_t *out, size_t len,
-                              struct error *err)
-{
-    const struct mikey_psk_port *port = port_of(key);
-    if (purpose != MIKEY_TGK_DERIVED)
-        return error_set(err, MIKEYD_UNSUPPORTED, "no key for purpose %d", (int)purpose);
-    enum mikeyd_status status = port->psk.ops->tgk(&port->psk, what, port->keys, out, len, err);
-    if (status != MIKEYD_OK)
-        secret_wipe(out, len);
     return status;
 }
 

@@ -27,6 +27,8 @@
  * twelfth group, 427466391.
  */
 #define MIKEY_LABEL_PSK_TGK 0x197A9E97u
+/* The label of RFC 6043 5.1.1 whose constant is the tenth group, for K_psk of psk-dhe. */
+#define MIKEY_LABEL_PSK_DHE 0x1512B54Au
 /* What stands in the place of the CS ID when the key is a PSK. */
 #define MIKEY_LABEL_PSK_CS_ID 0xFFu
 

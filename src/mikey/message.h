@@ -23,7 +23,13 @@
 #define MIKEY_KEY_DATA_MAX 8
 #define MIKEY_ERRORS_MAX 8
 
-enum mikey_type { MIKEY_TYPE_PSK_INIT = 0, MIKEY_TYPE_PSK_RESP = 1, MIKEY_TYPE_ERROR = 6 };
+enum mikey_type {
+    MIKEY_TYPE_PSK_INIT = 0,
+    MIKEY_TYPE_PSK_RESP = 1,
+    MIKEY_TYPE_ERROR = 6,
+    MIKEY_TYPE_DHHMAC_INIT = 7, /* RFC 4650 */
+    MIKEY_TYPE_DHHMAC_RESP = 8
+};
 enum mikey_map { MIKEY_MAP_SRTP = 0, MIKEY_MAP_EMPTY = 1, MIKEY_MAP_GENERIC = 2 };
 
 struct mikey_cs {
@@ -86,6 +92,15 @@ struct mikey_extension {
     size_t len;
 };
 
+/* DH (6.4). Views. spi: the MKI of the key to come, when KV says so. */
+struct mikey_dh {
+    uint8_t group;
+    const uint8_t *value;
+    size_t len;
+    const uint8_t *spi;
+    size_t spi_len;
+};
+
 /*
  * A parsed message: views into the caller's bytes, which must outlive it. About 6 KB; workers keep
  * one each.
@@ -94,7 +109,7 @@ struct mikey_message {
     const uint8_t *bytes;
     size_t len;
     uint8_t type;
-    bool v;      /* verification asked for; only meaningful in an I_MESSAGE */
+    bool v; /* an answer is wanted; only meaningful in an I_MESSAGE, and always true of DHHMAC's */
     uint8_t prf; /* PRF func as on the wire */
     uint32_t csb_id;
     uint8_t map_type;
@@ -111,6 +126,8 @@ struct mikey_message {
     size_t extension_count;
     uint8_t error[MIKEY_ERRORS_MAX]; /* ERR numbers, type 6 */
     size_t error_count;
+    struct mikey_dh dh[2]; /* DHHMAC: DHi; of the answer DHr, DHi */
+    size_t dh_count;
     bool has_kemac, has_v;
     uint8_t encryption, mac_alg;
     const uint8_t *encrypted; /* KEMAC Encr data */
@@ -120,7 +137,7 @@ struct mikey_message {
 };
 
 /*
- * Parses a message of types 0, 1 or 6. SYNTAX for a malformed one (the text names payload and
+ * Parses a message of types 0, 1, 6, 7 or 8. SYNTAX for a malformed one (the text names payload and
  * offset), UNSUPPORTED for a well-formed start of what PSK mode does not have (other data types,
  * unknown payloads, TS types, algorithms). On failure *mikey_error (may be NULL) is the RFC
  * 3830 6.12 error number that fits, e.g. 11 Invalid DT.
@@ -128,7 +145,14 @@ struct mikey_message {
 enum mikeyd_status mikey_parse(const uint8_t *bytes, size_t len, struct mikey_message *out,
                                uint8_t *mikey_error, struct error *err);
 
-/* True for a PSK I_MESSAGE without RAND: an update of an earlier CSB. */
+/* True for an I_MESSAGE, of either data type. */
+bool mikey_is_init(const struct mikey_message *m);
+/* Who the message says it is from and to; NULL: it does not. A lone ID is IDi in a PSK I_MESSAGE (RFC
+ * 3830 3.1) and IDr in one of DHHMAC (RFC 4650 3), whose answer names IDi last. */
+const struct identity *mikey_idi(const struct mikey_message *m);
+const struct identity *mikey_idr(const struct mikey_message *m);
+
+/* True for an I_MESSAGE without RAND: an update of an earlier CSB. */
 bool mikey_is_update(const struct mikey_message *m);
 
 /*

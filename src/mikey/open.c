@@ -18,7 +18,7 @@ static bool known_algorithms(const struct mikey_message *m)
 
 static enum mikeyd_status check_message(const struct mikey_message *m, struct error *err)
 {
-    if (m->type != MIKEY_TYPE_PSK_INIT || !m->has_kemac)
+    if (!mikey_is_init(m) || !m->has_kemac)
         return error_set(err, MIKEYD_INVALID_ARGUMENT, "not an I_MESSAGE");
     if (!known_algorithms(m)) {
         return error_set(err, MIKEYD_UNSUPPORTED,
@@ -38,7 +38,7 @@ enum mikeyd_status mikey_open_init(const struct mikey_message *m, const uint8_t 
                                    size_t rand_len, const struct mikey_key *key,
                                    const struct mikey_covered *reply, struct mikey_plain *plain,
                                    struct mikey_key_data *out, size_t *count, uint8_t *v,
-                                   struct error *err)
+                                   uint8_t *psk_key, struct error *err)
 {
     *count = 0;
     enum mikeyd_status status = check_message(m, err);
@@ -59,8 +59,10 @@ enum mikeyd_status mikey_open_init(const struct mikey_message *m, const uint8_t 
         .encrypted_len = m->encrypted_len,
         .mac = &m->bytes[m->mac_at],
         .reply = reply,
+        .purpose = mikey_message_method(m)->psk_key,
         .plain = plain->bytes,
         .v = v,
+        .psk_key = psk_key,
     };
     status = key->ops->open(key, &job, err);
     if (status == MIKEYD_OK && job.plain_len != 0)
@@ -70,6 +72,8 @@ enum mikeyd_status mikey_open_init(const struct mikey_message *m, const uint8_t 
         secret_wipe(plain->bytes, m->encrypted_len);
         if (reply != NULL)
             secret_wipe(v, m->mac_len);
+        if (job.purpose != MIKEY_TGK_NONE)
+            secret_wipe(psk_key, MIKEY_PSK_KEY_LEN);
     }
     return status;
 }

@@ -51,7 +51,8 @@ static enum mikeyd_status malformed(struct mikey_parser *p, const char *what)
 static enum mikeyd_status check_type(struct mikey_parser *p)
 {
     uint8_t type = p->m->type;
-    if (type == MIKEY_TYPE_PSK_INIT || type == MIKEY_TYPE_PSK_RESP || type == MIKEY_TYPE_ERROR)
+    if (type == MIKEY_TYPE_PSK_INIT || type == MIKEY_TYPE_PSK_RESP || type == MIKEY_TYPE_ERROR ||
+        type == MIKEY_TYPE_DHHMAC_INIT || type == MIKEY_TYPE_DHHMAC_RESP)
         return MIKEYD_OK;
     /* RFC 4738 6: 13 for a type this end does not do; RFC 3830: 11 for one nobody defined. */
     bool registered = type <= 26;
@@ -75,7 +76,8 @@ static enum mikeyd_status parse_header(struct mikey_parser *p, uint8_t *next)
         return status;
     *next = reader_u8(&p->r);
     uint8_t flags = reader_u8(&p->r);
-    m->v = (flags & MIKEY_V_FLAG) != 0;
+    /* RFC 3830 6.1: with Diffie-Hellman the answer is mandatory, and V ignored. */
+    m->v = (flags & MIKEY_V_FLAG) != 0 || m->type == MIKEY_TYPE_DHHMAC_INIT;
     m->prf = flags & 0x7F;
     if (m->prf > MIKEY_PRF_HMAC_SHA256)
         return mikey_parser_refuse(p, MIKEYD_UNSUPPORTED, MIKEY_ERROR_PRF, "PRF func %u", m->prf);
@@ -85,15 +87,24 @@ static enum mikeyd_status parse_header(struct mikey_parser *p, uint8_t *next)
     return mikey_parse_cs_map(p, announced);
 }
 
-/* RFC 3830 3.1, 5.1.2 and figure 4.1: the payloads each message type may carry. */
+/* RFC 3830 3.1, 5.1.2 and figure 4.1, RFC 4650 4.1: the payloads each message type may carry. */
 static enum mikeyd_status check_place(struct mikey_parser *p)
 {
-    enum { INIT = 1, RESP = 2, ERROR = 4 };
-    static const uint8_t places[] = {
-        [MIKEY_PAYLOAD_KEMAC] = INIT,      [MIKEY_PAYLOAD_T] = INIT | RESP | ERROR,
-        [MIKEY_PAYLOAD_ID] = INIT | RESP,  [MIKEY_PAYLOAD_V] = RESP | ERROR,
-        [MIKEY_PAYLOAD_SP] = INIT | ERROR, [MIKEY_PAYLOAD_RAND] = INIT,
-        [MIKEY_PAYLOAD_ERR] = ERROR,       [MIKEY_PAYLOAD_EXTENSION] = INIT | RESP | ERROR};
+    enum { INIT = 1, RESP = 2, ERROR = 4, DHI = 8, DHR = 16 };
+    static const uint8_t places[] = {[MIKEY_PAYLOAD_KEMAC] = INIT | DHI | DHR,
+                                     [MIKEY_PAYLOAD_DH] = DHI | DHR,
+                                     [MIKEY_PAYLOAD_T] = INIT | RESP | ERROR | DHI | DHR,
+                                     [MIKEY_PAYLOAD_ID] = INIT | RESP | DHI | DHR,
+                                     [MIKEY_PAYLOAD_V] = RESP | ERROR,
+                                     [MIKEY_PAYLOAD_SP] = INIT | ERROR | DHI,
+                                     [MIKEY_PAYLOAD_RAND] = INIT | DHI,
+                                     [MIKEY_PAYLOAD_ERR] = ERROR,
+                                     [MIKEY_PAYLOAD_EXTENSION] = INIT | RESP | ERROR | DHI | DHR};
+    static const uint8_t types[] = {[MIKEY_TYPE_PSK_INIT] = INIT,
+                                    [MIKEY_TYPE_PSK_RESP] = RESP,
+                                    [MIKEY_TYPE_ERROR] = ERROR,
+                                    [MIKEY_TYPE_DHHMAC_INIT] = DHI,
+                                    [MIKEY_TYPE_DHHMAC_RESP] = DHR};
     /* Without a length field an unknown payload hides all that follows (RFC 3830 6.1). */
     if (p->payload == MIKEY_PAYLOAD_KEY_DATA)
         return malformed(p, "outside Encr data");
@@ -101,10 +112,7 @@ static enum mikeyd_status check_place(struct mikey_parser *p)
         return mikey_parser_refuse(p, MIKEYD_UNSUPPORTED, MIKEY_ERROR_UNSPECIFIED,
                                    "payload %u is not of pre-shared key mode", p->payload);
     }
-    int type = p->m->type == MIKEY_TYPE_PSK_INIT   ? INIT
-               : p->m->type == MIKEY_TYPE_PSK_RESP ? RESP
-                                                   : ERROR;
-    if ((places[p->payload] & type) == 0)
+    if ((places[p->payload] & types[p->m->type]) == 0)
         return malformed(p, "not allowed in this type of message");
     return MIKEYD_OK;
 }
@@ -131,6 +139,31 @@ static enum mikeyd_status parse_payloads(struct mikey_parser *p, uint8_t next)
     return MIKEYD_OK;
 }
 
+/* RFC 4650 3, 4.2: which values and IDs, and a KEMAC that holds a MAC and nothing else. */
+static enum mikeyd_status check_dhhmac(struct mikey_parser *p)
+{
+    const struct mikey_message *m = p->m;
+    const bool init = m->type == MIKEY_TYPE_DHHMAC_INIT;
+    const struct mikey_method *marked = mikey_marked_method(m);
+    if (!m->has_kemac)
+        return malformed(p, "DHHMAC message without KEMAC");
+    if (m->encrypted_len != 0)
+        return malformed(p, "DHHMAC message with key data");
+    if (m->id_count == 0)
+        return malformed(p, init ? "DHHMAC I_MESSAGE without IDr" : "DHHMAC answer without IDi");
+    /* RFC 4650 3.1 has updates that keep the TGK, without values. */
+    if (m->dh_count == 0)
+        return mikey_parser_refuse(p, MIKEYD_UNSUPPORTED, MIKEY_ERROR_UNSPECIFIED,
+                                   "DHHMAC without Diffie-Hellman value");
+    if (m->dh_count != (init ? 1 : 2))
+        return malformed(p, "one Diffie-Hellman value for the I_MESSAGE, two for the answer");
+    if (marked != NULL && !marked->exchanges)
+        return malformed(p, "marked as one with a derived TGK, which it is not");
+    if (m->map_type == MIKEY_MAP_EMPTY && m->sp_count != 0)
+        return malformed(p, "SP beside an Empty map");
+    return MIKEYD_OK;
+}
+
 static enum mikeyd_status check_whole(struct mikey_parser *p)
 {
     const struct mikey_message *m = p->m;
@@ -148,13 +181,20 @@ static enum mikeyd_status check_whole(struct mikey_parser *p)
         return malformed(p, "R_MESSAGE without V");
     if (m->type == MIKEY_TYPE_ERROR && m->error_count == 0)
         return malformed(p, "error message without ERR");
+    if (mikey_has_unknown_mark(m))
+        return mikey_parser_refuse(p, MIKEYD_UNSUPPORTED, MIKEY_ERROR_UNSPECIFIED,
+                                   "an extension of mikeyd that this version does not know");
+    if (m->type == MIKEY_TYPE_DHHMAC_INIT || m->type == MIKEY_TYPE_DHHMAC_RESP)
+        return check_dhhmac(p);
     /* RFC 3830 6.2: only an update may come without a key; and what is marked as ours. */
     bool keyless = m->type == MIKEY_TYPE_PSK_INIT && m->rand_len != 0 && m->encrypted_len == 0;
     const struct mikey_method *marked = mikey_marked_method(m);
-    if (keyless && (marked == NULL || marked->transports))
+    if (keyless && (marked == NULL || marked->tgk == NULL))
         return malformed(p, "initial I_MESSAGE without key data");
-    if (!keyless && marked != NULL && !marked->transports)
-        return malformed(p, "marked as one with a derived TGK, which it is not");
+    if (!keyless && marked != NULL)
+        return malformed(p,
+                         "marked as one with a derived TGK or with values exchanged, which it is "
+                         "not");
     /* RFC 4563 5: with the Empty map the policy travels elsewhere. */
     if (m->map_type == MIKEY_MAP_EMPTY && m->sp_count != 0)
         return malformed(p, "SP beside an Empty map");
@@ -180,5 +220,40 @@ enum mikeyd_status mikey_parse(const uint8_t *bytes, size_t len, struct mikey_me
 
 bool mikey_is_update(const struct mikey_message *m)
 {
-    return m->type == MIKEY_TYPE_PSK_INIT && m->rand_len == 0;
+    return mikey_is_init(m) && m->rand_len == 0;
+}
+
+bool mikey_is_init(const struct mikey_message *m)
+{
+    return m->type == MIKEY_TYPE_PSK_INIT || m->type == MIKEY_TYPE_DHHMAC_INIT;
+}
+
+const struct identity *mikey_idi(const struct mikey_message *m)
+{
+    switch (m->type) {
+    case MIKEY_TYPE_PSK_INIT:
+        return m->id_count == 0 ? NULL : &m->id[0];
+    case MIKEY_TYPE_DHHMAC_INIT:
+        return m->id_count == 2 ? &m->id[0] : NULL;
+    case MIKEY_TYPE_DHHMAC_RESP:
+        return m->id_count == 0 ? NULL : &m->id[m->id_count - 1];
+    default:
+        return NULL;
+    }
+}
+
+const struct identity *mikey_idr(const struct mikey_message *m)
+{
+    switch (m->type) {
+    case MIKEY_TYPE_PSK_INIT:
+        return m->id_count == 2 ? &m->id[1] : NULL;
+    case MIKEY_TYPE_PSK_RESP:
+        return m->id_count == 0 ? NULL : &m->id[0];
+    case MIKEY_TYPE_DHHMAC_INIT:
+        return m->id_count == 0 ? NULL : &m->id[m->id_count - 1];
+    case MIKEY_TYPE_DHHMAC_RESP:
+        return m->id_count == 2 ? &m->id[0] : NULL;
+    default:
+        return NULL;
+    }
 }

@@ -78,8 +78,8 @@ static enum mikeyd_status parse_rand(struct mikey_parser *p)
 
 static enum mikeyd_status parse_id(struct mikey_parser *p)
 {
-    /* An I_MESSAGE names IDi and IDr, a response IDr alone (RFC 3830 3.1). */
-    size_t max = p->m->type == MIKEY_TYPE_PSK_INIT ? 2 : 1;
+    /* A response of pre-shared key mode names IDr alone (RFC 3830 3.1). */
+    size_t max = p->m->type == MIKEY_TYPE_PSK_RESP ? 1 : 2;
     if (p->m->id_count == max)
         return malformed(p, "one ID too many");
     struct identity *id = &p->m->id[p->m->id_count];
@@ -191,6 +191,34 @@ static enum mikeyd_status parse_mac(struct mikey_parser *p)
     return p->r.failed ? truncated(p) : MIKEYD_OK;
 }
 
+/* RFC 3830 6.4: the group says how long the value is. KV may name the MKI of the key to come. */
+static enum mikeyd_status parse_dh(struct mikey_parser *p)
+{
+    struct mikey_message *m = p->m;
+    if (m->dh_count == sizeof m->dh / sizeof m->dh[0])
+        return malformed(p, "a third value");
+    struct mikey_dh *dh = &m->dh[m->dh_count];
+    dh->group = reader_u8(&p->r);
+    dh->len = mikey_dh_len(dh->group);
+    if (!p->r.failed && dh->len == 0)
+        return mikey_parser_refuse(p, MIKEYD_UNSUPPORTED, MIKEY_ERROR_DH, "group %u", dh->group);
+    dh->value = reader_bytes(&p->r, dh->len);
+    const uint8_t kv = reader_u8(&p->r) & 0x0F; /* the other bits are reserved */
+    if (!p->r.failed && kv > MIKEY_KV_SPI)
+        return mikey_parser_refuse(p, MIKEYD_UNSUPPORTED, MIKEY_ERROR_UNSPECIFIED,
+                                   "key validity %u", kv);
+    if (kv == MIKEY_KV_SPI) {
+        dh->spi_len = reader_u8(&p->r);
+        dh->spi = reader_bytes(&p->r, dh->spi_len);
+        if (!p->r.failed && dh->spi_len == 0)
+            return malformed(p, "an SPI of no bytes");
+    }
+    if (p->r.failed)
+        return truncated(p);
+    m->dh_count++;
+    return MIKEYD_OK;
+}
+
 static enum mikeyd_status parse_kemac(struct mikey_parser *p)
 {
     struct mikey_message *m = p->m;
@@ -226,6 +254,8 @@ enum mikeyd_status mikey_parse_payload(struct mikey_parser *p)
         return parse_extension(p);
     case MIKEY_PAYLOAD_ERR:
         return parse_err(p);
+    case MIKEY_PAYLOAD_DH:
+        return parse_dh(p);
     case MIKEY_PAYLOAD_KEMAC:
         return parse_kemac(p);
     case MIKEY_PAYLOAD_V:

@@ -72,6 +72,15 @@ struct mikey_message_keys {
     unsigned long encr_handle, auth_handle;
 };
 
+/* What a key is for that comes out of the pre-shared key into the host: each has a label of its
+ * own, chosen where the key is held. */
+enum mikey_tgk_purpose {
+    MIKEY_TGK_NONE = 0,
+    MIKEY_TGK_DERIVED = 1, /* policy `tgk: derived`: 16 bytes (mikey-1) or 32 */
+    MIKEY_TGK_DHE = 2      /* K_psk of method psk-dhe: MIKEY_PSK_KEY_LEN bytes */
+};
+#define MIKEY_PSK_KEY_LEN 32
+
 struct mikey_psk;
 
 struct mikey_psk_ops {
@@ -95,14 +104,13 @@ struct mikey_psk_ops {
                                  const uint8_t iv[16], uint8_t *data, size_t len,
                                  struct error *err);
     /*
-     * For `tgk: derived`: len (16 or 32) bytes of what->prf over the PSK, under the label of
-     * MIKEY_LABEL_PSK_TGK, into tgk (secure heap). The one key that comes out of the PSK into the
-     * host, because the session keys that follow from it are the client's. At any time: of keys it
-     * uses the scratch only.
+     * len (16 or 32) bytes of what->prf over the PSK, under the label of the purpose, into tgk (secure
+     * heap). The one kind of key that comes out of the PSK into the host, because the session keys
+     * that follow from it are the client's. At any time: of keys it uses the scratch only.
      */
     enum mikeyd_status (*tgk)(const struct mikey_psk *psk, const struct mikey_derivation *what,
-                              struct mikey_message_keys *keys, uint8_t *tgk, size_t len,
-                              struct error *err);
+                              enum mikey_tgk_purpose purpose, struct mikey_message_keys *keys,
+                              uint8_t *tgk, size_t len, struct error *err);
     void (*release)(const struct mikey_psk *psk, struct mikey_message_keys *keys);
 };
 

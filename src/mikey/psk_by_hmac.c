@@ -205,19 +205,34 @@ static enum mikeyd_status extend(const struct mikey_psk *psk, const struct mikey
     return run_keys(psk, what, false, keys, err);
 }
 
+/* 0: nothing comes out for that. */
+static uint32_t purpose_label(enum mikey_tgk_purpose purpose)
+{
+    switch (purpose) {
+    case MIKEY_TGK_DERIVED:
+        return MIKEY_LABEL_PSK_TGK;
+    case MIKEY_TGK_DHE:
+        return MIKEY_LABEL_PSK_DHE;
+    case MIKEY_TGK_NONE:
+        break;
+    }
+    return 0;
+}
+
 static enum mikeyd_status tgk(const struct mikey_psk *psk, const struct mikey_derivation *what,
-                              struct mikey_message_keys *keys, uint8_t *out, size_t len,
-                              struct error *err)
+                              enum mikey_tgk_purpose purpose, struct mikey_message_keys *keys,
+                              uint8_t *out, size_t len, struct error *err)
 {
     struct mikey_key_sizes sizes;
-    if (!mikey_key_sizes(what, &sizes) || len == 0 || len > HMAC_TAG_MAX)
+    const uint32_t label = purpose_label(purpose);
+    if (label == 0 || !mikey_key_sizes(what, &sizes) || len == 0 || len > HMAC_TAG_MAX)
         return error_set(err, MIKEYD_UNSUPPORTED, "no such TGK");
     enum mikeyd_status status = check_blocks(psk, err);
     if (status != MIKEYD_OK)
         return status;
     struct prf_run run;
     prf_run_begin(&run, psk, keys, what->prf);
-    want(&run, what, MIKEY_LABEL_PSK_TGK, out, len);
+    want(&run, what, label, out, len);
     return prf_run_finish(&run, err);
 }
 

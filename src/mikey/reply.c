@@ -166,9 +166,9 @@ static enum mikeyd_status check_answer(const struct mikey_message *r,
     return MIKEYD_OK;
 }
 
-static enum mikeyd_status check_streams(const struct mikey_message *r,
-                                        const struct mikey_expected_reply *expected,
-                                        struct error *err)
+enum mikeyd_status mikey_check_answer_streams(const struct mikey_message *r,
+                                              const struct mikey_expected_reply *expected,
+                                              struct error *err)
 {
     if (r->type == MIKEY_TYPE_ERROR)
         return MIKEYD_OK; /* sets up nothing */
@@ -190,7 +190,7 @@ enum mikeyd_status mikey_verify_reply(const struct mikey_message *r,
 {
     enum mikeyd_status status = check_answer(r, expected, err);
     if (status == MIKEYD_OK)
-        status = check_streams(r, expected, err);
+        status = mikey_check_answer_streams(r, expected, err);
     if (status == MIKEYD_OK && r->mac_at > MIKEY_COVERED_MAX)
         status = error_set(err, MIKEYD_UNSUPPORTED, "an answer of more than %d bytes",
                            MIKEY_COVERED_MAX);

@@ -29,8 +29,11 @@ static enum mikeyd_status check_init(const struct mikey_init *init, struct error
     /* RFC 3830 6.2: only an update may come without a key. */
     if (init->key_count == 0 && !init->update && method_of(init)->transports)
         return error_set(err, MIKEYD_INVALID_ARGUMENT, "no key to send");
-    if (!method_of(init)->transports &&
-        (init->update || init->key_count != 0 || init->rand_len < method_of(init)->rand_len))
+    if (method_of(init)->exchanges) {
+        if (init->key_count != 0 || init->dh == NULL || init->idr.len == 0)
+            return error_set(err, MIKEYD_INVALID_ARGUMENT, "no message with a value to exchange");
+    } else if (!method_of(init)->transports &&
+               (init->update || init->key_count != 0 || init->rand_len < method_of(init)->rand_len))
         return error_set(err, MIKEYD_INVALID_ARGUMENT, "no message for a derived TGK");
     /* A lone ID is read as IDi, so IDr cannot stand alone (RFC 3830 6.7 has no role field). */
     if (init->idi.len == 0 && init->idr.len != 0)
@@ -89,6 +92,10 @@ static uint8_t first_from(const struct plan *plan, enum mikey_payload from)
         if (plan->policy_count != 0)
             return MIKEY_PAYLOAD_SP;
         /* fall through */
+    case MIKEY_PAYLOAD_DH:
+        if (method_of(init)->exchanges)
+            return MIKEY_PAYLOAD_DH;
+        /* fall through */
     default:
         return MIKEY_PAYLOAD_KEMAC;
     }
@@ -97,9 +104,10 @@ static uint8_t first_from(const struct plan *plan, enum mikey_payload from)
 static void write_clear(const struct plan *plan, struct byte_writer *w)
 {
     const struct mikey_init *init = plan->init;
-    const struct mikey_header header = {.type = MIKEY_TYPE_PSK_INIT,
+    const struct mikey_header header = {.type = method_of(init)->init_type,
                                         .next = MIKEY_PAYLOAD_T,
-                                        .v = init->verify,
+                                        /* With Diffie-Hellman it has no meaning (RFC 3830 6.1). */
+                                        .v = init->verify && !method_of(init)->exchanges,
                                         .prf = plan->numbers.prf,
                                         .csb_id = init->csb_id,
                                         .map_type = MIKEY_MAP_SRTP,
@@ -126,9 +134,12 @@ static void write_clear(const struct plan *plan, struct byte_writer *w)
     if (init->sdp_ids)
         mikey_extension_write(w, after_extensions, MIKEY_EXTENSION_SDP_IDS, "mikey", 5);
     for (uint8_t i = 0; i < plan->policy_count; i++) {
-        mikey_sp_write(w, i + 1 < plan->policy_count ? MIKEY_PAYLOAD_SP : MIKEY_PAYLOAD_KEMAC, i,
-                       plan->policies[i]);
+        mikey_sp_write(
+            w, i + 1 < plan->policy_count ? MIKEY_PAYLOAD_SP : first_from(plan, MIKEY_PAYLOAD_DH),
+            i, plan->policies[i]);
     }
+    if (method_of(init)->exchanges)
+        mikey_dh_write(w, MIKEY_PAYLOAD_KEMAC, init->dh);
 }
 
 /* The message up to Encr data len, and the key data in clear beside it. */
@@ -143,7 +154,7 @@ static enum mikeyd_status write_head(const struct plan *plan, struct byte_writer
         return status;
     write_clear(plan, out);
     writer_u8(out, MIKEY_PAYLOAD_LAST);
-    writer_u8(out, plan->numbers.encryption);
+    writer_u8(out, method_of(plan->init)->exchanges ? MIKEY_ENCR_NULL : plan->numbers.encryption);
     writer_u16(out, (uint16_t)plain->len);
     return mikey_writer_check(out, err);
 }

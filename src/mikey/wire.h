@@ -48,6 +48,7 @@ enum {
     MIKEY_ERROR_PRF = 2,
     MIKEY_ERROR_MAC = 3,
     MIKEY_ERROR_ENCR = 4,
+    MIKEY_ERROR_DH = 6,
     MIKEY_ERROR_ID = 7,
     MIKEY_ERROR_SP = 9,
     MIKEY_ERROR_SP_PARAMETER = 10,
@@ -95,6 +96,8 @@ void mikey_timestamp_write(struct byte_writer *w, uint8_t next, const struct mik
 void mikey_identity_write(struct byte_writer *w, uint8_t next, const struct identity *identity);
 void mikey_extension_write(struct byte_writer *w, uint8_t next, uint8_t type, const void *data,
                            size_t len);
+/* DH (RFC 3830 6.4), with KV SPI when there is one. */
+void mikey_dh_write(struct byte_writer *w, uint8_t next, const struct mikey_dh *dh);
 /* The policy number of streams[index]: suites are numbered from 0 by first appearance. */
 uint8_t mikey_policy_number(const struct mikey_stream *streams, size_t index);
 /* What a failed writer means for the caller: the message does not fit its buffer or the format. */
@@ -102,6 +105,11 @@ enum mikeyd_status mikey_writer_check(const struct byte_writer *w, struct error 
 
 /* The 16-byte counter block of KEMAC's AES-CM (RFC 3830 4.2.3). */
 void mikey_kemac_iv(const uint8_t salt[14], uint32_t csb_id, uint64_t t, uint8_t iv[16]);
+
+/* An answer's streams against those that were offered. */
+enum mikeyd_status mikey_check_answer_streams(const struct mikey_message *r,
+                                              const struct mikey_expected_reply *expected,
+                                              struct error *err);
 
 /* RFC 3830 6.1.1: an answer keeps what the offer chose and fills in the SSRCs it left at 0, with
  * distinct values. Writes which rule is broken. */

@@ -21,7 +21,7 @@
 static const char synopsis[] =
     "mikeyctl exchange STEP ...\n"
     "  initiate --from ID --to ID [--stream SSRC[,SUITE][,roc=N]]... [--verify|--no-verify]\n"
-    "           [--method psk|dhhmac] [--reference TEXT] [--sdp]\n"
+    "           [--method psk|psk-dhe|dhhmac] [--reference TEXT] [--sdp]\n"
     "  respond  --as ID [--from ID] --message B64|SDP|@FILE [--stream SSRC[,roc=N]]...\n"
     "           [--ticket B64|@FILE] [--reference TEXT] [--sdp]\n"
     "  confirm  --ticket B64|@FILE --reply B64|SDP|@FILE\n"
@@ -162,8 +162,10 @@ static enum mikeyd_status parse_method(const char *text, struct arguments *argum
         arguments->method = MIKEYD_PSK;
     else if (strcmp(text, "dhhmac") == 0)
         arguments->method = MIKEYD_DHHMAC;
+    else if (strcmp(text, "psk-dhe") == 0)
+        arguments->method = MIKEYD_PSK_DHE;
     else
-        return error_set(err, MIKEYD_INVALID_ARGUMENT, "--method %s: psk or dhhmac", text);
+        return error_set(err, MIKEYD_INVALID_ARGUMENT, "--method %s: psk, psk-dhe or dhhmac", text);
     return MIKEYD_OK;
 }
 

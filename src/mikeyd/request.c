@@ -67,7 +67,7 @@ static enum mikeyd_status describe_initiate(struct request_arena *arena,
     out->reference = text_or_null(initiate->reference);
     out->verify = initiate->verify;
     out->sdp = initiate->sdp;
-    if (initiate->method > POLICY_METHOD_DHHMAC)
+    if (initiate->method >= POLICY_METHOD_END)
         return error_set(err, MIKEYD_UNSUPPORTED, "no exchange method %u", initiate->method);
     out->method = (enum policy_method)initiate->method;
     return describe_streams(arena, initiate->streams, initiate->n_streams, out, err);

@@ -95,7 +95,7 @@ static void respond(struct bench *b, size_t len)
     enum srtp_suite suite;
     must(mikey_parse(b->wire, len, m, NULL, &err), &err);
     must(mikey_open_init(m, m->rand, m->rand_len, &b->holder, NULL, &b->secrets->plain, keys,
-                         &count, NULL, &err),
+                         &count, NULL, NULL, &err),
          &err);
     must(mikey_sp_suite(mikey_find_sp(m, m->cs[0].policy), &suite, &err), &err);
     must(mikey_session_key(b->prf, &keys[0], 1, m->csb_id, m->rand, m->rand_len, suite,

@@ -1,6 +1,7 @@
 /* mikey_parse: any bytes; what it accepts lies inside them and keeps the limits. */
 #include "fuzz.h"
 
+#include "mikey/dh.h"
 #include "mikey/message.h"
 
 static void check_inside(const struct mikey_message *m, const uint8_t *at, size_t len)
@@ -14,7 +15,16 @@ static void check_accepted(const struct mikey_message *m)
     enum srtp_suite suite;
     enum mikey_algorithms set;
     PROMISE(m->len <= MIKEY_MESSAGE_MAX);
-    PROMISE(m->type == MIKEY_TYPE_PSK_INIT ? m->has_kemac && !m->has_v : !m->has_kemac);
+    const bool values = m->type == MIKEY_TYPE_DHHMAC_INIT || m->type == MIKEY_TYPE_DHHMAC_RESP;
+    PROMISE(m->has_kemac == (values || m->type == MIKEY_TYPE_PSK_INIT));
+    PROMISE(!m->has_kemac || !m->has_v);
+    PROMISE(!values || (m->encrypted_len == 0 && m->id_count != 0));
+    PROMISE(m->dh_count == (!values ? 0 : mikey_is_init(m) ? 1 : 2));
+    for (size_t i = 0; i < m->dh_count; i++) {
+        PROMISE(m->dh[i].len != 0 && m->dh[i].len <= MIKEY_DH_VALUE_MAX);
+        check_inside(m, m->dh[i].value, m->dh[i].len);
+        check_inside(m, m->dh[i].spi, m->dh[i].spi_len);
+    }
     check_inside(m, m->rand, m->rand_len);
     check_inside(m, m->encrypted, m->encrypted_len);
     if (m->has_kemac || m->has_v)

@@ -28,14 +28,16 @@ static void set_up(void)
     port = (struct mikey_psk_port){.psk = psk, .keys = keys};
 }
 
+static uint8_t psk_key[MIKEY_PSK_KEY_LEN];
+
 static bool opens(const struct mikey_message *m, const uint8_t *rand, size_t rand_len)
 {
     static struct mikey_plain plain;
     struct mikey_key_data data[MIKEY_KEY_DATA_MAX];
     size_t count = 0;
     struct error err = {0};
-    return mikey_open_init(m, rand, rand_len, &key, NULL, &plain, data, &count, NULL, &err) ==
-           MIKEYD_OK;
+    return mikey_open_init(m, rand, rand_len, &key, NULL, &plain, data, &count, NULL, psk_key,
+                           &err) == MIKEYD_OK;
 }
 
 /* Puts the right MAC under a well-formed message; false when its algorithms are not offered. */
@@ -123,7 +125,7 @@ static void respond(const struct mikey_message *m, const uint8_t *rand, size_t r
     const struct mikey_reply_rules rules = {0};
     const bool drafted = mikey_draft_reply(m, cs, &rules, &w, &covered, &err) == MIKEYD_OK;
     if (mikey_open_init(m, rand, rand_len, &key, drafted ? &covered : NULL, &plain, data, &count, v,
-                        &err) != MIKEYD_OK)
+                        psk_key, &err) != MIKEYD_OK)
         return;
     session_keys(m, rand, rand_len, data, count);
     if (drafted) {

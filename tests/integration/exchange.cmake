@@ -3,7 +3,7 @@ add_library(exchange_lab STATIC exchange/lab.c)
 target_link_libraries(exchange_lab PUBLIC mikeyd_exchange mikeyd_lab_token mikeyd_key_service mikeyd_build)
 target_include_directories(exchange_lab PUBLIC ${CMAKE_CURRENT_SOURCE_DIR}/exchange)
 
-foreach(area call counter derived hostile interop pair peers prf reload secrets threads ticket update)
+foreach(area call counter derived dhe hostile interop pair peers prf reload secrets threads ticket update)
     mikeyd_integration_test(test_exchange_${area} SOURCES exchange/${area}.c LIBS exchange_lab
         TOKENS softhsm nss isolated)
 endforeach()

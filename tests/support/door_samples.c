@@ -67,7 +67,8 @@ void door_sample_request(enum door_op op, struct door_request *out)
                                             .encrypted_at = 150,
                                             .encrypted_len = 33,
                                             .mac = bytes + 32,
-                                            .reply = &out->reply};
+                                            .reply = &out->reply,
+                                            .purpose = MIKEY_TGK_DHE};
         return;
     case DOOR_TAG:
     case DOOR_CHECK:
@@ -189,6 +190,8 @@ void door_sample_answer(enum door_op op, struct keys_entry *page, struct door_an
         out->open.plain_len = 33;
         out->open.v = bytes + 40;
         out->open.v_len = 20;
+        out->open.psk_key = bytes + 60;
+        out->open.psk_key_len = MIKEY_PSK_KEY_LEN;
         return;
     case DOOR_CLAIM:
         (void)snprintf(out->claim.why, sizeof out->claim.why, "token lab is write-protected");

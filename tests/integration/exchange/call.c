@@ -290,22 +290,6 @@ Test(call, the_largest_bundle_fits)
     lab_close(&lab);
 }
 
-Test(call, dhhmac_is_not_offered)
-{
-    struct lab lab;
-    static struct lab_result offer;
-    lab_open(&lab, LAB_ANY, NULL);
-    struct exchange_request request = {.operation = EXCHANGE_INITIATE,
-                                       .from = LAB_A,
-                                       .to = LAB_B,
-                                       .streams = one,
-                                       .stream_count = 1,
-                                       .method = POLICY_METHOD_DHHMAC,
-                                       .verify = true};
-    lab_refused(lab_serve(lab.a, LAB_UID_A, &request, &offer), offer, MIKEYD_UNSUPPORTED);
-    lab_close(&lab);
-}
-
 Test(call, a_csb_id_is_kept_for_an_hour)
 {
     struct lab lab;

@@ -54,8 +54,10 @@ static void serve_all(const char *defaults)
         lab_must(lab_respond(&lab, &update.message, &answer.ticket, &got), got);
         expect_nothing_left(lab.b, "answer to the update");
     }
-    lab_must(lab_initiate(&lab, one, 1, false, &offer), offer);
-    expect_nothing_left(lab.a, "initiate without verification");
+    if (strstr(defaults, "forward_secrecy") == NULL) { /* whose keys need the answer */
+        lab_must(lab_initiate(&lab, one, 1, false, &offer), offer);
+        expect_nothing_left(lab.a, "initiate without verification");
+    }
     lab_close(&lab);
 }
 
@@ -76,10 +78,15 @@ Test(secrets, nothing_is_left_of_a_request_with_a_derived_tgk)
     serve_all(OPEN ", tgk: derived");
 }
 
-Test(secrets, nothing_is_left_of_a_refusal)
+Test(secrets, nothing_is_left_of_a_request_that_exchanges_values)
+{
+    serve_all(OPEN ", forward_secrecy: required");
+}
+
+static void nothing_is_left_of_a_refusal(const char *defaults)
 {
     struct lab lab;
-    lab_open(&lab, LAB_ANY, NULL);
+    lab_open(&lab, LAB_ANY, defaults);
     offer_and_answer(&lab);
     answer.message.data[answer.message.len - 1] ^= 1;
     lab_refused(lab_confirm(&lab, &offer.ticket, &answer.message, &got), got, MIKEYD_AUTH_FAILED);
@@ -93,6 +100,12 @@ Test(secrets, nothing_is_left_of_a_refusal)
                 MIKEYD_TICKET_INVALID);
     expect_nothing_left(lab.a, "a forged ticket");
     lab_close(&lab);
+}
+
+Test(secrets, nothing_is_left_of_a_refusal)
+{
+    nothing_is_left_of_a_refusal(NULL);
+    nothing_is_left_of_a_refusal("forward_secrecy: required");
 }
 
 Test(secrets, result_is_in_the_secure_heap_until_it_is_wiped)
@@ -214,6 +227,40 @@ Test(secrets, ticket_shows_nothing_of_what_it_holds)
                        "what it holds is not what this test knows");
     for (size_t i = 0; i + 8 <= opened[0].len; i++)
         cr_assert_null(memmem(offer.ticket.data, offer.ticket.len, opened[0].plain + i, 8));
+    lab_close(&lab);
+}
+
+static bool holds(const struct lab_bytes *ticket, const uint8_t *data, size_t len)
+{
+    open_ticket(ticket, &opened[1]);
+    return memmem(opened[1].plain, opened[1].len, data, len) != NULL;
+}
+
+/* By its public value, which stands beside it: the one that belongs to it can be computed. */
+Test(secrets, the_ephemeral_secret_is_in_the_offers_ticket_alone)
+{
+    static struct mikey_message m;
+    struct lab lab;
+    uint8_t value[32], private[32];
+    size_t len = sizeof value;
+    lab_open(&lab, LAB_ANY, "forward_secrecy: required");
+    offer_and_answer(&lab);
+    lab_must(lab_confirm(&lab, &offer.ticket, &answer.message, &got), got);
+    cr_assert_eq(mikey_parse(offer.message.data, offer.message.len, &m, NULL, NULL), MIKEYD_OK);
+    open_ticket(&offer.ticket, &opened[0]);
+    const uint8_t *at = memmem(opened[0].plain, opened[0].len, m.dh[0].value, 32);
+    cr_assert_not_null(at);
+    memcpy(private, at + 32, sizeof private);
+    EVP_PKEY *key = EVP_PKEY_new_raw_private_key(EVP_PKEY_X25519, NULL, private, 32);
+    cr_assert_eq(EVP_PKEY_get_raw_public_key(key, value, &len), 1);
+    EVP_PKEY_free(key);
+    cr_assert_eq(memcmp(value, m.dh[0].value, 32), 0, "what the ticket holds is not what is known");
+    cr_assert(holds(&offer.ticket, private, 32));
+    cr_assert_not(holds(&got.ticket, private, 32));
+    cr_assert_not(holds(&answer.ticket, private, 32));
+    /* The responder's own never leaves its request; nothing stands where it would. */
+    cr_assert_eq(mikey_parse(answer.message.data, answer.message.len, &m, NULL, NULL), MIKEYD_OK);
+    cr_assert_not(holds(&answer.ticket, m.dh[0].value, 32));
     lab_close(&lab);
 }
 

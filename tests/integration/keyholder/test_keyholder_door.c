@@ -206,11 +206,11 @@ static void assert_syntax_and_closed(int door, uint32_t id)
 
 Test(keyholder_door, garbage_is_syntax_and_ends_its_own_connection_alone)
 {
-    static const uint8_t wrong_op[] = {1, 99, 0, 0, 0, 0, 0, 42};
-    static const uint8_t left_over[] = {1, DOOR_FACTS, 0, 0, 0, 0, 0, 43, 0};
-    static const uint8_t short_one[] = {1, DOOR_SEAL, 0, 0, 0, 0, 0, 44, 1};
-    static const uint8_t other_version[] = {2, DOOR_FACTS, 0, 0, 0, 0, 0, 45};
-    static uint8_t too_long[DOOR_MESSAGE_MAX + 1] = {1, DOOR_SEAL, 0, 0, 0, 0, 0, 46};
+    static const uint8_t wrong_op[] = {DOOR_VERSION, 99, 0, 0, 0, 0, 0, 42};
+    static const uint8_t left_over[] = {DOOR_VERSION, DOOR_FACTS, 0, 0, 0, 0, 0, 43, 0};
+    static const uint8_t short_one[] = {DOOR_VERSION, DOOR_SEAL, 0, 0, 0, 0, 0, 44, 1};
+    static const uint8_t other_version[] = {DOOR_VERSION + 1, DOOR_FACTS, 0, 0, 0, 0, 0, 45};
+    static uint8_t too_long[DOOR_MESSAGE_MAX + 1] = {DOOR_VERSION, DOOR_SEAL, 0, 0, 0, 0, 0, 46};
     lab_open(&lab, LAB_ANY);
     int door = lab_connect(&lab);
     send_bytes(door, wrong_op, sizeof wrong_op);

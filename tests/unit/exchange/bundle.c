@@ -22,6 +22,7 @@ static void fill(void)
     cr_assert(bundle_set_identity(&bundle.responder, &b));
     strcpy(bundle.key_name, "core");
     bundle.generation = 7;
+    bundle.method = 3;
     bundle.algorithms = MIKEY_ALGORITHMS_256;
     bundle.csb_id = 0xfedcba98;
     bundle.t = (struct mikey_timestamp){
@@ -100,15 +101,16 @@ Test(bundle, refuses_every_truncation_and_a_byte_too_many)
 /* Positions of single fields in the bytes that fill() leads to. */
 #define AT_ROLE 0
 #define AT_CLIENT 1
-#define AT_ALGORITHMS (1 + 1 + 5 + 2 + 7 + 2 + 3 + 1 + 4 + 4)
+#define AT_METHOD (1 + 1 + 5 + 2 + 7 + 2 + 3 + 1 + 4 + 4)
+#define AT_ALGORITHMS (AT_METHOD + 1)
 
 Test(bundle, refuses_numbers_out_of_range)
 {
     static const struct {
         size_t at;
         uint8_t value;
-    } cases[] = {{AT_ROLE, 0},       {AT_ROLE, 4},     {AT_CLIENT, 0},
-                 {AT_CLIENT + 2, 0}, {AT_CLIENT, 255}, {AT_ALGORITHMS, 2}};
+    } cases[] = {{AT_ROLE, 0},     {AT_ROLE, 4},       {AT_CLIENT, 0}, {AT_CLIENT + 2, 0},
+                 {AT_CLIENT, 255}, {AT_ALGORITHMS, 2}, {AT_METHOD, 0}, {AT_METHOD, 4}};
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
         fill();
         size_t len = write_all();
@@ -146,6 +148,41 @@ Test(bundle, refuses_an_empty_key_and_no_stream)
     cr_assert_not(read_all(write_all()));
     fill();
     bundle.stream_count = 0;
+    cr_assert_not(read_all(write_all()));
+}
+
+static void fill_waiting(uint8_t group)
+{
+    fill();
+    bundle.role = BUNDLE_AWAITS_REPLY;
+    key->key_len = key->salt_len = 0;
+    memset(key->key, 0, sizeof key->key);
+    memset(key->salt, 0, sizeof key->salt);
+    keys.has_dh = true;
+    keys.dh.group = group;
+    memset(keys.dh.value, 5, mikey_dh_len(group));
+    memset(keys.dh.private, 4, sizeof keys.dh.private);
+}
+
+Test(bundle, a_value_that_waits_is_read_back)
+{
+    static const uint8_t groups[] = {MIKEY_GROUP_X25519, MIKEY_GROUP_OAKLEY_5};
+    for (size_t i = 0; i < 2; i++) {
+        fill_waiting(groups[i]);
+        size_t len = write_all();
+        cr_assert(read_all(len));
+        cr_assert_eq(memcmp(&back_keys, &keys, sizeof keys), 0);
+        for (size_t n = 0; n < len; n++)
+            cr_assert_not(read_all(n), "%zu", n);
+    }
+}
+
+Test(bundle, a_value_beside_a_key_and_of_no_group_is_refused)
+{
+    fill_waiting(MIKEY_GROUP_X25519);
+    key->key_len = 32;
+    cr_assert_not(read_all(write_all()));
+    fill_waiting(7);
     cr_assert_not(read_all(write_all()));
 }
 

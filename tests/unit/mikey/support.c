@@ -169,7 +169,7 @@ enum mikeyd_status call_open(struct call *call, const struct mikey_message *m, c
                              size_t rand_len, struct error *err)
 {
     return mikey_open_init(m, rand, rand_len, call_key(call), NULL, call->plain, call->data,
-                           &call->data_count, NULL, err);
+                           &call->data_count, NULL, NULL, err);
 }
 
 enum mikeyd_status call_reply_to(struct call *call, const struct mikey_message *m,
@@ -181,7 +181,7 @@ enum mikeyd_status call_reply_to(struct call *call, const struct mikey_message *
     enum mikeyd_status status = mikey_draft_reply(m, cs, &call->answer_rules, out, &covered, err);
     if (status == MIKEYD_OK)
         status = mikey_open_init(m, rand, rand_len, call_key(call), &covered, call->plain,
-                                 call->data, &call->data_count, v, err);
+                                 call->data, &call->data_count, v, NULL, err);
     if (status == MIKEYD_OK)
         writer_bytes(out, v, m->mac_len);
     return status;

@@ -470,7 +470,7 @@ Test(exchange, nothing_of_a_forged_message_comes_out)
     struct byte_writer w = writer_of(call.reply, sizeof call.reply);
     cr_assert_eq(mikey_draft_reply(&m, cs, &call.answer_rules, &w, &covered, &err), MIKEYD_OK);
     cr_assert_eq(mikey_open_init(&m, m.rand, m.rand_len, call_key(&call), &covered, call.plain,
-                                 call.data, &call.data_count, v, &err),
+                                 call.data, &call.data_count, v, NULL, &err),
                  MIKEYD_AUTH_FAILED);
     cr_assert_eq(call.data_count, 0);
     support_equal(v, m.mac_len, zeros, m.mac_len, "V");

@@ -148,7 +148,7 @@ Test(parse, other_versions_are_refused)
 Test(parse, other_modes_are_unsupported)
 {
     for (unsigned type = 0; type < 256; type++) {
-        if (type == 0 || type == 1 || type == 6)
+        if (type == 0 || type == 1 || type == 6 || type == 7 || type == 8)
             continue;
         w = writer_of(buffer, sizeof buffer);
         header((uint8_t)type, MIKEY_PAYLOAD_T, 0);
@@ -440,13 +440,20 @@ Test(parse, payloads_stand_only_where_their_message_type_allows)
 
 Test(parse, payloads_of_other_modes_are_unsupported)
 {
-    static const uint8_t payloads[] = {2, 3, 4, 7, 8, 13, 14, 15, 16, 17, 18, 22, 26, 27, 240, 255};
+    static const uint8_t payloads[] = {2, 4, 7, 8, 13, 14, 15, 16, 17, 18, 22, 26, 27, 240, 255};
     for (size_t i = 0; i < sizeof payloads; i++) {
         w = writer_of(buffer, sizeof buffer);
         init_up_to(payloads[i]);
         random_of(0, 32);
         refused(MIKEYD_UNSUPPORTED, 12, "not of pre-shared key mode");
     }
+}
+
+Test(parse, a_diffie_hellman_value_has_no_place_in_a_message_of_method_psk)
+{
+    init_up_to(MIKEY_PAYLOAD_DH);
+    random_of(0, 32);
+    malformed("not allowed in this type of message");
 }
 
 Test(parse, thirty_two_payloads_are_accepted_and_one_more_is_not)

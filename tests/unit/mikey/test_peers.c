@@ -43,7 +43,7 @@ static void open_message(const json_t *vector, struct mikey_psk *psk,
     struct mikey_psk_port port = {.psk = *psk, .keys = keys};
     const struct mikey_key key = {.ops = &mikey_key_by_psk, .port = &port};
     cr_assert_eq(mikey_open_init(m, m->rand, m->rand_len, &key, NULL, &opened.plain, opened.keys,
-                                 &opened.count, NULL, &err),
+                                 &opened.count, NULL, NULL, &err),
                  MIKEYD_OK, "%s", err.text);
     cr_assert_eq(opened.count, 1);
     support_equal(opened.keys[0].key, opened.keys[0].key_len, tgk.data, tgk.len, "TGK");

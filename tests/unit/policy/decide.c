@@ -1,5 +1,6 @@
 /* Decisions: who may do what, for which directed pair, now. */
 #include <criterion/criterion.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "tests/unit/policy/support.h"
@@ -242,11 +243,47 @@ Test(policy_decide, a_key_out_of_date_is_refused)
     cr_assert_null(decision.key);
 }
 
+static enum policy_method method_by(const char *client, enum policy_role role, const char *from,
+                                    const char *to)
+{
+    cr_assert_eq(decide_by(client, role, from, to, POLICY_METHOD_BY_POLICY, NOW), MIKEYD_OK, "%s",
+                 err.text);
+    return decision.method;
+}
+
 Test(policy_decide, forward_secrecy_refuses_method_psk)
 {
+    static const enum policy_method others[] = {POLICY_METHOD_DHHMAC, POLICY_METHOD_PSK_DHE};
     cr_assert_eq(decide("cc", POLICY_INITIATE, C, "sip:d@x.example"), MIKEYD_POLICY);
-    cr_assert_eq(decide_by("cc", POLICY_INITIATE, C, "sip:d@x.example", POLICY_METHOD_DHHMAC, NOW),
-                 MIKEYD_OK);
+    cr_assert_eq(decide_by("cd", POLICY_RESPOND, C, "sip:d@x.example", POLICY_METHOD_PSK, NOW),
+                 MIKEYD_POLICY);
+    for (size_t i = 0; i < 2; i++) {
+        cr_assert_eq(decide_by("cc", POLICY_INITIATE, C, "sip:d@x.example", others[i], NOW),
+                     MIKEYD_OK);
+        cr_assert_eq(decision.method, others[i]);
+    }
+    cr_assert_eq(method_by("cc", POLICY_INITIATE, C, "sip:d@x.example"), POLICY_METHOD_PSK_DHE);
+}
+
+Test(policy_decide, the_method_that_nobody_names_is_what_the_pair_asks_for)
+{
+    cr_assert_eq(method_by("ca", POLICY_INITIATE, A, C), POLICY_METHOD_PSK);
+    policy_unref(policy);
+    static char preferred[sizeof text + 64];
+    (void)snprintf(preferred, sizeof preferred,
+                   "%.*sforward_secrecy: preferred, dh_group: "
+                   "oakley-5, %s",
+                   (int)(strstr(text, "suites:") - text), text, strstr(text, "suites:"));
+    policy = loaded(preferred);
+    cr_assert_eq(method_by("ca", POLICY_INITIATE, A, C), POLICY_METHOD_PSK_DHE);
+    cr_assert_eq(decision.dh_group, POLICY_GROUP_OAKLEY_5);
+    cr_assert_eq(decide("ca", POLICY_INITIATE, A, C), MIKEYD_OK, "psk, named, is less but allowed");
+    /* Its client may use nothing else. */
+    cr_assert_eq(method_by("cb", POLICY_RESPOND, C, B), POLICY_METHOD_PSK);
+    cr_assert_eq(decide_by("cb", POLICY_RESPOND, C, B, POLICY_METHOD_PSK_DHE, NOW),
+                 MIKEYD_NOT_ENTITLED);
+    cr_assert_eq(decide_by("ca", POLICY_INITIATE, A, C, POLICY_METHOD_END, NOW),
+                 MIKEYD_NOT_ENTITLED);
 }
 
 /* Every client, role and ordered pair of nodes against a table worked out by hand. */

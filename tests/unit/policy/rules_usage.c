@@ -79,17 +79,21 @@ Test(policy_rules_usage, keys_that_travel_are_told)
 
 Test(policy_rules_usage, the_lack_of_an_ephemeral_exchange_is_told)
 {
-    cr_assert_eq(findings_of("RFC9257-6-1-EPHEMERAL", HEAD KEYS), 1);
-    cr_assert_eq(findings_of("RFC9257-6-1-EPHEMERAL", HEAD), 0);
+    static const char rule[] = "RFC9257-6-1-EPHEMERAL";
+    cr_assert_eq(findings_of(rule, HEAD KEYS), 1);
+    cr_assert_eq(findings_of(rule, HEAD "defaults: {forward_secrecy: off}\n"), 1);
+    cr_assert_eq(findings_of(rule, HEAD "defaults: {forward_secrecy: preferred}\n"), 1);
+    cr_assert_not_null(strstr(finding_text(), "served by psk"));
+    cr_assert_eq(findings_of(rule, HEAD "defaults: {forward_secrecy: required}\n"), 0);
+    cr_assert_eq(findings_of(rule, HEAD "defaults: {forward_secrecy: required}\n" KEYS NODES
+                                        "pairs: [{initiator: \"" A "\", responder: \"" B
+                                        "\", key: k, forward_secrecy: off}]\n"),
+                 1);
+    cr_assert_str_eq(finding_where(), "policy.yaml:5 pairs[0].forward_secrecy");
 }
 
-Test(policy_rules_usage, forward_secrecy_that_is_asked_for_is_told)
+Test(policy_rules_usage, a_group_of_less_than_112_bits_is_told)
 {
-    static const char rule[] = "FORWARD-SECRECY";
-    cr_assert_eq(findings_of(rule, HEAD "defaults: {forward_secrecy: none}\n"), 0);
-    cr_assert_eq(findings_of(rule, HEAD "defaults: {forward_secrecy: required}\n"), 1);
-    cr_assert_eq(findings_of(rule, HEAD KEYS NODES "pairs: [{initiator: \"" A "\", responder: \"" B
-                                                   "\", key: k, forward_secrecy: required}]\n"),
-                 1);
-    cr_assert_str_eq(finding_where(), "policy.yaml:4 pairs[0].forward_secrecy");
+    cr_assert_eq(findings_of("DH-GROUP", HEAD "defaults: {dh_group: x25519}\n"), 0);
+    cr_assert_eq(findings_of("DH-GROUP", HEAD "defaults: {dh_group: oakley-5}\n"), 1);
 }
