@@ -109,12 +109,14 @@ static void read_cert(struct dissection *d, json_t *out)
     skip_data(d, out, reader_u16(&d->r));
 }
 
-/* RFC 6043 6.4, 6.6 and 6.8: a role, then the payload without a role. */
+/* RFC 6043 6.4, 6.6 and 6.8: a role, then the payload without a role. Roles 6 and 7 are of
+ * RFC 6509. */
 static bool read_with_role(struct dissection *d, uint8_t payload, json_t *out)
 {
     static const char *const times[] = {NULL, "TRi (issue)", "TRs (start)", "TRe (end)",
                                         "TRr (rekeying interval)"};
-    static const char *const ids[] = {NULL, "IDRi", "IDRr", "IDRkms", "IDRpsk", "IDRapp"};
+    static const char *const ids[] = {NULL,     "IDRi",   "IDRr",    "IDRkms",
+                                      "IDRpsk", "IDRapp", "IDRkmsi", "IDRkmsr"};
     static const char *const rands[] = {NULL, "RANDRi", "RANDRr", "RANDRkms"};
     const uint8_t role = reader_u8(&d->r);
     if (payload == PAYLOAD_TR) {

@@ -237,3 +237,12 @@ Test(samples, dissection_of_a_cut_message_claims_only_what_it_reached)
     json_decref(whole);
     call_free(&call);
 }
+
+/* RFC 6509: each end has a KMS of its own. */
+Test(samples, the_two_kms_of_a_sakke_message_have_their_roles)
+{
+    json_t *dissection = dissect_line(8);
+    cr_expect_str_eq(text_of(payload(dissection, 4, "IDR"), "role_name"), "IDRkmsi");
+    cr_expect_str_eq(text_of(payload(dissection, 5, "IDR"), "role_name"), "IDRkmsr");
+    json_decref(dissection);
+}
