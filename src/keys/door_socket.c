@@ -56,6 +56,11 @@ enum mikeyd_status door_send(int fd, const struct byte_writer *message, struct e
     return send_message(fd, &header, err);
 }
 
+static enum mikeyd_status no_answer(int timeout_ms, struct error *err)
+{
+    return error_set(err, MIKEYD_TOKEN_BUSY, "no answer of the keyholder within %d ms", timeout_ms);
+}
+
 /* OK when there is something to receive, be it the end. */
 static enum mikeyd_status wait_readable(int fd, int timeout_ms, struct error *err)
 {
@@ -69,18 +74,17 @@ static enum mikeyd_status wait_readable(int fd, int timeout_ms, struct error *er
         if (ready < 0 && errno != EINTR)
             return failed("poll", err);
         if (ready == 0)
-            return error_set(err, MIKEYD_TOKEN_BUSY, "no answer of the keyholder within %d ms",
-                             timeout_ms);
+            return no_answer(timeout_ms, err);
         const int64_t left = until - clock_monotonic_ms();
         wait_ms = left < 0 ? 0 : (int)left;
     }
 }
 
-static ssize_t receive_message(int fd, struct msghdr *header)
+static ssize_t receive_message(int fd, struct msghdr *header, int flags)
 {
     ssize_t received;
     do
-        received = recvmsg(fd, header, MSG_CMSG_CLOEXEC);
+        received = recvmsg(fd, header, MSG_CMSG_CLOEXEC | flags);
     while (received < 0 && errno == EINTR);
     return received;
 }
@@ -89,14 +93,16 @@ enum mikeyd_status door_receive(int fd, int timeout_ms, uint8_t *buffer, size_t 
                                 struct error *err)
 {
     *len = 0;
-    if (timeout_ms >= 0) {
+    if (timeout_ms > 0) {
         enum mikeyd_status status = wait_readable(fd, timeout_ms, err);
         if (status != MIKEYD_OK)
             return status;
     }
     struct iovec part = {.iov_base = buffer, .iov_len = cap};
     struct msghdr header = {.msg_iov = &part, .msg_iovlen = 1};
-    ssize_t received = receive_message(fd, &header);
+    ssize_t received = receive_message(fd, &header, timeout_ms == 0 ? MSG_DONTWAIT : 0);
+    if (received < 0 && errno == EAGAIN)
+        return no_answer(timeout_ms, err);
     if (received < 0)
         return failed("recvmsg", err);
     if (received == 0)
@@ -158,7 +164,7 @@ enum mikeyd_status door_accept(int control, int *connection, struct error *err)
                             .msg_iovlen = 1,
                             .msg_control = room.bytes,
                             .msg_controllen = sizeof room.bytes};
-    ssize_t received = receive_message(control, &header);
+    ssize_t received = receive_message(control, &header, 0);
     if (received < 0)
         return failed("recvmsg", err);
     if (received == 0)

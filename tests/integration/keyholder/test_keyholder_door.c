@@ -187,6 +187,24 @@ static bool is_closed(int door)
     return door_receive(door, LAB_WAIT_MS, &byte, 1, &len, &err) == MIKEYD_TOKEN_DOWN;
 }
 
+/* Whoever is told that something is there, and finds nothing, must not be held by it. */
+Test(keyholder_door, receiving_without_time_does_not_wait, .timeout = 20)
+{
+    uint8_t byte = 7;
+    struct error err = {0};
+    size_t len = 1;
+    int ends[2];
+    cr_assert_eq(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends), 0);
+    cr_assert_eq(door_receive(ends[0], 0, &byte, 1, &len, &err), MIKEYD_TOKEN_BUSY);
+    cr_assert_eq(len, 0);
+    cr_assert_eq(send(ends[1], &byte, 1, MSG_NOSIGNAL), 1);
+    cr_assert_eq(door_receive(ends[0], 0, &byte, 1, &len, &err), MIKEYD_OK, "%s", err.text);
+    cr_assert_eq(len, 1);
+    (void)close(ends[1]);
+    cr_assert_eq(door_receive(ends[0], 0, &byte, 1, &len, &err), MIKEYD_TOKEN_DOWN);
+    (void)close(ends[0]);
+}
+
 static void send_bytes(int door, const void *data, size_t len)
 {
     cr_assert_eq(send(door, data, len, MSG_NOSIGNAL), (ssize_t)len);
