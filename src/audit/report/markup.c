@@ -69,7 +69,7 @@ void html_table(FILE *out, const char *const *heads)
 {
     html_markup(out, "<table class=\"cards\"><thead><tr>");
     column_count = 0;
-    for (size_t i = 0; heads[i] != NULL && i < COLUMNS_MAX; i++) {
+    for (size_t i = 0; i < COLUMNS_MAX && heads[i] != NULL; i++) {
         const bool number = heads[i][0] == '#';
         columns[i] = heads[i] + (number ? 1 : 0);
         column_count++;
