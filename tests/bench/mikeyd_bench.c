@@ -14,6 +14,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include <jansson.h>
 
@@ -32,6 +33,7 @@ struct counters {
 static bool read_counters(struct load *load, struct counters *out)
 {
     char *text = NULL;
+    (void)sleep(2); /* a keyholder's figures in the status are up to a second old */
     if (mikeyd_client_status(load->client[0], false, &text) != MIKEYD_OK) {
         fprintf(stderr, "mikeyd-bench: status: %s\n", mikeyd_client_error(load->client[0]));
         return false;
