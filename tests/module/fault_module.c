@@ -88,8 +88,11 @@ static bool strike_as(const struct fault *fault, CK_SESSION_HANDLE session, CK_R
     case FAULT_NONE:
     case FAULT_DELAY:
     case FAULT_HANG:
+    case FAULT_DIE:
+    case FAULT_LEAK:
     case FAULT_FLAGS:
     case FAULT_CORRUPT:
+    case FAULT_SHORT:
     case FAULT_MINIMUM:
         break;
     }
@@ -225,6 +228,8 @@ static CK_RV f_sign(CK_SESSION_HANDLE session, CK_BYTE *data, CK_ULONG len, CK_B
     rv = real->C_Sign(session, data, len, tag, tag_len);
     if (rv == CKR_OK && fault.action == FAULT_CORRUPT)
         tag[0] ^= 1;
+    if (rv == CKR_OK && tag != NULL && fault.action == FAULT_SHORT)
+        --*tag_len;
     return rv;
 }
 

@@ -6,6 +6,7 @@
 #include <string.h>
 #include <sys/stat.h>
 #include <time.h>
+#include <unistd.h>
 
 #define RULES_MAX 32
 
@@ -32,7 +33,8 @@ static bool action_named(const char *name, struct fault *out)
     } actions[] = {
         {"rv", FAULT_RV},         {"delay", FAULT_DELAY},        {"hang", FAULT_HANG},
         {"logout", FAULT_LOGOUT}, {"closeall", FAULT_CLOSE_ALL}, {"finalize", FAULT_FINALIZE},
-        {"flags", FAULT_FLAGS},   {"corrupt", FAULT_CORRUPT},    {"minimum", FAULT_MINIMUM}};
+        {"flags", FAULT_FLAGS},   {"corrupt", FAULT_CORRUPT},    {"minimum", FAULT_MINIMUM},
+        {"die", FAULT_DIE},       {"leak", FAULT_LEAK},          {"short", FAULT_SHORT}};
     for (size_t i = 0; i < sizeof actions / sizeof actions[0]; i++) {
         if (strcmp(actions[i].name, name) == 0) {
             out->action = actions[i].action;
@@ -111,6 +113,15 @@ static void hang_until_changed(unsigned long since)
         pause_ms(5);
 }
 
+/* Written to, so that it is memory in use. */
+static void leak(unsigned long bytes)
+{
+    static void *volatile lost;
+    lost = malloc(bytes);
+    if (lost != NULL)
+        memset(lost, 1, bytes);
+}
+
 struct fault fault_next(const char *function)
 {
     struct fault fault = {FAULT_NONE, 0};
@@ -119,7 +130,7 @@ struct fault fault_next(const char *function)
     const unsigned long since = version;
     for (size_t i = 0; i < rule_count; i++) {
         struct rule *rule = &rules[i];
-        if (strcmp(rule->function, function) != 0)
+        if (strcmp(rule->function, "*") != 0 && strcmp(rule->function, function) != 0)
             continue;
         rule->seen++;
         if (rule->seen == rule->from || (rule->onwards && rule->seen > rule->from))
@@ -130,6 +141,10 @@ struct fault fault_next(const char *function)
         pause_ms(fault.argument);
     if (fault.action == FAULT_HANG)
         hang_until_changed(since);
+    if (fault.action == FAULT_DIE)
+        _exit(1);
+    if (fault.action == FAULT_LEAK)
+        leak(fault.argument);
     return fault;
 }
 

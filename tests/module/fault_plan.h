@@ -2,16 +2,20 @@
  * What the fault module shall do, and when. The plan is a text file named by MIKEYD_FAULT_PLAN,
  * read again whenever it has changed; counting of calls starts anew then. Lines:
  *
- *     FUNCTION N ACTION [ARGUMENT]      N: the n-th call of that function; N+: that and all later
+ *     FUNCTION N ACTION [ARGUMENT]      N: the n-th call of that function; N+: that and all later;
+ *                                       FUNCTION *: of whatever function
  *
  *     rv 0x30        returns that CKR without calling the real module
  *     delay 250      waits so many milliseconds, then calls it
  *     hang           waits until the plan changes, then calls it
+ *     die            the process ends without a word
+ *     leak 65536     loses so many bytes of memory, then calls it
  *     logout         C_Logout in the real module first, as another process's reset would
  *     closeall       C_CloseAllSessions first
  *     finalize       C_Finalize first
  *     flags 0x20000  C_GetTokenInfo: adds these flags to the answer
  *     corrupt        C_Sign: flips a bit of the tag
+ *     short          C_Sign: says that the tag is a byte shorter than it is
  *     minimum 64     C_GetMechanismInfo: says this as the least key size
  *     isolate        (any function, N ignored) session objects serve the session that made them
  *                    alone, as on some tokens
@@ -32,11 +36,14 @@ enum fault_action {
     FAULT_RV,
     FAULT_DELAY,
     FAULT_HANG,
+    FAULT_DIE,
+    FAULT_LEAK,
     FAULT_LOGOUT,
     FAULT_CLOSE_ALL,
     FAULT_FINALIZE,
     FAULT_FLAGS,
     FAULT_CORRUPT,
+    FAULT_SHORT,
     FAULT_MINIMUM
 };
 
@@ -45,8 +52,8 @@ struct fault {
     unsigned long argument;
 };
 
-/* Counts this call and says what the plan has for it. FAULT_DELAY and FAULT_HANG are over when it
- * returns. Any thread. */
+/* Counts this call and says what the plan has for it. FAULT_DELAY, FAULT_HANG and FAULT_LEAK are
+ * over when it returns. Any thread. */
 struct fault fault_next(const char *function);
 
 /* The plan asks for handles that change their meaning. */
