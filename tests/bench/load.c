@@ -62,6 +62,7 @@ static enum mikeyd_status submit(struct load *load, struct call *call)
                                      .to = load->options->to,
                                      .streams = &stream,
                                      .stream_count = 1,
+                                     .method = load->method,
                                      .verify = true};
         return mikeyd_submit_initiate(client, &offer, finished, call);
     }

@@ -11,6 +11,7 @@ enum operation { INITIATE, RESPOND, CONFIRM, OPERATIONS };
 extern const char *const operation_names[OPERATIONS];
 
 struct options {
+    const char *method; /* "psk", "psk-dhe", "dhhmac", "policy" or "all" */
     const char *config, *socket, *beside, *from, *to;
     unsigned connections, depth, count, rounds;
     bool json;
@@ -25,6 +26,7 @@ struct call;
 
 /* One daemon, and the exchanges on their way through the three operations. */
 struct load {
+    enum mikeyd_method method;
     const struct options *options;
     mikeyd_client **client;
     unsigned *in_flight;

@@ -3,7 +3,7 @@
  * with another daemon, for instance one of another build (see tests/bench/beside).
  *
  *   mikeyd-bench --config FILE --from ID --to ID [--socket PATH] [--connections N] [--depth N]
- *                [--count N] [--json]
+ *                [--count N] [--method psk|psk-dhe|dhhmac|policy|all] [--json]
  *   mikeyd-bench --beside SOCKET [--rounds N] ...
  *
  * Each operation runs `count` times: all initiates, then all responds to those messages, then all
@@ -53,13 +53,13 @@ static bool read_counters(struct load *load, struct counters *out)
     return token != NULL;
 }
 
-static int measure(struct load *load, const struct token_config *token)
+static int measure(struct load *load, const char *method, const struct token_config *token,
+                   json_t *report)
 {
     const struct options *o = load->options;
-    json_t *report = json_array();
     if (!o->json)
-        printf("%-9s %12s %9s %9s %7s %6s %8s %12s %6s\n", "operation", "per second", "p50 us",
-               "p99 us", "HMACs", "MACs", "derives", "floor", "ratio");
+        printf("%-8s %-9s %12s %9s %9s %7s %6s %8s %12s %6s\n", "method", "operation", "per second",
+               "p50 us", "p99 us", "HMACs", "MACs", "derives", "floor", "ratio");
     for (enum operation op = INITIATE; op < OPERATIONS; op++) {
         struct counters before, after;
         if (!read_counters(load, &before))
@@ -88,22 +88,50 @@ static int measure(struct load *load, const struct token_config *token)
         }
         if (o->json) {
             json_array_append_new(
-                report, json_pack("{s:s,s:f,s:f,s:f,s:f,s:f,s:f,s:s,s:f,s:f}", "operation",
-                                  operation_names[op], "per_second", rate, "p50_us", p50, "p99_us",
-                                  p99, "hmacs", hmacs, "macs", macs, "derives", derives, "prf",
-                                  after.prf, "floor_per_second", floor, "ratio", rate / floor));
+                report,
+                json_pack("{s:s,s:s,s:f,s:f,s:f,s:f,s:f,s:f,s:s,s:f,s:f}", "method", method,
+                          "operation", operation_names[op], "per_second", rate, "p50_us", p50,
+                          "p99_us", p99, "hmacs", hmacs, "macs", macs, "derives", derives, "prf",
+                          after.prf, "floor_per_second", floor, "ratio", rate / floor));
         } else {
-            printf("%-9s %12.0f %9.0f %9.0f %7.2f %6.2f %8.2f %12.0f %6.2f\n", operation_names[op],
-                   rate, p50, p99, hmacs, macs, derives, floor, rate / floor);
+            printf("%-8s %-9s %12.0f %9.0f %9.0f %7.2f %6.2f %8.2f %12.0f %6.2f\n", method,
+                   operation_names[op], rate, p50, p99, hmacs, macs, derives, floor, rate / floor);
         }
     }
-    if (o->json) {
+    return 0;
+}
+
+/* With "all" the methods stand side by side; "policy" is what the pair's policy says. */
+static int measure_methods(struct load *load, const struct token_config *token)
+{
+    static const struct {
+        const char *name;
+        enum mikeyd_method number;
+    } methods[] = {{"psk", MIKEYD_PSK},
+                   {"psk-dhe", MIKEYD_PSK_DHE},
+                   {"dhhmac", MIKEYD_DHHMAC},
+                   {"policy", MIKEYD_METHOD_BY_POLICY}};
+    const struct options *o = load->options;
+    const bool all = strcmp(o->method, "all") == 0;
+    json_t *report = json_array();
+    int result = 1; /* unless the method is one of these */
+    for (size_t i = 0; i < sizeof methods / sizeof methods[0]; i++) {
+        if (all ? methods[i].number == MIKEYD_METHOD_BY_POLICY
+                : strcmp(o->method, methods[i].name) != 0)
+            continue;
+        load->method = methods[i].number;
+        result = measure(load, methods[i].name, token, report);
+        load_forget(load);
+        if (result != 0)
+            break;
+    }
+    if (o->json && result == 0) {
         char *text = json_dumps(report, 0);
         puts(text);
         free(text);
     }
     json_decref(report);
-    return 0;
+    return result;
 }
 
 static bool read_options(int argc, char **argv, struct options *o)
@@ -117,9 +145,11 @@ static bool read_options(int argc, char **argv, struct options *o)
                                           {"connections", required_argument, NULL, 'n'},
                                           {"depth", required_argument, NULL, 'd'},
                                           {"count", required_argument, NULL, 'k'},
+                                          {"method", required_argument, NULL, 'm'},
                                           {"json", no_argument, NULL, 'j'},
                                           {NULL, 0, NULL, 0}};
-    *o = (struct options){.config = getenv("MIKEYD_CONFIG"),
+    *o = (struct options){.method = "policy",
+                          .config = getenv("MIKEYD_CONFIG"),
                           .socket = getenv("MIKEYD_SOCKET"),
                           .connections = 2,
                           .depth = 64,
@@ -155,6 +185,9 @@ static bool read_options(int argc, char **argv, struct options *o)
         case 'k':
             o->count = (unsigned)strtoul(optarg, NULL, 10);
             break;
+        case 'm':
+            o->method = optarg;
+            break;
         case 'j':
             o->json = true;
             break;
@@ -185,7 +218,7 @@ static int with_floor(struct load *load, const struct options *o)
         fprintf(stderr, "mikeyd-bench: %s\n", err.text);
         return 1;
     }
-    int result = measure(load, &config->tokens[0]);
+    int result = measure_methods(load, &config->tokens[0]);
     config_free(config);
     return result;
 }
@@ -197,7 +230,8 @@ int main(int argc, char **argv)
     if (!read_options(argc, argv, &options)) {
         fprintf(stderr, "usage: mikeyd-bench --socket PATH --from ID --to ID "
                         "{--config FILE | --beside PATH [--rounds N]}\n"
-                        "       [--connections N] [--depth N] [--count N] [--json]\n");
+                        "       [--connections N] [--depth N] [--count N]\n"
+                        "       [--method psk|psk-dhe|dhhmac|policy|all] [--json]\n");
         return 1;
     }
     int result = load_open(&load, &options, options.socket) ? 0 : 5;
