@@ -252,3 +252,27 @@ Test(failover, a_module_that_dies_in_every_signature)
 {
     assert_failure_is_survived("C_Sign 1+ die\n");
 }
+
+Test(failover, a_module_that_says_a_wrong_length)
+{
+    assert_failure_is_survived("C_Sign 1+ short\n");
+}
+
+/* Replaced by a successor that is logged in already: the member is never down. */
+Test(failover, a_module_that_leaks)
+{
+    begin_calls();
+    const pid_t leaking = lab_keyholder(&lab, 0);
+    plan(0, "C_Sign 1+ leak 262144\n");
+    mikeyd_client *client = lab_client(&lab);
+    const int64_t begun = clock_monotonic_ms();
+    while (kill(leaking, 0) == 0) {
+        cr_assert_lt(clock_monotonic_ms() - begun, BACK_MS, "it was not replaced");
+        cr_assert(is_up(client, 0));
+        (void)usleep(20000);
+    }
+    plan(0, NOTHING);
+    cr_assert(is_up(client, 0));
+    mikeyd_client_close(client);
+    end_calls();
+}
