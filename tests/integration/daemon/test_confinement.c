@@ -85,6 +85,17 @@ Test(confinement, module_is_initialised_again_inside)
     enum mikeyd_status status = lab_initiate(client, &offer);
     mikeyd_exchange_free(offer);
     cr_assert(status == MIKEYD_OK || status == MIKEYD_TOKEN_DOWN, "%s", mikeyd_status_name(status));
+    if (lab.token.kind == TOKEN_FIXTURE_ISOLATED) {
+        /* p11-kit's client sometimes hangs or dies in C_Finalize: then a new keyholder serves. */
+        for (int tries = 0; lab_initiate(client, &offer) != MIKEYD_OK; tries++) {
+            cr_assert_lt(tries, 100, "%s", mikeyd_client_error(client));
+            (void)usleep(100000);
+        }
+        mikeyd_exchange_free(offer);
+        lab_exchange(client);
+        mikeyd_client_close(client);
+        return;
+    }
     lab_exchange(client);
     mikeyd_client_close(client);
     (void)usleep(1200000); /* facts are of the last second */
