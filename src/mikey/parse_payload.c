@@ -121,6 +121,8 @@ static enum mikeyd_status parse_sp(struct mikey_parser *p)
     struct byte_reader parameters = reader_sub(&p->r, reader_u16(&p->r));
     if (p->r.failed)
         return truncated(p);
+    if (!mikey_sp_framed(parameters))
+        return malformed(p, "SP parameter runs past its payload");
     if (mikey_find_sp(m, number) != NULL)
         return malformed(p, "policy number stands twice");
     struct mikey_sp *sp = &m->sp[m->sp_count];

@@ -127,6 +127,15 @@ static void set_defaults(struct mikey_sp *sp)
         sp->aead_tag_len = absent.aead_tag_len;
 }
 
+bool mikey_sp_framed(struct byte_reader parameters)
+{
+    while (reader_left(&parameters) > 0) {
+        (void)reader_u8(&parameters);
+        (void)reader_bytes(&parameters, reader_u8(&parameters));
+    }
+    return !parameters.failed;
+}
+
 enum mikeyd_status mikey_sp_read(struct byte_reader *parameters, struct mikey_sp *sp,
                                  uint8_t *mikey_error, struct error *err)
 {

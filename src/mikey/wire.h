@@ -67,6 +67,8 @@ struct mikey_algorithm_numbers {
 };
 struct mikey_algorithm_numbers mikey_algorithm_numbers(enum mikey_algorithms algorithms);
 
+/* Whether the TLVs fill the payload exactly: so for every security protocol (RFC 3830 6.10). */
+bool mikey_sp_framed(struct byte_reader parameters);
 /* SP parameters (RFC 3830 6.10.1): reads the TLVs of one SP payload. On failure *mikey_error says
  * 10 for a parameter that is not offered and 12 for a malformed one. */
 enum mikeyd_status mikey_sp_read(struct byte_reader *parameters, struct mikey_sp *sp,

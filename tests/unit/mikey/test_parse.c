@@ -565,6 +565,22 @@ Test(parse, a_policy_for_another_protocol_is_unsupported)
     refused(MIKEYD_UNSUPPORTED, 9, "security protocol 1");
 }
 
+/* Passed over for what it says, not for how it is written. */
+Test(parse, a_policy_that_no_session_names_is_framed_all_the_same)
+{
+    for (uint8_t protocol = 0; protocol < 2; protocol++) {
+        init_up_to(MIKEY_PAYLOAD_SP);
+        mikey_sp_write(&w, MIKEY_PAYLOAD_SP, 0, SRTP_AEAD_AES_128_GCM);
+        size_t odd = w.len;
+        mikey_sp_write(&w, MIKEY_PAYLOAD_KEMAC, 1, SRTP_AEAD_AES_128_GCM);
+        buffer[odd + 2] = protocol;
+        buffer[odd + 5] = 99;  /* a parameter that nobody knows */
+        buffer[odd + 9] = 200; /* the next one says more bytes than there are */
+        kemac(1, 20, 1, 20);
+        malformed("runs past its payload");
+    }
+}
+
 /* The one session names policy 0. */
 Test(parse, a_policy_that_no_session_names_is_passed_over)
 {
