@@ -156,7 +156,7 @@ static void keys_page(struct keys_entry *page, struct door_answer *out)
                                       .usable = true,
                                       .start_date = "2026-11-21"};
         (void)snprintf(page[i].name, KEYS_NAME_MAX, "key-%u", i);
-        if (i == 3) {
+        if (i == 1) {
             page[i].kind = KEYS_OTHER;
             (void)snprintf(page[i].name, KEYS_NAME_MAX, "mikeyd/what is this");
         }

@@ -21,14 +21,19 @@ void sleep_ms(unsigned ms)
     (void)nanosleep(&time, NULL);
 }
 
-void make_group(size_t members, unsigned call_timeout_ms)
+void make_group_of_store(size_t members, unsigned call_timeout_ms, const char *store)
 {
-    struct keys_group_config config = {.members = members};
+    struct keys_group_config config = {.members = members, .store = store};
     for (size_t i = 0; i < members; i++) {
         config.call_timeout_ms[i] = call_timeout_ms;
         config.sessions[i] = 8;
     }
     cr_assert_eq(keys_group_make(&config, &group, &err), MIKEYD_OK, "%s", err.text);
+}
+
+void make_group(size_t members, unsigned call_timeout_ms)
+{
+    make_group_of_store(members, call_timeout_ms, NULL);
 }
 
 uint64_t join_as(size_t member, size_t peer)

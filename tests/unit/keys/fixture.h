@@ -10,6 +10,7 @@ extern struct error err;
 
 /* A group with that many members, none of which has a keyholder. */
 void make_group(size_t members, unsigned call_timeout_ms);
+void make_group_of_store(size_t members, unsigned call_timeout_ms, const char *store);
 /* peers[index] starts, with a psk and an epsk like the others when it has no keys yet, and joins. */
 uint64_t join(size_t index);
 uint64_t join_as(size_t member, size_t peer);

@@ -92,6 +92,17 @@ static void facts(struct peer *peer, struct door_facts *out)
     out->key_count = (uint32_t)peer->key_count;
 }
 
+static void claim(const struct peer *peer, const struct door_request *request,
+                  struct door_answer *answer)
+{
+    answer->claim.marked = peer->store != NULL;
+    if (peer->store == NULL)
+        (void)snprintf(answer->claim.why, sizeof answer->claim.why, "token %s is write-protected",
+                       peer->label);
+    else if (strcmp(peer->store, request->claim.store) != 0)
+        answer->status = MIKEYD_POLICY;
+}
+
 static void compute(struct peer *peer, const struct door_request *request, uint8_t *room,
                     struct keys_entry *entries, struct door_answer *answer)
 {
@@ -141,6 +152,9 @@ static void compute(struct peer *peer, const struct door_request *request, uint8
         answer->checkpoint.signature_len = 32;
         answer->checkpoint.uses = 42;
         answer->checkpoint.incarnation[0] = 7;
+        break;
+    case DOOR_CLAIM:
+        claim(peer, request, answer);
         break;
     case DOOR_FACTS:
         facts(peer, &answer->facts);

@@ -20,6 +20,7 @@ struct peer {
     const char *label;
     struct peer_key *keys; /* under lock */
     size_t key_count;
+    const char *store; /* the replay store its token belongs to; NULL: it takes no mark */
     pthread_mutex_t lock;
 
     /* The script. */

@@ -1,5 +1,6 @@
 /* The messages of the door: what is written reads back, and nothing else reads. */
 #include <criterion/criterion.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "door_samples.h"
@@ -162,6 +163,9 @@ Test(door, a_request_outside_its_bounds_is_not_written)
     REFUSED(DOOR_PROOF_OF, request.proof.count = 0);
     REFUSED(DOOR_PROOF_OF, request.proof.count = DOOR_PROOFS_MAX + 1);
     REFUSED(DOOR_PROOF_OF, request.proof.entry[2].kind = KEYS_AUDIT);
+    REFUSED(DOOR_PROOF_OF, request.proof.entry[2].kind = KEYS_OTHER);
+    REFUSED(DOOR_CLAIM, request.claim.store[0] = 'F');
+    REFUSED(DOOR_CLAIM, request.claim.store[DOOR_STORE - 1] = '\0');
 }
 
 Test(door, a_request_that_does_not_fit_its_memory_is_not_written)
@@ -187,6 +191,37 @@ Test(door, a_page_nobody_asked_for_is_refused)
 {
     struct byte_writer out = write_answer(DOOR_KEYS);
     cr_assert_eq(door_read_answer(room, out.len, NULL, &answer_read, &err), MIKEYD_SYNTAX);
+}
+
+Test(door, a_claim_and_its_answer_arrive)
+{
+    struct byte_writer out = write_request(DOOR_CLAIM);
+    cr_assert_eq(read_request(out.len), MIKEYD_OK);
+    cr_assert_str_eq(request_read.claim.store, "0123456789abcdef0123456789abcdef");
+    out = write_answer(DOOR_CLAIM);
+    cr_assert_eq(read_answer(out.len), MIKEYD_OK);
+    cr_assert_not(answer_read.claim.marked);
+    cr_assert_str_eq(answer_read.claim.why, "token lab is write-protected");
+}
+
+/* Whoever can make objects in the token chooses it, and it goes to log and status. */
+Test(door, a_key_that_is_none_of_ours_is_told_by_its_label)
+{
+    struct byte_writer out = writer_of(room, sizeof room);
+    door_sample_answer(DOOR_KEYS, page, &answer);
+    cr_assert_eq(page[1].kind, KEYS_OTHER);
+    (void)snprintf(page[1].name, KEYS_NAME_MAX, "mikeyd/psk/x\x1b[2J");
+    cr_assert_eq(door_write_answer(&answer, &out, &err), MIKEYD_OK, "%s", err.text);
+    cr_assert_eq(read_answer(out.len), MIKEYD_OK);
+    cr_assert_eq(page_read[1].kind, KEYS_OTHER);
+    cr_assert_str_eq(page_read[1].name, "mikeyd/psk/x?[2J");
+    uint8_t *label = memmem(room, out.len, "x?[2J", 5);
+    cr_assert_not_null(label);
+    label[1] = 0x1b; /* from a keyholder that does not keep to this */
+    cr_assert_eq(read_answer(out.len), MIKEYD_SYNTAX);
+    page[1].kind = KEYS_PSK; /* whose name is a name */
+    out = writer_of(room, sizeof room);
+    cr_assert_eq(door_write_answer(&answer, &out, &err), MIKEYD_INVALID_ARGUMENT);
 }
 
 Test(door, secrets_are_read_in_place)

@@ -578,3 +578,76 @@ Test(group, events_that_nobody_takes_fill_no_memory)
     cr_assert_eq(take_events(0), KEYS_EVENTS_MAX);
     cr_assert_eq(last_event.keyholder, 3 * KEYS_EVENTS_MAX - 1); /* the latest are kept */
 }
+
+/* ---- one replay store */
+
+static const char store[] = "0123456789abcdef0123456789abcdef";
+static const char other_store[] = "fedcba9876543210fedcba9876543210";
+
+Test(group, a_token_of_another_replay_store_is_named_and_not_used)
+{
+    make_group_of_store(2, 2000, store);
+    peers[0].store = store;
+    peers[1].store = other_store;
+    (void)join(0);
+    (void)join(1);
+    wait_for_state(0, KEYS_MEMBER_CLOSED);
+    wait_for_state(1, KEYS_MEMBER_DIFFERS);
+    cr_assert_eq(take_events(KEYS_EVENT_DIFFERS), 1);
+    cr_assert_eq(last_event.member, 1);
+    cr_assert_str_eq(last_event.text, "B says so");
+    cr_assert_str_eq(status_of(1).why, last_event.text);
+    struct keys_port *port = open_port();
+    for (uint32_t i = 0; i < 20; i++)
+        cr_assert_eq(use(port, i), MIKEYD_OK, "%s", err.text);
+    cr_assert_eq(peer_uses(&peers[1]), 0);
+    keys_port_close(port);
+}
+
+Test(group, a_group_whose_only_token_is_of_another_replay_store_does_not_begin)
+{
+    make_group_of_store(1, 2000, store);
+    peers[0].store = other_store;
+    (void)join(0);
+    cr_assert_neq(keys_group_wait(group, 1, 5000, &err), MIKEYD_OK);
+    cr_assert_not_null(strstr(err.text, "A says so"), "%s", err.text);
+    cr_assert_not(keys_group_up(group));
+}
+
+Test(group, a_token_that_takes_no_mark_serves_and_is_told_once)
+{
+    make_group_of_store(1, 2000, store);
+    (void)join(0);
+    cr_assert_eq(keys_group_wait(group, 1, 5000, &err), MIKEYD_OK, "%s", err.text);
+    cr_assert_eq(take_events(KEYS_EVENT_UNMARKED), 1);
+    cr_assert_str_eq(last_event.text, "token A is write-protected");
+    break_member(0);
+    atomic_store(&peers[0].health_status, 0);
+    wait_for_state(0, KEYS_MEMBER_CLOSED); /* looked at again: the same keyholder, the same token */
+    cr_assert_eq(atomic_load(&peers[0].count[DOOR_CLAIM]), 1);
+}
+
+Test(group, a_successor_claims_its_token_too)
+{
+    make_group_of_store(1, 2000, store);
+    peers[0].store = store;
+    peers[1].store = other_store;
+    (void)join(0);
+    wait_for_state(0, KEYS_MEMBER_CLOSED);
+    (void)take_events(0);
+    struct keys_port *port = open_port();
+    const uint64_t successor = join_as(0, 1);
+    const int64_t until = clock_monotonic_ms() + 5000;
+    while (take_events(KEYS_EVENT_DIFFERS) == 0 && clock_monotonic_ms() < until)
+        sleep_ms(2);
+    cr_assert_eq(last_event.keyholder, successor);
+    check_serves(0, port);
+    cr_assert_eq(peer_uses(&peers[1]), 0);
+    keys_port_close(port);
+}
+
+Test(group, no_store_no_claim)
+{
+    make_serving_group(1, 2000);
+    cr_assert_eq(atomic_load(&peers[0].count[DOOR_CLAIM]), 0);
+}
