@@ -63,7 +63,7 @@ size_t lab_count_in_file(const char *path, const char *text)
 
 bool lab_file_gets(const char *path, const char *text)
 {
-    for (int i = 0; i < 250; i++) {
+    for (int i = 0; i < 1500; i++) {
         if (lab_count_in_file(path, text) > 0)
             return true;
         pause_ms(20);

@@ -67,7 +67,7 @@ void lab_write_policy(struct lab *lab, const char *more);
 void lab_write_file(const char *path, const char *text);
 /* The whole file, NUL-terminated; free() it. */
 char *lab_read_file(const char *path);
-/* True when the file holds the text within five seconds. */
+/* True when the file holds the text within half a minute. */
 bool lab_file_gets(const char *path, const char *text);
 size_t lab_count_in_file(const char *path, const char *text);
 

@@ -13,6 +13,7 @@
 
 #include <jansson.h>
 
+#include "base/clock.h"
 #include "lab.h"
 
 static struct lab lab;
@@ -160,14 +161,21 @@ Test(health, token_is_asked_once_for_all_who_ask)
     json_decref(health());
     (void)usleep(1100000);
     lab_write_file(plan, "C_GetTokenInfo 2+ rv 0x30\n");
+    /* Who asks within the answer's second has it. A crowded machine may take longer for ten. */
+    const int64_t asked_ms = clock_monotonic_ms();
     for (int i = 0; i < 10; i++) {
         json_t *report = health();
-        cr_assert_str_eq(check(report, "token"), "OK", "after %d", i);
+        if (i == 0 || clock_monotonic_ms() - asked_ms < 900)
+            cr_assert_str_eq(check(report, "token"), "OK", "after %d", i);
         json_decref(report);
     }
-    (void)usleep(1100000);
-    json_t *report = health();
-    cr_assert(json_is_false(json_object_get(report, "healthy")));
-    cr_assert_str_neq(check(report, "token"), "OK");
-    json_decref(report);
+    bool failed = false;
+    for (int i = 0; i < 100 && !failed; i++) {
+        (void)usleep(100000);
+        json_t *report = health();
+        failed = json_is_false(json_object_get(report, "healthy")) &&
+                 strcmp(check(report, "token"), "OK") != 0;
+        json_decref(report);
+    }
+    cr_assert(failed);
 }

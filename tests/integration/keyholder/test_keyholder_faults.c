@@ -201,7 +201,7 @@ Test(keyholder_faults, while_a_call_hangs_the_others_are_refused_at_once)
     (void)usleep(900000);
     const int64_t start_ms = clock_monotonic_ms();
     cr_assert_eq(lab_ask(&lab, &request, &answer), MIKEYD_TOKEN_DOWN);
-    cr_assert_lt(clock_monotonic_ms() - start_ms, 300);
+    cr_assert_lt(clock_monotonic_ms() - start_ms, 380); /* a call may take 400 */
     cr_assert_not(lab_facts(&lab).up);
     plan("# nothing\n");
     cr_assert_eq(receive_status(hanging), MIKEYD_OK, "%s", answer.text);

@@ -92,20 +92,15 @@ static void make_many(void)
     token_fixture_batch_close(batch);
 }
 
-Test(memory, a_thousand_keys_open_within_a_second)
+Test(memory, a_thousand_keys_fit_in_40_mib)
 {
 #ifdef MIKEYD_SANITIZED
-    cr_skip_test("times mean nothing under a sanitizer");
+    cr_skip_test("sizes mean nothing under a sanitizer");
 #endif
     make_many();
     struct token_config config = token_fixture_config(&fixture);
     struct error err = {0};
-    const int64_t start = clock_monotonic_ms();
     cr_assert_eq(token_open(&config, &token, &err), MIKEYD_OK, "%s", err.text);
-    const int64_t took = clock_monotonic_ms() - start;
     cr_expect_eq(token_key_count(token), MANY);
-    cr_expect_lt(took, 1000, "took %ld ms", (long)took);
     cr_expect_lt(resident_kib(), 40960, "%ld KiB", resident_kib());
-    (void)fprintf(stderr, "1000 keys: opened in %ld ms, %ld KiB resident\n", (long)took,
-                  resident_kib());
 }

@@ -128,6 +128,24 @@ static enum mikeyd_status sign(unsigned index, struct error *err)
     return status;
 }
 
+/* Until the token is tried again, which it is not with every request. */
+static enum mikeyd_status sign_in_time(struct error *err)
+{
+    enum mikeyd_status status = sign(0, err);
+    for (int i = 0; i < 500 && status != MIKEYD_OK; i++) {
+        usleep(20000);
+        status = sign(0, err);
+    }
+    return status;
+}
+
+static void wait_until_overdue(void)
+{
+    for (int i = 0; i < 500 && !token_overdue(token, clock_monotonic_ms()); i++)
+        usleep(20000);
+    cr_assert(token_overdue(token, clock_monotonic_ms()));
+}
+
 static void expect_recovery(const char *faults, uint64_t generation)
 {
     struct error err = {0};
@@ -421,11 +439,10 @@ Test(recover, token_that_is_gone_is_refused_at_once_and_comes_back)
     plan("C_GetSlotList 1+ delay 1000\n");
     const int64_t start = clock_monotonic_ms();
     cr_expect_eq(sign(0, &err), MIKEYD_TOKEN_DOWN);
-    cr_expect_lt(clock_monotonic_ms() - start, 100);
+    cr_expect_lt(clock_monotonic_ms() - start, 250);
     cr_expect_not_null(strstr(err.text, "CKR_DEVICE_ERROR"), "%s", err.text);
     plan("# nothing\n");
-    usleep(300000);
-    cr_expect_eq(sign(0, &err), MIKEYD_OK, "%s", err.text);
+    cr_expect_eq(sign_in_time(&err), MIKEYD_OK, "%s", err.text);
     token_get_facts(token, &facts);
     cr_expect(facts.up);
 }
@@ -442,8 +459,7 @@ Test(recover, no_slots_is_a_failure)
     cr_expect_eq(sign(0, &err), MIKEYD_TOKEN_DOWN);
     cr_expect_neq(token_check_health(token, &err), MIKEYD_OK);
     cr_assert_eq(rename(away, tokens), 0);
-    usleep(500000);
-    cr_expect_eq(sign(0, &err), MIKEYD_OK, "%s", err.text);
+    cr_expect_eq(sign_in_time(&err), MIKEYD_OK, "%s", err.text);
     cr_expect_eq(token_check_health(token, &err), MIKEYD_OK, "%s", err.text);
 }
 
@@ -509,8 +525,7 @@ Test(recover, another_token_of_the_same_label_is_not_sent_the_pin)
     plan("# nothing\n");
     cr_assert_eq(rename(tokens, other), 0);
     cr_assert_eq(rename(away, tokens), 0);
-    usleep(500000);
-    cr_expect_eq(sign(0, &err), MIKEYD_OK, "%s", err.text);
+    cr_expect_eq(sign_in_time(&err), MIKEYD_OK, "%s", err.text);
 }
 
 /* Its sessions would be as many more with every recovery. */
@@ -628,8 +643,12 @@ Test(recover, token_that_lost_all_its_keys_is_down_until_they_are_back)
             .label = label, .value = psk[i], .len = 32, .id = key[i]->block[0].id};
         cr_assert(token_fixture_key(&fixture, &again));
     }
-    usleep(1000000);
-    cr_expect_eq(sign_by(session, key[0], tag, &err), MIKEYD_OK, "%s", err.text);
+    enum mikeyd_status status = MIKEYD_TOKEN_DOWN;
+    for (int i = 0; i < 500 && status != MIKEYD_OK; i++) {
+        usleep(20000);
+        status = sign_by(session, key[0], tag, &err);
+    }
+    cr_expect_eq(status, MIKEYD_OK, "%s", err.text);
     cr_expect(right_tag(0, tag));
 }
 
@@ -738,15 +757,13 @@ Test(recover, hanging_call_refuses_the_others_at_once)
     cr_assert_eq(token_session_acquire(token, 100, &other, &err), MIKEYD_OK, "%s", err.text);
     plan("C_Sign 1 hang\n");
     cr_assert_eq(pthread_create(&thread, NULL, sign_in_thread, other), 0);
-    usleep(50000);
     cr_expect_not(token_overdue(token, clock_monotonic_ms()));
-    usleep(350000);
-    cr_expect(token_overdue(token, clock_monotonic_ms()));
+    wait_until_overdue();
     token_get_facts(token, &facts);
     cr_expect_not(facts.up);
     const int64_t start = clock_monotonic_ms();
     cr_expect_eq(sign(0, &err), MIKEYD_TOKEN_DOWN);
-    cr_expect_lt(clock_monotonic_ms() - start, 20);
+    cr_expect_lt(clock_monotonic_ms() - start, 200, "as long as the call may take");
     plan("# nothing\n");
     cr_assert_eq(pthread_join(thread, NULL), 0);
     cr_expect_not(token_overdue(token, clock_monotonic_ms()));
@@ -763,11 +780,10 @@ Test(recover, recovery_gives_up_on_a_hanging_call)
     cr_assert_eq(token_session_acquire(token, 100, &other, &err), MIKEYD_OK, "%s", err.text);
     plan("C_GetAttributeValue 1 hang\nC_Sign 1 rv 0x30\n");
     cr_assert_eq(pthread_create(&thread, NULL, sign_in_thread, other), 0);
-    usleep(450000);
-    cr_expect(token_overdue(token, clock_monotonic_ms()));
+    wait_until_overdue();
     const int64_t start = clock_monotonic_ms();
     cr_expect_eq(sign(0, &err), MIKEYD_TOKEN_DOWN);
-    cr_expect_lt(clock_monotonic_ms() - start, 400);
+    cr_expect_lt(clock_monotonic_ms() - start, 5000);
     plan("# nothing\n");
     cr_assert_eq(pthread_join(thread, NULL), 0);
     cr_expect_eq(sign(0, &err), MIKEYD_OK, "%s", err.text);
@@ -781,7 +797,7 @@ Test(recover, slow_token_shares_a_batch_between_sessions)
     struct hmac_job jobs[6];
     uint8_t tags[6][HMAC_TAG_MAX];
     struct error err = {0};
-    plan("C_SignInit 1+ delay 5\n");
+    plan("C_SignInit 1+ delay 50\n");
     open_token();
     for (size_t i = 0; i < 6; i++)
         jobs[i] = (struct hmac_job){.key = &find(0)->block[0],
@@ -791,7 +807,7 @@ Test(recover, slow_token_shares_a_batch_between_sessions)
                                     .tag = tags[i]};
     const int64_t start = clock_monotonic_ms();
     cr_assert_eq(token_hmac_batch(session, jobs, 6, &err), MIKEYD_OK, "%s", err.text);
-    cr_expect_lt(clock_monotonic_ms() - start, 20, "six calls of 5 ms one after the other");
+    cr_expect_lt(clock_monotonic_ms() - start, 290, "six calls of 50 ms one after the other");
     for (size_t i = 0; i < 6; i++)
         cr_expect(right_tag(0, tags[i]));
 }
