@@ -189,7 +189,7 @@ static void measure_with(struct token *token, struct token_key_entry *entry)
     unsigned original_us = measure_object(token, entry->key.block[0].original);
     unsigned copy_us = 0;
     if (token->copies_wanted != TOKEN_COPIES_OFF && token->shares_objects &&
-        !token->profile->no_copies &&
+        !token->profile.no_copies &&
         copy_make(token, entry->key.block[0].original, &copy) == CKR_OK) {
         copy_us = measure_object(token, copy);
         (void)token->f->C_DestroyObject(token->keeper.handle, copy);
@@ -206,5 +206,5 @@ void token_measure(struct token *token)
         measure_with(token, entry);
     else
         token->session_copies = token->copies_wanted == TOKEN_COPIES_ON && token->shares_objects &&
-                                !token->profile->no_copies;
+                                !token->profile.no_copies;
 }

@@ -180,8 +180,10 @@ struct token {
     CK_TOKEN_INFO info;
     char label[33], serial[17], manufacturer[33], model[17];
 
-    const struct profile *profile; /* never NULL */
-    bool profile_wanted;           /* by the configuration, whatever the token calls itself */
+    const struct profile *maker; /* the row of the table, never NULL */
+    struct profile profile;      /* the same, with the configuration's switches on */
+    bool profile_wanted;         /* by the configuration, whatever the token calls itself */
+    uint32_t switches;           /* the configuration's */
     char *uri, *pin_file;
     bool read_write, provisioning;
     enum token_copies copies_wanted;
@@ -190,6 +192,7 @@ struct token {
     CK_MECHANISM_TYPE mechanisms[TOKEN_MECHANISMS_MAX];
     size_t mechanism_count;
     size_t hmac_min[2]; /* least key length in bytes by enum hmac_hash; 0: none known */
+    bool hmac_bits;     /* the token tells it in bits */
     bool hkdf, prf_derive, session_copies;
     bool shares_objects; /* a session uses the session objects of another */
     bool sessions_rw;    /* R/W sessions: for the ceremony, or because no others can make keys */

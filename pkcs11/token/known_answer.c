@@ -332,14 +332,13 @@ static bool signs_across(struct token_session *by, struct token_session *with, e
  */
 static void settle_hmac_minimum(struct token_session *session, enum hmac_hash hash)
 {
-    size_t *least = &session->token->hmac_min[hash];
-    const size_t as_bits = *least / 8;
-    const enum profile_unit unit = session->token->profile->hmac_unit;
-    if (unit == PROFILE_UNIT_BYTES)
+    struct token *token = session->token;
+    const size_t told = token->hmac_min[hash], as_bits = told / 8;
+    if (!token->profile.hmac_bits && told <= HMAC_BLOCK &&
+        !(as_bits != 0 && told % 8 == 0 && signs_across(session, session, hash, as_bits)))
         return;
-    if (unit == PROFILE_UNIT_BITS || *least > HMAC_BLOCK ||
-        (as_bits != 0 && *least % 8 == 0 && signs_across(session, session, hash, as_bits)))
-        *least = as_bits;
+    token->hmac_bits = true;
+    token->hmac_min[hash] = as_bits;
 }
 
 /*
@@ -349,9 +348,9 @@ static void settle_hmac_minimum(struct token_session *session, enum hmac_hash ha
 static void settle_sharing(struct token *token, struct token_session *session)
 {
     const size_t least = token->hmac_min[HMAC_SHA256];
-    token->shares_objects = !token->profile->per_session &&
-                            signs_across(&token->keeper, session, HMAC_SHA256,
-                                         least > 32 && least <= HMAC_BLOCK ? least : 32);
+    token->shares_objects =
+        !token->profile.per_session && signs_across(&token->keeper, session, HMAC_SHA256,
+                                                    least > 32 && least <= HMAC_BLOCK ? least : 32);
     if (token->shares_objects)
         return;
     token->hkdf = false;
@@ -410,7 +409,7 @@ static CK_RV try_again(struct token_session *session)
 
 static void settle_session_keys(struct token *token, struct token_session *session)
 {
-    token->session_keys = !token->profile->no_session_keys;
+    token->session_keys = !token->profile.no_session_keys;
     if (!token->session_keys)
         return;
     CK_RV rv = try_session_key(session);

@@ -46,7 +46,7 @@ static const struct profile profiles[] = {
      .manufacturer = "SafeNet",
      .source = DOCUMENTS ": Luna SDK reference",
      .limits = "",
-     .hmac_unit = PROFILE_UNIT_BITS},
+     .hmac_bits = true},
     /* Keys that others made are seen after C_Initialize only, unless
      * CKNFAST_ASSUME_SINGLE_PROCESS=0: a key that is not there may be, so the module begins anew. */
     {.name = "nshield",
@@ -113,6 +113,56 @@ const struct profile *profile_for(const char *manufacturer, const char *model)
             return p;
     }
     return &profiles[0];
+}
+
+/* ---- switches */
+
+static const struct {
+    const char *name;
+    size_t field; /* of struct profile, a bool */
+} switches[] = {
+    {"read_write", offsetof(struct profile, read_write)},
+    {"hash_keys", offsetof(struct profile, hash_keys)},
+    {"no_session_keys", offsetof(struct profile, no_session_keys)},
+    {"per_session", offsetof(struct profile, per_session)},
+    {"no_copies", offsetof(struct profile, no_copies)},
+    {"hmac_bits", offsetof(struct profile, hmac_bits)},
+    {"leaks_objects", offsetof(struct profile, leaks_objects)},
+    {"serialise", offsetof(struct profile, serialise)},
+};
+
+const char *profile_switch_at(size_t index)
+{
+    return index < sizeof switches / sizeof switches[0] ? switches[index].name : NULL;
+}
+
+bool profile_switch_named(const char *name, uint32_t *bit)
+{
+    for (size_t i = 0; profile_switch_at(i) != NULL; i++) {
+        if (strcmp(switches[i].name, name) == 0) {
+            *bit = UINT32_C(1) << i;
+            return true;
+        }
+    }
+    return false;
+}
+
+uint32_t profile_switches(const struct profile *profile)
+{
+    uint32_t on = 0;
+    for (size_t i = 0; profile_switch_at(i) != NULL; i++) {
+        if (*(const bool *)((const char *)profile + switches[i].field))
+            on |= UINT32_C(1) << i;
+    }
+    return on;
+}
+
+void profile_switch_on(struct profile *profile, uint32_t on)
+{
+    for (size_t i = 0; profile_switch_at(i) != NULL; i++) {
+        if ((on & UINT32_C(1) << i) != 0)
+            *(bool *)((char *)profile + switches[i].field) = true;
+    }
 }
 
 /* ---- what a return value asks for */

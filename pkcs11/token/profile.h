@@ -8,6 +8,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 /* What a return value of the module asks for. */
 enum profile_reaction {
@@ -27,9 +28,6 @@ struct profile_retry {
     enum profile_reaction reaction;
 };
 
-/* The unit of CK_MECHANISM_INFO.ulMinKeySize for HMAC. */
-enum profile_unit { PROFILE_UNIT_TRIED, PROFILE_UNIT_BYTES, PROFILE_UNIT_BITS };
-
 #define PROFILE_RETRY_MAX 4
 
 struct profile {
@@ -47,7 +45,7 @@ struct profile {
     bool no_copies;       /* C_CopyObject is not to be tried */
     bool leaks_objects;   /* memory of each session object until C_Finalize */
     bool serialise;       /* concurrent calls are slower than serial ones */
-    enum profile_unit hmac_unit;
+    bool hmac_bits;       /* CK_MECHANISM_INFO.ulMinKeySize of HMAC counts bits */
     struct profile_retry retry[PROFILE_RETRY_MAX]; /* goes before what holds for all */
 };
 
@@ -57,6 +55,16 @@ const struct profile *profile_named(const char *name);
 const struct profile *profile_for(const char *manufacturer, const char *model);
 /* For lists: NULL past the last one. */
 const struct profile *profile_at(size_t index);
+
+/*
+ * Switches: what mikeyd.yaml can turn on over a profile, a bit each; the name of bit `index`, NULL
+ * past the last one. Nothing turns one off: what a profile says may not have been tried.
+ */
+const char *profile_switch_at(size_t index);
+/* False when no switch has that name. */
+bool profile_switch_named(const char *name, uint32_t *bit);
+uint32_t profile_switches(const struct profile *profile);
+void profile_switch_on(struct profile *profile, uint32_t switches);
 
 enum profile_reaction profile_reaction(const struct profile *profile, unsigned long rv);
 

@@ -19,7 +19,7 @@
 
 enum profile_reaction token_reaction(const struct token *token, CK_RV rv)
 {
-    return profile_reaction(token->profile, rv);
+    return profile_reaction(&token->profile, rv);
 }
 
 bool token_rv_recoverable(const struct token *token, CK_RV rv)

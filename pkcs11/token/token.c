@@ -35,13 +35,15 @@ static size_t hmac_minimum(struct token *token, enum hmac_hash hash)
 static void choose_profile(struct token *token)
 {
     if (!token->profile_wanted)
-        token->profile = profile_for(token->manufacturer, token->model);
-    token->sessions_rw = token->read_write || token->profile->read_write;
-    token->hash_keys = token->profile->hash_keys;
-    token->module->leaks_session_objects = token->profile->leaks_objects;
-    token->module->serialise = token->profile->serialise;
-    log_info("token %s: profile %s (%s)", token->label, token->profile->name,
-             token->profile->source);
+        token->maker = profile_for(token->manufacturer, token->model);
+    token->profile = *token->maker;
+    profile_switch_on(&token->profile, token->switches);
+    token->sessions_rw = token->read_write || token->profile.read_write;
+    token->hash_keys = token->profile.hash_keys;
+    token->module->leaks_session_objects = token->profile.leaks_objects;
+    token->module->serialise = token->profile.serialise;
+    log_info("token %s: profile %s (%s)%s", token->label, token->maker->name, token->maker->source,
+             token->switches == 0 ? "" : ", and switches of the configuration");
 }
 
 enum mikeyd_status token_mechanisms_read(struct token *token, struct error *err)
@@ -106,8 +108,9 @@ static enum mikeyd_status token_new(const struct token_config *config, struct to
         (config->pin_file != NULL && token->pin_file == NULL))
         return error_set(err, MIKEYD_INTERNAL, "out of memory");
     token->profile_wanted = config->profile != NULL && strcmp(config->profile, "auto") != 0;
-    token->profile = profile_named(token->profile_wanted ? config->profile : "generic");
-    if (token->profile == NULL)
+    token->switches = config->switches;
+    token->maker = profile_named(token->profile_wanted ? config->profile : "generic");
+    if (token->maker == NULL)
         return error_set(err, MIKEYD_INVALID_ARGUMENT, "profile: there is none called %.60s",
                          config->profile);
     token->read_write = config->read_write;
@@ -241,7 +244,7 @@ void token_get_facts(const struct token *token, struct token_facts *out)
         .hkdf = token->hkdf,
         .prf_derive = token->prf_derive,
         .session_copies = token->session_copies,
-        .profile = token->profile,
+        .profile = token->maker,
         .read_write = token->sessions_rw,
         .hash_keys = token->hash_keys,
         .session_keys = token->session_keys,

@@ -3,6 +3,7 @@
 #define PKCS11_TOKEN_CONFIG_H
 
 #include <stdbool.h>
+#include <stdint.h>
 
 enum token_copies { TOKEN_COPIES_AUTO, TOKEN_COPIES_ON, TOKEN_COPIES_OFF };
 
@@ -24,6 +25,7 @@ struct token_config {
     enum token_copies session_copies;
     unsigned call_timeout_ms;
     const char *profile; /* of profile.h; NULL or "auto": by what the token says of itself */
+    uint32_t switches;   /* of profile.h, on whatever the profile says */
     bool read_write;   /* ceremony: sessions are R/W; the daemon's are not (session objects need no
                           R/W) */
     bool provisioning; /* ceremony: keys with fatal findings keep their handles, to be looked at,

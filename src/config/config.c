@@ -173,12 +173,40 @@ static enum mikeyd_status read_profile(const struct yaml_node *map, const char *
     return yaml_fail(yaml_map_get(map, "profile"), err, "is none of %s", names);
 }
 
+static enum mikeyd_status read_switches(const struct yaml_node *map, uint32_t *out,
+                                        struct error *err)
+{
+    char names[256] = "";
+    const struct yaml_node *list = yaml_map_get(map, "switches");
+    if (list == NULL)
+        return MIKEYD_OK;
+    for (size_t i = 0; profile_switch_at(i) != NULL; i++) {
+        const size_t len = strlen(names);
+        (void)snprintf(names + len, sizeof names - len, "%s%s", i == 0 ? "" : ", ",
+                       profile_switch_at(i));
+    }
+    if (yaml_kind(list) != YAML_LIST)
+        return yaml_fail(list, err, "not a list of some of %s", names);
+    for (size_t i = 0; i < yaml_list_count(list); i++) {
+        const char *name;
+        uint32_t bit = 0;
+        enum mikeyd_status status = yaml_string(yaml_list_at(list, i), &name, err);
+        if (status != MIKEYD_OK)
+            return status;
+        if (!profile_switch_named(name, &bit))
+            return yaml_fail(yaml_list_at(list, i), err, "is none of %s", names);
+        *out |= bit;
+    }
+    return MIKEYD_OK;
+}
+
 static enum mikeyd_status read_token(struct config_memory *memory, const struct yaml_node *map,
                                      struct token_config *token, struct error *err)
 {
     static const char *const known[] = {
         "module",    "uri",          "pin_file",    "sessions", "session_copies",
-        "init_args", "call_timeout", "environment", "profile",  NULL};
+        "init_args", "call_timeout", "environment", "profile",  "switches",
+        NULL};
     const struct yaml_node *uri;
     *token = (struct token_config){.sessions = DEFAULT_SESSIONS};
     enum mikeyd_status status = yaml_map_check(map, known, err);
@@ -205,6 +233,8 @@ static enum mikeyd_status read_token(struct config_memory *memory, const struct 
         status = read_environment(map, token, err);
     if (status == MIKEYD_OK)
         status = read_profile(map, &token->profile, err);
+    if (status == MIKEYD_OK)
+        status = read_switches(map, &token->switches, err);
     return status;
 }
 

@@ -18,14 +18,15 @@ static const char synopsis[] =
     "  decode B64|HEX|@FILE                       dissect a MIKEY message\n"
     "  key generate|import|unwrap|wrap|derive|list|check|destroy\n"
     "  policy check FILE [--token] [--report]\n"
+    "  token compat                               what a token does, and its lines of mikeyd.yaml\n"
     "  audit verify|export-key|report ...";
 
 static const struct command {
     const char *name;
     int (*run)(struct ctl *ctl, int argc, char **argv);
 } commands[] = {
-    {"exchange", ctl_exchange}, {"status", ctl_status}, {"decode", ctl_decode},
-    {"key", ctl_key},           {"policy", ctl_policy}, {"audit", ctl_audit},
+    {"exchange", ctl_exchange}, {"status", ctl_status}, {"decode", ctl_decode}, {"key", ctl_key},
+    {"policy", ctl_policy},     {"audit", ctl_audit},   {"token", ctl_token},
 };
 
 static const char *environment_or(const char *name, const char *otherwise)

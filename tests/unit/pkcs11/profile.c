@@ -62,3 +62,22 @@ Test(profile, a_row_goes_before_what_holds_for_all)
         cr_expect_eq(profile_reaction(profile_named(cases[i].name), cases[i].rv), cases[i].reaction,
                      "%s 0x%lx", cases[i].name, cases[i].rv);
 }
+
+Test(profile, switches_go_over_a_profile_and_never_off)
+{
+    uint32_t read_write = 0, bits = 0;
+    cr_assert(profile_switch_named("read_write", &read_write));
+    cr_assert(profile_switch_named("hmac_bits", &bits));
+    cr_expect_not(profile_switch_named("retry", &bits));
+    struct profile luna = *profile_named("luna");
+    cr_expect_eq(profile_switches(&luna), bits);
+    profile_switch_on(&luna, read_write);
+    cr_expect(luna.read_write);
+    cr_expect(luna.hmac_bits);
+    cr_expect_eq(profile_switches(&luna), read_write | bits);
+    for (size_t i = 0; profile_switch_at(i) != NULL; i++) {
+        struct profile one = *profile_named("generic");
+        profile_switch_on(&one, UINT32_C(1) << i);
+        cr_expect_eq(profile_switches(&one), UINT32_C(1) << i, "%s", profile_switch_at(i));
+    }
+}
