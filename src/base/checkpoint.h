@@ -8,8 +8,8 @@
  * COVERS: decimal number of the record before the checkpoint; CHAIN: its hash; HEAD: SHA-256 of the
  * checkpoint's own line in front of what the signer adds to it; both 64 lower-case hex digits. Form
  * 3 is signed by a process that holds keys for others, and counts: HOLDER, 32 hex digits, random,
- * of that process; USES, decimal, how often it has used a pre-shared key for anybody so far.
- * Whoever asks for a signature can forge neither.
+ * of that process; USES, decimal, how often it has been asked to use a pre-shared key so far, what
+ * failed included. Whoever asks for a signature can forge neither.
  */
 #ifndef BASE_CHECKPOINT_H
 #define BASE_CHECKPOINT_H

@@ -114,10 +114,17 @@ static enum mikeyd_status dispatch(struct keyholder *holder, struct desk *desk, 
     return error_set(err, MIKEYD_SYNTAX, "no such request");
 }
 
+void keyholder_count(struct keyholder *holder, enum door_op op)
+{
+    if (door_uses_psk(op))
+        (void)atomic_fetch_add(&holder->uses, 1);
+}
+
 void keyholder_answer(struct keyholder *holder, struct desk *desk, int64_t deadline_ms)
 {
     struct door_answer *answer = &desk->answer;
     struct error why = {0};
+    keyholder_count(holder, desk->request.op);
     *answer = (struct door_answer){.op = desk->request.op, .id = desk->request.id};
     answer->status = dispatch(holder, desk, deadline_ms, &why);
     if (answer->status != MIKEYD_OK)

@@ -59,6 +59,7 @@ static bool refuse_busy(struct keyholder *holder, int fd)
     if ((size_t)len < sizeof header)
         return false;
     read_header(header, sizeof header, &answer);
+    keyholder_count(holder, answer.op);
     (void)atomic_fetch_add_explicit(&holder->requests, 1, memory_order_relaxed);
     return send_failure(fd, &answer, MIKEYD_TOKEN_BUSY,
                         "the keyholder is busy with other requests");

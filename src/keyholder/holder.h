@@ -31,7 +31,7 @@ struct keyholder {
     struct audit_keys *audit;
     struct desk_pool *desks;
     uint8_t incarnation[16];
-    atomic_uint_fast64_t uses;     /* answers that used a pre-shared key */
+    atomic_uint_fast64_t uses;     /* requests that use a pre-shared key, whatever became of them */
     atomic_uint_fast64_t requests; /* answers of any kind */
     atomic_uint sessions_used;     /* taken from the token's pool now */
     uint32_t rss_kb;               /* when the token was open */
@@ -51,6 +51,12 @@ void keyholder_serve_connection(struct keyholder *holder, int fd);
 /* ---- answer.c */
 
 /*
+ * Counts a request that uses a pre-shared key, before it is served. One that is refused or fails
+ * counts too: nobody sees what the token has done by then, and the front, which counts what it
+ * sends, comes to the same number.
+ */
+void keyholder_count(struct keyholder *holder, enum door_op op);
+/*
  * The answer to desk->request, in desk->answer: views into the desk. deadline_ms (monotonic): until
  * then it may wait for a token session.
  */
@@ -62,7 +68,7 @@ void keyholder_session_end(struct keyholder *holder, struct token_session *sessi
 
 /* ---- use.c: one pre-shared key, one message's worth of work */
 
-/* SEAL, OPEN, TAG, CHECK, TGK; PREPARE stops when the key is ready. Counts the use. */
+/* SEAL, OPEN, TAG, CHECK, TGK; PREPARE stops when the key is ready. */
 enum mikeyd_status keyholder_use(struct keyholder *holder, struct desk *desk, int64_t deadline_ms,
                                  struct error *err);
 

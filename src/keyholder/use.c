@@ -273,7 +273,5 @@ enum mikeyd_status keyholder_use(struct keyholder *holder, struct desk *desk, in
             break;
     }
     keyholder_session_end(holder, use.session);
-    if (status == MIKEYD_OK && desk->request.op != DOOR_PREPARE)
-        (void)atomic_fetch_add(&holder->uses, 1);
     return status;
 }

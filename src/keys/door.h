@@ -51,6 +51,10 @@ enum door_op {
     DOOR_OP_END
 };
 
+/* Does a request of this kind use a pre-shared key for somebody? What counts as a use, at both ends
+ * of the door. PREPARE does nothing for anybody yet, PROOF_OF has a label of its own. */
+bool door_uses_psk(enum door_op op);
+
 /* A request as it is understood: views into the message, or what the sender builds it from. */
 struct door_request {
     enum door_op op;
@@ -102,7 +106,7 @@ struct door_facts {
     bool hkdf, prf_derive, session_copies, up;
     uint32_t sessions, sessions_used, hmac_us;
     uint64_t generation, calls, hmacs, derives, objects_created;
-    uint64_t uses; /* answers that used a pre-shared key, since this keyholder began */
+    uint64_t uses; /* requests that use a pre-shared key, since this keyholder began */
     uint64_t pair_hits, pair_misses, pair_evictions, pair_entries;
     uint64_t inventory;      /* changes whenever the inventory may have changed */
     uint8_t incarnation[16]; /* random, of this keyholder process */

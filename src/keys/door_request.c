@@ -173,3 +173,8 @@ enum mikeyd_status door_read_request(const uint8_t *message, size_t len, struct 
                          (unsigned)out->op, in.at, len);
     return MIKEYD_OK;
 }
+
+bool door_uses_psk(enum door_op op)
+{
+    return op >= DOOR_SEAL && op <= DOOR_TGK;
+}

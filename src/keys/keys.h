@@ -141,9 +141,9 @@ void keys_port_deadline(struct keys_port *port, int64_t deadline_ms);
 /* "sign" or "derive": how the last request was computed. NULL before the first. */
 const char *keys_port_prf(const struct keys_port *port);
 /*
- * How often pre-shared keys were used for this port since the last call of this function, for the
- * audit record: never less than what keyholders count of it. A request whose answer was lost counts
- * as a use, at each member that got it, because it may have been one.
+ * How often keyholders were asked to use a pre-shared key through this port since the last call of
+ * this function, for the audit record: never less than what they count of it. A request whose answer
+ * was a failure or was lost counts too, at each member that got it.
  */
 unsigned keys_port_take_uses(struct keys_port *port);
 

@@ -72,11 +72,6 @@ struct attempt {
     int64_t took_us;
 };
 
-static bool uses_a_psk(enum door_op op)
-{
-    return op >= DOOR_SEAL && op <= DOOR_TGK;
-}
-
 static bool is_current(const struct attempt *attempt)
 {
     return attempt->keyholder != NULL &&
@@ -194,7 +189,7 @@ static enum mikeyd_status note_answer(struct keys_port *port, const struct attem
     const struct door_answer *answer = &port->answer;
     switch (answer->status) {
     case MIKEYD_OK:
-        if (uses_a_psk(answer->op))
+        if (door_uses_psk(answer->op))
             port->prf = answer->prf;
         keys_breaker_success(attempt->member, attempt->took_us);
         return MIKEYD_OK;
@@ -216,11 +211,10 @@ static enum mikeyd_status note_answer(struct keys_port *port, const struct attem
     return error_set(err, answer->status, "%s", answer->text);
 }
 
-/* Uses that a keyholder may have counted. */
+/* What a keyholder counts that reads it, whatever it answers (keyholder_count). */
 static void count_use(struct keys_port *port, const struct attempt *attempt)
 {
-    const bool failed = attempt->outcome == KEYS_ANSWERED && port->answer.status != MIKEYD_OK;
-    if (attempt->sent && !failed && uses_a_psk(port->request.op))
+    if (attempt->sent && door_uses_psk(port->request.op))
         port->uses++;
 }
 

@@ -107,10 +107,10 @@ Test(keyholder_group, what_is_sealed_through_it_is_the_hosts_and_opens_again)
     cr_assert_arr_eq(plain, lab_key_data, sizeof lab_key_data);
     cr_assert_eq(keys_port_take_uses(port), uses_counted());
 
-    mac[0] ^= 1; /* forged: refused, and no use to be recorded */
+    mac[0] ^= 1; /* forged: refused, and a use of the key all the same, to both */
     cr_assert_eq(key.ops->open(&key, &open, &err), MIKEYD_AUTH_FAILED);
-    cr_assert_eq(keys_port_take_uses(port), 0);
-    cr_assert_eq(uses_counted(), 2);
+    cr_assert_eq(keys_port_take_uses(port), 1);
+    cr_assert_eq(uses_counted(), 3);
     lab_host_close(&host);
 }
 

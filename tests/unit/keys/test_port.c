@@ -162,13 +162,34 @@ Test(port, uses_are_counted_also_where_the_answer_was_lost)
     keys_port_close(port);
 }
 
-Test(port, a_refusal_is_no_use)
+Test(port, a_use_that_failed_is_a_use)
 {
+    static const enum mikeyd_status failing[] = {MIKEYD_AUTH_FAILED, MIKEYD_POLICY,
+                                                 MIKEYD_TOKEN_BUSY, MIKEYD_TOKEN_DOWN};
+    uint8_t ticket[DOOR_TICKET_KEY];
     make_serving_group(1, 2000);
     struct keys_port *port = open_port();
-    atomic_store(&peers[0].use_status, MIKEYD_AUTH_FAILED);
-    cr_assert_eq(use(port, 1), MIKEYD_AUTH_FAILED);
-    cr_assert_eq(keys_port_take_uses(port), 0);
+    for (size_t i = 0; i < 4; i++) {
+        atomic_store(&peers[0].use_status, failing[i]);
+        cr_assert_eq(use(port, 1), failing[i]);
+        cr_assert_eq(keys_port_take_uses(port), 1, "%s", status_name(failing[i]));
+    }
+    atomic_store(&peers[0].use_status, 0);
+    cr_assert_eq(keys_port_ticket_key(port, "tickets", 1, 9, ticket, &err), MIKEYD_OK);
+    cr_assert_eq(keys_port_prepare(port, &psk, &err), MIKEYD_OK);
+    cr_assert_eq(keys_port_take_uses(port), 0, "no pre-shared key was used for anybody");
+    keys_port_close(port);
+}
+
+Test(port, a_retry_elsewhere_is_a_use_at_both)
+{
+    make_serving_group(2, 2000);
+    struct keys_port *port = open_port();
+    atomic_store(&peers[0].use_status, MIKEYD_TOKEN_BUSY);
+    atomic_store(&group->member[0].latency_us, 1);
+    atomic_store(&group->member[1].latency_us, 100000);
+    cr_assert_eq(use(port, 1), MIKEYD_OK);
+    cr_assert_eq(keys_port_take_uses(port), 2);
     keys_port_close(port);
 }
 
