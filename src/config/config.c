@@ -173,6 +173,16 @@ static enum mikeyd_status read_profile(const struct yaml_node *map, const char *
     return yaml_fail(yaml_map_get(map, "profile"), err, "is none of %s", names);
 }
 
+const char *config_token_switch(const struct token_config *token, size_t n)
+{
+    const char *name;
+    for (size_t i = 0; (name = profile_switch_at(i)) != NULL; i++) {
+        if ((token->switches & UINT32_C(1) << i) != 0 && n-- == 0)
+            return name;
+    }
+    return NULL;
+}
+
 static enum mikeyd_status read_switches(const struct yaml_node *map, uint32_t *out,
                                         struct error *err)
 {

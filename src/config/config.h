@@ -59,5 +59,7 @@ struct config {
 
 enum mikeyd_status config_load(const char *path, struct config **out, struct error *err);
 void config_free(struct config *config);
+/* The name of the n-th of the token's switches that are on; NULL past the last one. */
+const char *config_token_switch(const struct token_config *token, size_t n);
 
 #endif

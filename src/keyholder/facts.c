@@ -7,6 +7,7 @@
 #include "base/log.h"
 #include "base/secret.h"
 #include "keyholder/holder.h"
+#include "pkcs11/token/profile.h"
 
 static int statm = -1;
 
@@ -45,6 +46,7 @@ static void fill_token(const struct keyholder *holder, struct door_facts *out)
     copy_text(out->manufacturer, sizeof out->manufacturer, facts.manufacturer);
     copy_text(out->model, sizeof out->model, facts.model);
     copy_text(out->module, sizeof out->module, facts.module);
+    copy_text(out->profile, sizeof out->profile, facts.profile->name);
     out->hkdf = facts.hkdf;
     out->prf_derive = facts.prf_derive;
     out->session_copies = facts.session_copies;

@@ -20,7 +20,7 @@
 #include "keys/name.h"
 #include "mikey/key.h"
 
-#define DOOR_VERSION 2
+#define DOOR_VERSION 3
 /* Longest message: an I_MESSAGE of MIKEY_COVERED_MAX, a reply, key data, names. */
 #define DOOR_MESSAGE_MAX 32768
 #define DOOR_HEADER 8
@@ -103,6 +103,7 @@ struct door_request {
 struct door_facts {
     char label[33], serial[17], manufacturer[33], model[17];
     char module[128];
+    char profile[24]; /* what is known of its maker's modules (pkcs11/token/profile.h) */
     bool hkdf, prf_derive, session_copies, up;
     uint32_t sessions, sessions_used, hmac_us;
     uint64_t generation, calls, hmacs, derives, objects_created;

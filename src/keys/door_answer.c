@@ -127,6 +127,7 @@ static void form_facts(struct door_form *form, struct door_answer *answer)
     form_told(form, facts->manufacturer, sizeof facts->manufacturer);
     form_told(form, facts->model, sizeof facts->model);
     form_told(form, facts->module, sizeof facts->module);
+    form_told(form, facts->profile, sizeof facts->profile);
     facts->hkdf = form_bool(form, facts->hkdf);
     facts->prf_derive = form_bool(form, facts->prf_derive);
     facts->session_copies = form_bool(form, facts->session_copies);

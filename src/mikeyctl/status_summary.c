@@ -150,6 +150,20 @@ static void print_token(FILE *out, const json_t *token)
     (void)fputc('\n', out);
 }
 
+/* By what the keyholder uses its module; nothing is known of one that never answered. */
+static void print_profile(FILE *out, const json_t *token)
+{
+    size_t index;
+    json_t *name;
+    if (strcmp(text(token, "profile"), "-") == 0)
+        return;
+    (void)fprintf(out, ", profile %s", text(token, "profile"));
+    json_array_foreach(part(token, "switches"), index, name)
+    {
+        (void)fprintf(out, "%s%s", index == 0 ? " and " : ", ", json_string_value(name));
+    }
+}
+
 /* A line for each token of the group: is its keyholder serving, and why not? */
 static void print_keyholders(FILE *out, const json_t *tokens)
 {
@@ -175,6 +189,7 @@ static void print_keyholders(FILE *out, const json_t *tokens)
                       " failures: %s, serial %s",
                       number(token, "latency_us"), number(token, "failures"), text(token, "label"),
                       text(token, "serial"));
+        print_profile(out, token);
         if (!serves)
             (void)fprintf(out, ": %s", text(token, "why"));
         (void)fputc('\n', out);

@@ -10,35 +10,47 @@ static json_t *count_of(uint64_t value)
 }
 
 /* The member that speaks for all where one is asked for. */
-static void first_serving(struct daemon *daemon, struct keys_member_status *out)
+static size_t first_serving(struct daemon *daemon, struct keys_member_status *out)
 {
     for (size_t i = 0; i < daemon->config->token_count; i++) {
         keys_group_member_status(daemon->keys, i, out);
         if (out->state == KEYS_MEMBER_CLOSED)
-            return;
+            return i;
     }
     keys_group_member_status(daemon->keys, 0, out);
+    return 0;
+}
+
+static json_t *switches_of(const struct token_config *token)
+{
+    json_t *list = json_array();
+    const char *name;
+    for (size_t i = 0; (name = config_token_switch(token, i)) != NULL; i++)
+        (void)json_array_append_new(list, json_string(name));
+    return list;
 }
 
 static json_t *report_facts(const struct daemon *daemon, size_t member,
                             const struct door_facts *facts, bool up)
 {
-    return json_pack(
-        "{s:s, s:s, s:s, s:s, s:s, s:b, s:s, s:b, s:b, s:i, s:i, s:o, s:o, s:o, s:o, s:o}", "label",
-        facts->label, "serial", facts->serial, "manufacturer", facts->manufacturer, "model",
-        facts->model, "module", daemon->config->tokens[member].module, "up", up, "prf",
-        facts->prf_derive ? "derive" : "sign", "hkdf", facts->hkdf, "session_copies",
-        facts->session_copies, "sessions", (int)facts->sessions, "hmac_us", (int)facts->hmac_us,
-        "generation", count_of(facts->generation), "calls", count_of(facts->calls), "hmacs",
-        count_of(facts->hmacs), "derives", count_of(facts->derives), "objects_created",
-        count_of(facts->objects_created));
+    return json_pack("{s:s, s:s, s:s, s:s, s:s, s:s, s:o, s:b, s:s, s:b, s:b, s:i, s:i, s:o, s:o, "
+                     "s:o, s:o, s:o}",
+                     "label", facts->label, "serial", facts->serial, "manufacturer",
+                     facts->manufacturer, "model", facts->model, "module",
+                     daemon->config->tokens[member].module, "profile", facts->profile, "switches",
+                     switches_of(&daemon->config->tokens[member]), "up", up, "prf",
+                     facts->prf_derive ? "derive" : "sign", "hkdf", facts->hkdf, "session_copies",
+                     facts->session_copies, "sessions", (int)facts->sessions, "hmac_us",
+                     (int)facts->hmac_us, "generation", count_of(facts->generation), "calls",
+                     count_of(facts->calls), "hmacs", count_of(facts->hmacs), "derives",
+                     count_of(facts->derives), "objects_created", count_of(facts->objects_created));
 }
 
 json_t *status_keys_token(struct daemon *daemon)
 {
     struct keys_member_status status;
-    first_serving(daemon, &status);
-    return report_facts(daemon, 0, &status.facts, keys_group_up(daemon->keys));
+    const size_t member = first_serving(daemon, &status);
+    return report_facts(daemon, member, &status.facts, keys_group_up(daemon->keys));
 }
 
 static json_t *report_member(struct daemon *daemon, size_t member)

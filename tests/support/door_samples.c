@@ -115,6 +115,7 @@ static void facts(struct door_facts *out)
                                .manufacturer = "SoftHSM project",
                                .model = "SoftHSM v2",
                                .module = "/usr/lib/softhsm/libsofthsm2.so",
+                               .profile = "softhsm",
                                .hkdf = true,
                                .prf_derive = true,
                                .session_copies = true,

@@ -302,6 +302,39 @@ Test(ctl, messages_from_files_in_hexadecimal_and_from_sdp)
     json_decref(dissection);
 }
 
+static const json_t *first_token(const json_t *report)
+{
+    return json_array_get(json_object_get(report, "tokens"), 0);
+}
+
+/* How the module is used, whatever it was called when the operator wrote the configuration. */
+Test(ctl, status_tells_the_profile_in_force)
+{
+    cr_assert_eq(ctl("status", "--json", NULL), 0);
+    json_t *report = printed();
+    const bool derives = lab.token.kind == TOKEN_FIXTURE_NSS;
+    cr_expect_str_eq(text_of(first_token(report), "profile"), derives ? "nss" : "softhsm");
+    cr_expect_eq(json_array_size(json_object_get(first_token(report), "switches")), 0);
+    json_decref(report);
+
+    cr_assert_eq(lab_stop(&lab, SIGTERM), 0);
+    lab_write_config(&lab, &(struct lab_config){.token_extra = "    profile: generic\n"
+                                                               "    switches: [no_copies]\n"});
+    lab_start(&lab);
+    cr_assert_eq(ctl("status", "--json", NULL), 0);
+    report = printed();
+    cr_expect_str_eq(text_of(first_token(report), "profile"), "generic");
+    const json_t *switches = json_object_get(first_token(report), "switches");
+    cr_assert_eq(json_array_size(switches), 1);
+    cr_expect_str_eq(json_string_value(json_array_get(switches, 0)), "no_copies");
+    cr_expect(json_is_false(json_object_get(first_token(report), "session_copies")));
+    json_decref(report);
+    cr_assert_eq(ctl("status", NULL), 0);
+    char *page = output();
+    cr_expect_not_null(strstr(page, ", profile generic and no_copies\n"), "%s", page);
+    free(page);
+}
+
 Test(ctl, status_tells_health_and_policy)
 {
     cr_assert_eq(ctl("status", "--json", NULL), 0);

@@ -265,7 +265,7 @@ Test(door, every_fact_is_told)
         SAME(pair_hits),    SAME(pair_misses),     SAME(pair_evictions),
         SAME(pair_entries), SAME(inventory),       SAME(incarnation),
         SAME(key_count),    SAME(requests),        SAME(rss_kb),
-        SAME(recycle),
+        SAME(recycle),      SAME(profile),
     };
     for (size_t i = 0; i < sizeof same; i++)
         cr_assert(same[i], "field %zu", i);

@@ -19,7 +19,7 @@ static const char well[] =
     "'store':{'entries':12,'refused':0},"
     "'audit':{'records':20,'checkpoints':1,'failures':0,'lost':0},"
     "'tokens':[{'state':'closed','pid':8,'latency_us':120,'failures':0,'label':'hsm',"
-    "'serial':'42','why':''}],"
+    "'serial':'42','profile':'softhsm','switches':[],'why':''}],"
     "'isolation':'two users','sandbox':{'seccomp':'on','landlock':'version 4'},"
     "'checks':{'token':'OK','audit':'OK','store':'OK'},'healthy':true}";
 
@@ -71,7 +71,8 @@ Test(status_summary, healthy_daemon_on_twelve_lines)
         text, "healthy      mikeyd 0.1.0, process 7, up 1 d 2 h\n"
               "token        hsm, up: M, serial 42, module m.so\n"
               "             9 us an HMAC, 4 sessions, MIKEY's PRF inside the token\n"
-              "keyholder 0  serves, process 8, 120 us a request, 0 failures: hsm, serial 42\n"
+              "keyholder 0  serves, process 8, 120 us a request, 0 failures: hsm, serial 42, "
+              "profile softhsm\n"
               "isolation    front and keyholders are processes of two users; seccomp on, "
               "Landlock version 4\n"
               "keys         1 by name, 6 of pairs, all usable\n"
@@ -137,10 +138,24 @@ Test(status_summary, every_token_of_the_group_is_told)
     cr_assert_eq(json_array_append_new(json_object_get(object, "tokens"), lost), 0);
     char *text = page(object);
     expect_line(text, 3,
-                "keyholder 0  serves, process 8, 120 us a request, 0 failures: hsm, serial 42");
+                "keyholder 0  serves, process 8, 120 us a request, 0 failures: hsm, serial 42, "
+                "profile softhsm");
     expect_line(text, 4,
                 "keyholder 1  DOES NOT SERVE (absent), no process, 300 us a request, 2 failures: "
                 "hsm-2, serial 43: token hsm-2: C_Login: CKR_DEVICE_REMOVED");
+    free(text);
+}
+
+Test(status_summary, profile_and_switches_of_a_token_are_told)
+{
+    json_t *object = report();
+    json_t *token = json_array_get(json_object_get(object, "tokens"), 0);
+    (void)json_object_set_new(token, "profile", json_string("generic"));
+    (void)json_object_set_new(token, "switches", json_pack("[s, s]", "read_write", "no_copies"));
+    char *text = page(object);
+    expect_line(text, 3,
+                "keyholder 0  serves, process 8, 120 us a request, 0 failures: hsm, serial 42, "
+                "profile generic and read_write, no_copies");
     free(text);
 }
 
