@@ -10,6 +10,7 @@ endforeach()
 foreach(area faults program)
     target_compile_definitions(test_keyholder_${area}
         PRIVATE FAULT_MODULE="$<TARGET_FILE:mikeyd_fault_module>")
+    target_link_libraries(test_keyholder_${area} PRIVATE mikeyd_fault_control)
     add_dependencies(test_keyholder_${area} mikeyd_fault_module)
 endforeach()
 target_link_libraries(test_keyholder_program PRIVATE mikeyd_memory_scan)

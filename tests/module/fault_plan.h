@@ -1,9 +1,10 @@
 /*
  * What the fault module shall do, and when. The plan is a text file named by MIKEYD_FAULT_PLAN,
- * read again whenever it has changed; counting of calls starts anew then. Lines:
+ * read again whenever it has changed, also while the daemon runs; counting of calls starts anew
+ * then. Lines:
  *
  *     FUNCTION N ACTION [ARGUMENT]      N: the n-th call of that function; N+: that and all later;
- *                                       FUNCTION *: of whatever function
+ *                                       N%: every n-th; FUNCTION *: of whatever function
  *
  *     rv 0x30        returns that CKR without calling the real module
  *     delay 250      waits so many milliseconds, then calls it
@@ -15,12 +16,18 @@
  *     finalize       C_Finalize first
  *     flags 0x20000  C_GetTokenInfo: adds these flags to the answer
  *     corrupt        C_Sign: flips a bit of the tag
- *     short          C_Sign: says that the tag is a byte shorter than it is
+ *     short, long    says that what comes back is one byte (attribute values, tags, cipher texts) or
+ *                    one entry (objects found, slots, mechanisms) less or more than it is
  *     minimum 64     C_GetMechanismInfo: says this as the least key size
- *     isolate        (any function, N ignored) session objects serve the session that made them
- *                    alone, as on some tokens
- *     shuffle        (any function, N ignored) object handles are numbered anew in another order
- *                    after each C_Initialize, so that old handles name other objects
+ *
+ * How the token is, whatever the function; N is ignored:
+ *
+ *     isolate        session objects serve the session that made them alone, as on some tokens
+ *     shuffle        object handles are numbered anew in another order after each C_Initialize, so
+ *                    that old handles name other objects
+ *     sessions 3     there are so many sessions and no more (CKR_SESSION_COUNT)
+ *     slots 5        from the next C_Initialize on slots have these numbers more
+ *     lost           the token is gone, and its sessions with it; without this line it is back
  *
  * Lines that start with # are comments. A plan that cannot be read does nothing.
  */
@@ -30,6 +37,8 @@
 #include <stdbool.h>
 
 #include <p11-kit/pkcs11.h>
+
+#include "fault_function.h"
 
 enum fault_action {
     FAULT_NONE,
@@ -44,6 +53,7 @@ enum fault_action {
     FAULT_FLAGS,
     FAULT_CORRUPT,
     FAULT_SHORT,
+    FAULT_LONG,
     FAULT_MINIMUM
 };
 
@@ -52,13 +62,16 @@ struct fault {
     unsigned long argument;
 };
 
+/* How the token is by the plan. */
+struct fault_state {
+    bool isolates, shuffles, lost;
+    unsigned long sessions; /* ULONG_MAX: no limit of ours */
+    unsigned long slots;
+};
+
 /* Counts this call and says what the plan has for it. FAULT_DELAY, FAULT_HANG and FAULT_LEAK are
  * over when it returns. Any thread. */
-struct fault fault_next(const char *function);
-
-/* The plan asks for handles that change their meaning. */
-bool fault_shuffles(void);
-/* The plan asks for session objects that other sessions do not see. */
-bool fault_isolates(void);
+struct fault fault_next(enum fault_function function);
+struct fault_state fault_state(void);
 
 #endif

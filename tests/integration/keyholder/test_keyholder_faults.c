@@ -8,29 +8,22 @@
 
 #include "base/clock.h"
 #include "lab.h"
+#include "support/fault_control.h"
 
 static struct lab lab;
 static struct door_answer answer;
-static char plan_path[128];
+static struct fault_control control;
 
 static void plan(const char *text)
 {
-    char fresh[160];
-    (void)snprintf(fresh, sizeof fresh, "%s.new", plan_path);
-    FILE *file = fopen(fresh, "we");
-    cr_assert_not_null(file);
-    cr_assert_geq(fputs(text, file), 0);
-    cr_assert_eq(fclose(file), 0);
-    cr_assert_eq(rename(fresh, plan_path), 0);
+    fault_control_plan(&control, text);
 }
 
 static void make(enum lab_token need)
 {
     lab_make(&lab, lab_token_of_run(need));
-    (void)snprintf(plan_path, sizeof plan_path, "%s/plan", lab.fixture.dir);
-    plan("# nothing\n");
-    cr_assert_eq(setenv("MIKEYD_FAULT_PLAN", plan_path, 1), 0);
-    cr_assert_eq(setenv("MIKEYD_FAULT_REAL", lab.fixture.module, 1), 0);
+    fault_control_make(&control, lab.fixture.dir, "faults");
+    fault_control_export(&control, lab.fixture.module);
     lab.config.module = FAULT_MODULE;
     lab.config.call_timeout_ms = 400;
 }
@@ -38,8 +31,9 @@ static void make(enum lab_token need)
 static void stop(void)
 {
     if (lab.holder != NULL)
-        plan("# nothing\n");
+        plan(FAULT_NOTHING);
     lab_close(&lab);
+    fault_control_end(&control);
 }
 TestSuite(keyholder_faults, .fini = stop, .timeout = 120);
 
@@ -75,7 +69,7 @@ static void assert_served_through(const char *fault)
     plan(text);
     (void)lab_ask(&lab, &request, &answer);
     assert_sealed_right();
-    plan("# nothing\n");
+    plan(FAULT_NOTHING);
     (void)lab_ask(&lab, &request, &answer);
     assert_sealed_right();
     cr_assert_eq(lab_facts(&lab).uses, 3);
@@ -106,7 +100,7 @@ Test(keyholder_faults, a_pair_key_that_failed_is_made_anew)
     assert_sealed_right();
     plan("C_Sign 1+ rv 0x30\nC_DeriveKey 1+ rv 0x30\n");
     cr_assert_eq(lab_ask(&lab, &request, &answer), MIKEYD_TOKEN_DOWN);
-    plan("# nothing\n");
+    plan(FAULT_NOTHING);
     const int64_t until_ms = clock_monotonic_ms() + 10000;
     unsigned asked = 3;
     for (; lab_ask(&lab, &request, &answer) != MIKEYD_OK && clock_monotonic_ms() < until_ms;
@@ -206,7 +200,7 @@ Test(keyholder_faults, while_a_call_hangs_the_others_are_refused_at_once)
     cr_assert_eq(lab_ask(&lab, &request, &answer), MIKEYD_TOKEN_DOWN);
     cr_assert_lt(clock_monotonic_ms() - start_ms, 380); /* a call may take 400 */
     cr_assert_not(lab_facts(&lab).up);
-    plan("# nothing\n");
+    plan(FAULT_NOTHING);
     cr_assert_eq(receive_status(hanging), MIKEYD_OK, "%s", answer.text);
     (void)close(hanging);
     cr_assert_eq(lab_ask(&lab, &request, &answer), MIKEYD_OK, "%s", answer.text);

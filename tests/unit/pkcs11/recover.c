@@ -14,6 +14,7 @@
 #include "base/clock.h"
 #include "base/secret.h"
 #include "pkcs11/token/internal.h"
+#include "support/fault_control.h"
 #include "support/token_fixture.h"
 
 #define KEYS 5
@@ -22,28 +23,20 @@ static struct token_fixture fixture;
 static struct token_config config;
 static struct token *token;
 static struct token_session *session;
-static char plan_path[128];
+static struct fault_control control;
 static uint8_t psk[KEYS][32];
 
 /* ---- the stage */
 
 static void plan(const char *text)
 {
-    char fresh[160];
-    (void)snprintf(fresh, sizeof fresh, "%s.new", plan_path);
-    FILE *file = fopen(fresh, "we");
-    cr_assert_not_null(file);
-    cr_assert_geq(fputs(text, file), 0);
-    cr_assert_eq(fclose(file), 0);
-    cr_assert_eq(rename(fresh, plan_path), 0);
+    fault_control_plan(&control, text);
 }
 
 static void stage(void)
 {
-    (void)snprintf(plan_path, sizeof plan_path, "%s/plan", fixture.dir);
-    plan("# nothing\n");
-    cr_assert_eq(setenv("MIKEYD_FAULT_PLAN", plan_path, 1), 0);
-    cr_assert_eq(setenv("MIKEYD_FAULT_REAL", fixture.module, 1), 0);
+    fault_control_make(&control, fixture.dir, "recover");
+    fault_control_export(&control, fixture.module);
     for (uint8_t i = 0; i < KEYS; i++) {
         char name[8];
         memset(psk[i], 0x30 + i, sizeof psk[i]);
@@ -71,7 +64,8 @@ static void with_nss(void)
 
 static void teardown(void)
 {
-    plan("# nothing\n");
+    plan(FAULT_NOTHING);
+    fault_control_end(&control);
     token_session_release(session);
     token_close(token);
     token_fixture_remove(&fixture);
@@ -317,7 +311,7 @@ Test(recover, failing_key_in_clear_leaves_nothing_behind)
     plan("C_SignInit 1+ rv 0x68\n");
     cr_assert_neq(sign_in_clear(&handle, &err), MIKEYD_OK);
     token_object_destroy(session, handle);
-    plan("# nothing\n");
+    plan(FAULT_NOTHING);
     for (int i = 0; i < 20; i++) {
         handle = 0;
         cr_assert_eq(sign_in_clear(&handle, &err), MIKEYD_OK, "%s", err.text);
@@ -413,7 +407,7 @@ Test(recover, lasting_error_names_token_operation_and_ckr)
     plan("C_Sign 1+ rv 0x30\n");
     cr_expect_eq(sign(0, &err), MIKEYD_TOKEN_DOWN);
     cr_expect_not_null(strstr(err.text, "token unit: C_Sign: CKR_DEVICE_ERROR"), "%s", err.text);
-    plan("# nothing\n");
+    plan(FAULT_NOTHING);
     cr_expect_eq(sign(0, &err), MIKEYD_OK, "%s", err.text);
 }
 
@@ -441,7 +435,7 @@ Test(recover, token_that_is_gone_is_refused_at_once_and_comes_back)
     cr_expect_eq(sign(0, &err), MIKEYD_TOKEN_DOWN);
     cr_expect_lt(clock_monotonic_ms() - start, 250);
     cr_expect_not_null(strstr(err.text, "CKR_DEVICE_ERROR"), "%s", err.text);
-    plan("# nothing\n");
+    plan(FAULT_NOTHING);
     cr_expect_eq(sign_in_time(&err), MIKEYD_OK, "%s", err.text);
     token_get_facts(token, &facts);
     cr_expect(facts.up);
@@ -522,7 +516,7 @@ Test(recover, another_token_of_the_same_label_is_not_sent_the_pin)
     plan("C_Sign 1 rv 0x30\nC_Login 1+ rv 0xa0\n");
     cr_expect_eq(sign(0, &err), MIKEYD_TOKEN_DOWN);
     cr_expect_not_null(strstr(err.text, "another one of its name"), "%s", err.text);
-    plan("# nothing\n");
+    plan(FAULT_NOTHING);
     cr_assert_eq(rename(tokens, other), 0);
     cr_assert_eq(rename(away, tokens), 0);
     cr_expect_eq(sign_in_time(&err), MIKEYD_OK, "%s", err.text);
@@ -764,7 +758,7 @@ Test(recover, hanging_call_refuses_the_others_at_once)
     const int64_t start = clock_monotonic_ms();
     cr_expect_eq(sign(0, &err), MIKEYD_TOKEN_DOWN);
     cr_expect_lt(clock_monotonic_ms() - start, 200, "as long as the call may take");
-    plan("# nothing\n");
+    plan(FAULT_NOTHING);
     cr_assert_eq(pthread_join(thread, NULL), 0);
     cr_expect_not(token_overdue(token, clock_monotonic_ms()));
     cr_expect_eq(sign(0, &err), MIKEYD_OK, "%s", err.text);
@@ -784,7 +778,7 @@ Test(recover, recovery_gives_up_on_a_hanging_call)
     const int64_t start = clock_monotonic_ms();
     cr_expect_eq(sign(0, &err), MIKEYD_TOKEN_DOWN);
     cr_expect_lt(clock_monotonic_ms() - start, 5000);
-    plan("# nothing\n");
+    plan(FAULT_NOTHING);
     cr_assert_eq(pthread_join(thread, NULL), 0);
     cr_expect_eq(sign(0, &err), MIKEYD_OK, "%s", err.text);
     token_session_release(other);
