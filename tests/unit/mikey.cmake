@@ -1,4 +1,4 @@
-foreach(area kats dissect derivation derived values damage peers samples parse policy key_data exchange sdp)
+foreach(area kats dissect derivation derived values damage peers samples parse policy key_data exchange sdp published)
     mikeyd_unit_test(test_mikey_${area}
                      SOURCES mikey/test_${area}.c mikey/support.c
                      LIBS mikeyd_dissect mikeyd_mikey PkgConfig::JANSSON)

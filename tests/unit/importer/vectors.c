@@ -210,7 +210,7 @@ Test(importer_vectors, pair_keys_of_importer_json)
 {
     json_t *root = json_load_file(VECTORS "/importer.json", 0, NULL);
     cr_assert_not_null(root);
-    json_t *vectors = json_object_get(root, "importer");
+    json_t *vectors = json_object_get(root, "vectors");
     cr_assert_eq(json_array_size(vectors), 5);
     for (size_t i = 0; i < json_array_size(vectors); i++)
         expect_pair(json_array_get(vectors, i));

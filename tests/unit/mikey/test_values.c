@@ -136,46 +136,63 @@ static struct bytes field(const json_t *v, const char *name)
     return support_hex_string(json_string_value(json_object_get(v, name)));
 }
 
-Test(values, exchanges_of_the_vectors_in_both_roles)
+static void take_vector(struct mikey_dh_pair *pair, uint8_t group, const struct bytes *private,
+                        const struct bytes *value)
+{
+    pair->group = group;
+    memcpy(pair->private, private->data, private->len);
+    memcpy(pair->value, value->data, value->len);
+}
+
+static void exchange_of_the_vectors(const json_t *v)
+{
+    const bool mixed = strcmp(json_string_value(json_object_get(v, "method")), "psk-dhe") == 0;
+    const bool curve = strcmp(json_string_value(json_object_get(v, "group")), "X25519") == 0;
+    const uint8_t group = curve ? MIKEY_GROUP_X25519 : MIKEY_GROUP_OAKLEY_5;
+    enum mikey_algorithms algorithms;
+    cr_assert(
+        mikey_algorithms_by_name(json_string_value(json_object_get(v, "algorithms")), &algorithms));
+    begin(mixed ? &mikey_method_psk_dhe : &mikey_method_dhhmac, algorithms);
+    const struct bytes psk = field(v, "psk"), rand = field(v, "rand"), xi = field(v, "xi"),
+                       xr = field(v, "xr"), tgk = field(v, "tgk"), vi = field(v, "value_i"),
+                       vr = field(v, "value_r"), i = field(v, "i_message"),
+                       r = field(v, "r_message");
+    mikey_host_psk_clear(&x.call.psk);
+    cr_assert_eq(mikey_host_psk(psk.data, psk.len, &x.call.psk, &err), MIKEYD_OK);
+    x.call.init.rand = rand.data;
+    x.call.init.rand_len = rand.len;
+    take_vector(&x.own_i, group, &xi, &vi);
+    take_vector(&x.own_r, group, &xr, &vr);
+    x.sent = view(&x.own_i);
+    cr_assert_eq(answer(i.data, i.len), MIKEYD_OK, "%s", err.text);
+    support_equal(x.call.reply, x.call.reply_len, r.data, r.len, "answer");
+    cr_assert_eq(verify(r.data, r.len), MIKEYD_OK, "%s", err.text);
+    for (int end = 0; end < 2; end++) {
+        const struct bytes made = tgk_of(end == 0);
+        support_equal(made.data, made.len, tgk.data, tgk.len, "TGK");
+    }
+    if (mixed) {
+        const struct bytes k_psk = field(v, "k_psk");
+        support_equal(x.psk_key_r, 32, k_psk.data, k_psk.len, "K_psk");
+    }
+    call_free(&x.call);
+}
+
+static void exchanges_of(const char *file, size_t count)
 {
     support_init();
-    json_t *root = support_json("psk_dhe.json");
-    const json_t *list = json_object_get(root, "exchanges");
-    cr_assert_eq(json_array_size(list), 6);
-    for (size_t n = 0; n < json_array_size(list); n++) {
-        const json_t *v = json_array_get(list, n);
-        const char *method = json_string_value(json_object_get(v, "method"));
-        enum mikey_algorithms algorithms;
-        cr_assert(mikey_algorithms_by_name(json_string_value(json_object_get(v, "algorithms")),
-                                           &algorithms));
-        begin(strcmp(method, "psk-dhe") == 0 ? &mikey_method_psk_dhe : &mikey_method_dhhmac,
-              algorithms);
-        const struct bytes psk = field(v, "psk"), rand = field(v, "rand"), xi = field(v, "xi"),
-                           xr = field(v, "xr"), tgk = field(v, "tgk"), k_psk = field(v, "k_psk"),
-                           vi = field(v, "value_i"), vr = field(v, "value_r"),
-                           i = field(v, "i_message"), r = field(v, "r_message");
-        mikey_host_psk_clear(&x.call.psk);
-        cr_assert_eq(mikey_host_psk(psk.data, psk.len, &x.call.psk, &err), MIKEYD_OK);
-        x.call.init.rand = rand.data;
-        x.call.init.rand_len = rand.len;
-        x.own_i.group = x.own_r.group = MIKEY_GROUP_X25519;
-        memcpy(x.own_i.private, xi.data, 32);
-        memcpy(x.own_r.private, xr.data, 32);
-        memcpy(x.own_i.value, vi.data, 32);
-        memcpy(x.own_r.value, vr.data, 32);
-        x.sent = view(&x.own_i);
-        cr_assert_eq(answer(i.data, i.len), MIKEYD_OK, "%s", err.text);
-        support_equal(x.call.reply, x.call.reply_len, r.data, r.len, "answer");
-        cr_assert_eq(verify(r.data, r.len), MIKEYD_OK, "%s", err.text);
-        for (int end = 0; end < 2; end++) {
-            const struct bytes made = tgk_of(end == 0);
-            support_equal(made.data, made.len, tgk.data, tgk.len, "TGK");
-        }
-        if (x.method->psk_key != MIKEY_TGK_NONE)
-            support_equal(x.psk_key_r, 32, k_psk.data, k_psk.len, "K_psk");
-        call_free(&x.call);
-    }
+    json_t *root = support_json(file);
+    const json_t *list = json_object_get(root, "vectors");
+    cr_assert_eq(json_array_size(list), count);
+    for (size_t n = 0; n < count; n++)
+        exchange_of_the_vectors(json_array_get(list, n));
     json_decref(root);
+}
+
+Test(values, exchanges_of_the_vectors_in_both_roles)
+{
+    exchanges_of("psk_dhe.json", 3);
+    exchanges_of("dhhmac.json", 6);
 }
 
 /* The private values of block J are SHA-512 hashes, as big-endian numbers. */

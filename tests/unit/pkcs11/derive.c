@@ -241,7 +241,7 @@ static void check_import(const json_t *vector_object, const char *key_name)
 Test(derive, pair_keys_of_the_importer)
 {
     json_t *root = json_load_file(VECTORS "/importer.json", 0, NULL);
-    const json_t *vectors = json_object_get(root, "importer");
+    const json_t *vectors = json_object_get(root, "vectors");
     cr_assert_gt(json_array_size(vectors), 0);
     for (size_t i = 0; i < json_array_size(vectors); i++) {
         char label[64];

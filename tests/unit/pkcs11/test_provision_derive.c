@@ -97,7 +97,7 @@ static void expect_vectors(enum token_kind kind)
     size_t index;
     json_t *vector, *file = json_load_file(VECTORS "/importer.json", 0, &where);
     cr_assert_not_null(file, "%s", where.text);
-    const json_t *list = json_object_get(file, "importer");
+    const json_t *list = json_object_get(file, "vectors");
     cr_assert_gt(json_array_size(list), 3);
     json_array_foreach(list, index, vector)
     {
