@@ -114,7 +114,7 @@ struct mikeyd_answer {
     const uint32_t *ssrcs; /* for the streams whose SSRC the initiator left open, in their order;
                               missing ones are random */
     size_t ssrc_count;
-    const void *ticket; /* of the earlier exchange, to answer an update; else NULL */
+    const void *ticket; /* of this end's last exchange in it, to answer an update; else NULL */
     size_t ticket_len;
     bool sdp; /* message came in SDP: its key-mgmt protocol list must be protected (RFC 4567
                  4.1.4) */
@@ -143,8 +143,46 @@ enum mikeyd_status mikeyd_respond(mikeyd_client *client, const struct mikeyd_ans
  * exchange (once) and gives its keys. */
 enum mikeyd_status mikeyd_confirm(mikeyd_client *client, const void *ticket, size_t ticket_len,
                                   const void *reply, size_t reply_len, mikeyd_exchange **out);
-/* A new TGK, and more streams if given, in the same crypto session bundle (RFC 3830 4.5). verify
- * and sdp as in struct mikeyd_offer. */
+/*
+ * A new TGK, and more streams if given, in the same crypto session bundle (RFC 3830 4.5): new keys
+ * for a call that runs. verify and sdp as in struct mikeyd_offer; the method is the bundle's.
+ *
+ * Either end may do it, also the one that was called, as often as it likes, on any daemon of its
+ * site. It takes the ticket of its last exchange in the bundle, the other end answers with the
+ * ticket of its own last one:
+ *
+ *      A, which called                                 B, which was called
+ *      mikeyd_initiate()            I_MESSAGE
+ *        ticket a0          ------------------------>  mikeyd_respond()
+ *                                   R_MESSAGE            ticket b1, keys 1
+ *      mikeyd_confirm(a0)   <------------------------
+ *        ticket a1, keys 1
+ *                     ====  SRTP under keys 1  ====
+ *                                   I_MESSAGE          mikeyd_update(b1)
+ *      mikeyd_respond(a1)   <------------------------    ticket b2
+ *        ticket a3, keys 2          R_MESSAGE
+ *      receives by either   ------------------------>  mikeyd_confirm(b2)
+ *                                                        ticket b3, keys 2
+ *                                                      sends by keys 2
+ *      sees the new MKI,                               receives by either
+ *      sends by keys 2
+ *                     ====  SRTP under keys 2  ====
+ *      mikeyd_update(a3) ... or again mikeyd_update(b3)
+ *
+ * The old keys stay good until the switch: nothing takes them away but the program itself. Whoever
+ * has the new ones adds them to what it receives by; it sends by them once the other end has them
+ * too, which is after mikeyd_confirm() or when a packet with the new MKI arrives (RFC 3711 3.2.1,
+ * RFC 3830 A.1); it drops the old ones when none of their packets can be under way any more. A
+ * policy with `mki_bytes` gives every key an MKI of one length. Without one the switch has to be
+ * agreed otherwise.
+ *
+ * streams: the bundle's streams need not be named, and keep their place and so their cs. One that
+ * runs should be named with its roc if that is not 0; the other end states those of the streams that
+ * it sends in its answer. When both ends update at once both succeed: go on with one of them, as SIP
+ * does with colliding offers. What is not newer than the ticket is refused (MIKEYD_REPLAY); with
+ * clocks that differ an update may be MIKEYD_CLOCK_SKEW so long after the other end's message as its
+ * clock is ahead.
+ */
 enum mikeyd_status mikeyd_update(mikeyd_client *client, const void *ticket, size_t ticket_len,
                                  const struct mikeyd_stream *streams, size_t stream_count,
                                  bool verify, bool sdp, mikeyd_exchange **out);

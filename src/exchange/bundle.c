@@ -14,6 +14,13 @@ bool bundle_set_identity(struct bundle_identity *to, const struct identity *from
     return true;
 }
 
+void bundle_turn(struct bundle *bundle)
+{
+    const struct bundle_identity initiator = bundle->initiator;
+    bundle->initiator = bundle->responder;
+    bundle->responder = initiator;
+}
+
 struct identity bundle_identity_view(const struct bundle_identity *identity)
 {
     return (struct identity){.type = identity->type, .len = identity->len, .data = identity->data};

@@ -14,9 +14,12 @@
 /* What the holder may do with a ticket. The numbers are part of the ticket format. */
 enum bundle_role {
     BUNDLE_AWAITS_REPLY = 1, /* initiator: confirm one R_MESSAGE */
-    BUNDLE_INITIATOR = 2,    /* initiator: start an update */
-    BUNDLE_RESPONDER = 3     /* responder: answer an update */
+    /* Either end may start an update and answer the other's (RFC 3830 4.5). */
+    BUNDLE_INITIATOR = 2, /* of the latest exchange */
+    BUNDLE_RESPONDER = 3
 };
+/* For what a ticket is opened: BUNDLE_AWAITS_REPLY alone serves the first, the others the second. */
+enum bundle_use { BUNDLE_CONFIRMS, BUNDLE_GOES_ON };
 
 #define BUNDLE_NAME_MAX 128 /* client names, with the terminator */
 #define BUNDLE_RAND_MAX 255
@@ -36,7 +39,7 @@ struct bundle_identity {
 struct bundle {
     enum bundle_role role;
     char client[BUNDLE_NAME_MAX]; /* the policy's name of the client the ticket belongs to */
-    struct bundle_identity initiator, responder;
+    struct bundle_identity initiator, responder; /* of the latest exchange in it */
     char key_name[KEYS_NAME_MAX];
     unsigned generation;
     uint8_t method; /* enum policy_method: a bundle is never continued by another */
@@ -89,6 +92,8 @@ bool bundle_read(struct byte_reader *in, struct bundle *bundle, struct bundle_ke
 
 /* False when longer than IDENTITY_MAX. */
 bool bundle_set_identity(struct bundle_identity *to, const struct identity *from);
+/* The other end starts the next exchange: initiator and responder change places. */
+void bundle_turn(struct bundle *bundle);
 /* A view into the bundle. */
 struct identity bundle_identity_view(const struct bundle_identity *identity);
 /* A key as the engine takes it, with the MKI as SPI: views into it. */

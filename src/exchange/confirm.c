@@ -189,7 +189,7 @@ enum mikeyd_status exchange_confirm(struct exchange_worker *w, struct exchange_r
     int64_t expires;
     uint8_t digest[1][STORE_DIGEST];
     const struct bound_generation *generation = NULL;
-    enum mikeyd_status status = request_open_ticket(w, BUNDLE_AWAITS_REPLY, &expires, err);
+    enum mikeyd_status status = request_open_ticket(w, BUNDLE_CONFIRMS, &expires, err);
     if (status == MIKEYD_OK)
         status = check_policy(w, &generation, err);
     if (status == MIKEYD_OK)

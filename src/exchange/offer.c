@@ -142,15 +142,45 @@ enum mikeyd_status offer_make_key(struct exchange_worker *w, unsigned key_bits, 
     return MIKEYD_OK;
 }
 
-/* RFC 3830 5.2: unique for every message of this sender; under AES-CM a repeated T in a bundle
- * would repeat the key stream. And later than the one before in its bundle: what the responder asks
- * of an update. */
+/*
+ * Both ends may update at the same moment, and a PSK that serves both directions gives their messages
+ * one encryption key, whose key streams T alone keeps apart (RFC 3830 4.2.3). So each end has the
+ * times with one value of this bit, a quarter of a millisecond each, to itself.
+ */
+#define T_SIDE (UINT64_C(1) << 20)
+
+static uint64_t side_of(const struct bundle *b)
+{
+    const struct bundle_identity *own = &b->initiator, *peer = &b->responder;
+    const size_t common = own->len < peer->len ? own->len : peer->len;
+    int order = (int)own->type - (int)peer->type;
+    if (order == 0)
+        order = memcmp(own->data, peer->data, common); /* public */
+    if (order == 0)
+        order = (int)own->len - (int)peer->len;
+    return order < 0 ? 0 : T_SIDE;
+}
+
+/* Later than the one before in its bundle, whoever sent that: what the responder asks of an update. */
+static enum mikeyd_status stamp_update(struct exchange_worker *w, struct error *err)
+{
+    const struct bundle *b = &w->call.bundle;
+    uint64_t *t = &w->call.bundle.t.value, after = *t;
+    enum mikeyd_status status;
+    do {
+        status = store_unique_timestamp(w->service->config.store, &after, t, err);
+        after = *t | (T_SIDE - 1);
+    } while (status == MIKEYD_OK && (*t & T_SIDE) != side_of(b));
+    return status;
+}
+
+/* RFC 3830 5.2: unique for every message of this sender. */
 static enum mikeyd_status stamp(struct exchange_worker *w, bool update, struct error *err)
 {
     struct mikey_timestamp *t = &w->call.bundle.t;
-    const uint64_t last = t->value;
     enum mikeyd_status status =
-        store_unique_timestamp(w->service->config.store, update ? &last : NULL, &t->value, err);
+        update ? stamp_update(w, err)
+               : store_unique_timestamp(w->service->config.store, NULL, &t->value, err);
     if (status != MIKEYD_OK)
         return status;
     t->type = MIKEY_TS_NTP_UTC;

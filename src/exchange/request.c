@@ -115,11 +115,11 @@ enum mikeyd_status request_check_suite(const struct exchange_worker *w, enum srt
     return MIKEYD_OK;
 }
 
-enum mikeyd_status request_open_ticket(struct exchange_worker *w, enum bundle_role role,
+enum mikeyd_status request_open_ticket(struct exchange_worker *w, enum bundle_use use,
                                        int64_t *expires, struct error *err)
 {
     return ticket_open(w->cipher, w->service->ticket_keys, w->call.now, w->call.request->ticket,
-                       w->call.request->ticket_len, w->call.client->name, role, &w->call.bundle,
+                       w->call.request->ticket_len, w->call.client->name, use, &w->call.bundle,
                        &w->secrets->keys, expires, &w->secrets->scratch.ticket, err);
 }
 

@@ -82,21 +82,18 @@ static bool is_the_peers_fault(enum mikeyd_status status)
            status == MIKEYD_CLOCK_SKEW || status == MIKEYD_POLICY || status == MIKEYD_SYNTAX;
 }
 
-/*
- * Our value is made before the message is known to be authentic, so that its check, the answer's MAC
- * and the key of the pair are one call of the key's holder; a forged message costs a key generation.
- */
+/* RFC 4650 3.1: a message without a value, an update that keeps the TGK, is answered without one. */
 static enum mikeyd_status draft_values(struct exchange_worker *w, const struct mikey_cs *cs,
                                        struct byte_writer *out, struct mikey_covered *covered,
                                        struct error *err)
 {
-    enum mikeyd_status status = values_make(w, err);
+    struct mikey_dh own;
+    const bool values = w->call.message.dh_count != 0;
+    enum mikeyd_status status = values ? values_ready(w, &own, err) : MIKEYD_OK;
     if (status != MIKEYD_OK)
         return status;
-    struct mikey_dh own = values_own(w);
-    own.spi = w->call.message.dh[0].spi; /* the MKI is the initiator's to choose */
-    own.spi_len = w->call.message.dh[0].spi_len;
-    return mikey_draft_exchange(&w->call.message, cs, &own, &w->call.from, out, covered, err);
+    return mikey_draft_exchange(&w->call.message, cs, values ? &own : NULL, &w->call.from, out,
+                                covered, err);
 }
 
 /* All of the R_MESSAGE but V, which comes with the opened message: both keyed by one derivation. */
@@ -151,6 +148,8 @@ static enum mikeyd_status open_message(struct exchange_worker *w, const struct m
 static enum mikeyd_status accept(struct exchange_worker *w, const struct respond_opened *opened,
                                  const uint8_t digests[2][STORE_DIGEST], struct error *err)
 {
+    if (w->call.message.dh_count != 0)
+        values_take(w);
     enum mikeyd_status status = remember(w, digests, err);
     if (status == MIKEYD_OK)
         status = policy_budget_exchange(w->service->config.budget, &w->call.decision,

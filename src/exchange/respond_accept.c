@@ -200,12 +200,12 @@ static enum mikeyd_status accept_keys(struct exchange_worker *w,
                                       const struct respond_opened *opened, struct error *err)
 {
     enum mikeyd_status status = MIKEYD_OK;
-    if (w->call.method->exchanges)
+    if (w->call.message.dh_count != 0)
         status = accept_value(w, err);
-    else if (!w->call.method->transports)
+    else if (w->call.method->tgk != NULL)
         status = request_compute_tgk(w, &opened->key, err);
-    /* An update without a key keeps those of the ticket and changes the rest (RFC 3830 4.5); in a
-     * first message the parser has refused that. */
+    /* An update without a key or a value keeps those of the ticket and changes the rest (RFC 3830
+     * 4.5, RFC 4650 3.1); in a first message the parser has refused that. */
     else if (opened->count != 0)
         status = take_keys(w, opened->data, opened->count, err);
     return status == MIKEYD_OK ? check_key_lengths(w, err) : status;

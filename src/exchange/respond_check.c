@@ -227,9 +227,11 @@ static enum mikeyd_status continue_bundle(struct exchange_worker *w, struct erro
             "of that one");
     }
     int64_t expires;
-    enum mikeyd_status status = request_open_ticket(w, BUNDLE_RESPONDER, &expires, err);
+    enum mikeyd_status status = request_open_ticket(w, BUNDLE_GOES_ON, &expires, err);
     if (status != MIKEYD_OK)
         return status;
+    if (b->role == BUNDLE_INITIATOR)
+        bundle_turn(b); /* so far the updates were ours */
     const struct identity initiator = bundle_identity_view(&b->initiator);
     const struct identity responder = bundle_identity_view(&b->responder);
     if (b->csb_id != m->csb_id || !identity_equal(&initiator, &w->call.from) ||

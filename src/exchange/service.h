@@ -50,6 +50,12 @@ struct worker_secrets {
 };
 _Static_assert(sizeof(struct worker_secrets) <= 32768, "the secure heap deals in powers of two");
 
+/* A Diffie-Hellman pair that no message went out with; see values_ready(). Secure heap. */
+struct worker_ready {
+    bool made;
+    struct mikey_dh_pair pair;
+};
+
 /* All that belongs to one request: zeroed at its start, so that nothing of an earlier one is left. */
 struct exchange_call {
     const struct exchange_request *request;
@@ -73,7 +79,8 @@ struct exchange_worker {
     struct keys_port *port;
     struct ticket_cipher *cipher;
     struct worker_secrets *secrets;
-    size_t released_count; /* of secrets->released, to be wiped */
+    struct worker_ready *ready; /* for the next answer: the one secret that outlives a request */
+    size_t released_count;      /* of secrets->released, to be wiped */
     struct exchange_call call;
 
     /* Room that a request fills as far as it needs it. */
@@ -110,12 +117,21 @@ enum mikeyd_status request_decide(struct exchange_worker *w, enum policy_role ro
 enum policy_method request_method_of(const struct mikey_message *m);
 /* ---- values.c: methods that exchange Diffie-Hellman values */
 
-/* A fresh value of ours, in the group that the policy says. */
+/* A fresh value of ours, in the group that the policy says, for an offer. */
 enum mikeyd_status values_make(struct exchange_worker *w, struct error *err);
 /* It as it is sent: a view. */
 struct mikey_dh values_own(const struct exchange_worker *w);
 /* An I_MESSAGE's value, before it is answered: of the group that the policy says. */
 enum mikeyd_status values_check(struct exchange_worker *w, struct error *err);
+/*
+ * The value of an answer to an I_MESSAGE that has one. It stands in the draft over which the key's
+ * holder makes the answer's MAC in the call that checks the message, so it is needed before that
+ * check; but only a message that proved authentic uses it up (values_take()). A forged one leaves it
+ * for the next: nothing of it has left this process. *own: a view.
+ */
+enum mikeyd_status values_ready(struct exchange_worker *w, struct mikey_dh *own, struct error *err);
+/* The message is authentic: the value is its answer's, and no other's. */
+void values_take(struct exchange_worker *w);
 /*
  * The TGK from our value and the peer's, and from the key of the pair where the method wants it, as
  * the bundle's one key; what it came from is wiped, whatever the outcome.
@@ -134,7 +150,7 @@ const char *request_prf(const struct exchange_worker *w);
 /* The policy and key as bound of w->call.decision.key. */
 const struct bound_key *request_key(const struct exchange_worker *w);
 /* Opens request->ticket into w->call.bundle and w->secrets->keys for that use. */
-enum mikeyd_status request_open_ticket(struct exchange_worker *w, enum bundle_role role,
+enum mikeyd_status request_open_ticket(struct exchange_worker *w, enum bundle_use use,
                                        int64_t *expires, struct error *err);
 /* Bundle fields that every bundle has: client, pair, key, algorithms, the client's reference. */
 enum mikeyd_status request_fill_bundle(struct exchange_worker *w,

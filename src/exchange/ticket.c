@@ -179,22 +179,14 @@ static enum mikeyd_status unseal(struct ticket_cipher *cipher, struct ticket_key
     return MIKEYD_OK;
 }
 
-static const char *role_text(enum bundle_role role)
+static enum bundle_use use_of(enum bundle_role role)
 {
-    switch (role) {
-    case BUNDLE_AWAITS_REPLY:
-        return "it waits for a reply (confirm)";
-    case BUNDLE_INITIATOR:
-        return "it serves updates by the initiator";
-    case BUNDLE_RESPONDER:
-        return "it serves answers to updates";
-    }
-    return "unknown";
+    return role == BUNDLE_AWAITS_REPLY ? BUNDLE_CONFIRMS : BUNDLE_GOES_ON;
 }
 
 enum mikeyd_status ticket_open(struct ticket_cipher *cipher, struct ticket_keys *keys, int64_t now,
                                const uint8_t *ticket, size_t ticket_len, const char *client,
-                               enum bundle_role role, struct bundle *bundle,
+                               enum bundle_use use, struct bundle *bundle,
                                struct bundle_keys *contents, int64_t *expires,
                                struct ticket_scratch *scratch, struct error *err)
 {
@@ -203,10 +195,10 @@ enum mikeyd_status ticket_open(struct ticket_cipher *cipher, struct ticket_keys 
     secret_wipe(scratch, sizeof *scratch);
     if (status == MIKEYD_OK && strcmp(bundle->client, client) != 0)
         status = error_set(err, MIKEYD_TICKET_INVALID, "the ticket belongs to another client");
-    if (status == MIKEYD_OK && bundle->role != role) {
+    if (status == MIKEYD_OK && use_of(bundle->role) != use)
         status = error_set(err, MIKEYD_TICKET_INVALID, "the ticket does not serve this: %s",
-                           role_text(bundle->role));
-    }
+                           use == BUNDLE_GOES_ON ? "it waits for a reply (confirm)"
+                                                 : "it serves updates of its bundle");
     if (status != MIKEYD_OK) {
         secret_wipe(contents, sizeof *contents);
         secret_wipe(bundle, sizeof *bundle);

@@ -38,14 +38,14 @@ enum mikeyd_status ticket_seal(struct ticket_cipher *cipher, struct ticket_keys 
                                struct byte_writer *out, struct error *err);
 
 /*
- * Opens and checks authenticity, expiry, owner and role, in this order. TICKET_INVALID for anything
+ * Opens and checks authenticity, expiry, owner and use, in this order. TICKET_INVALID for anything
  * that is not a ticket of ours, belongs to another client, or serves another purpose;
  * TICKET_EXPIRED. On failure bundle and contents are wiped. *expires: until when it would be
  * accepted.
  */
 enum mikeyd_status ticket_open(struct ticket_cipher *cipher, struct ticket_keys *keys, int64_t now,
                                const uint8_t *ticket, size_t ticket_len, const char *client,
-                               enum bundle_role role, struct bundle *bundle,
+                               enum bundle_use use, struct bundle *bundle,
                                struct bundle_keys *contents, int64_t *expires,
                                struct ticket_scratch *scratch, struct error *err);
 

@@ -23,6 +23,29 @@ enum mikeyd_status values_make(struct exchange_worker *w, struct error *err)
     return status;
 }
 
+enum mikeyd_status values_ready(struct exchange_worker *w, struct mikey_dh *own, struct error *err)
+{
+    struct worker_ready *ready = w->ready;
+    const struct mikey_dh *theirs = &w->call.message.dh[0];
+    enum mikeyd_status status = MIKEYD_OK;
+    if (!ready->made || ready->pair.group != group_of(w))
+        status = mikey_dh_make(group_of(w), &ready->pair, err);
+    ready->made = status == MIKEYD_OK;
+    *own = (struct mikey_dh){.group = ready->pair.group,
+                             .value = ready->pair.value,
+                             .len = mikey_dh_len(ready->pair.group),
+                             .spi = theirs->spi, /* the MKI is the initiator's to choose */
+                             .spi_len = theirs->spi_len};
+    return status;
+}
+
+void values_take(struct exchange_worker *w)
+{
+    w->secrets->keys.dh = w->ready->pair;
+    w->secrets->keys.has_dh = w->ready->made;
+    secret_wipe(w->ready, sizeof *w->ready);
+}
+
 struct mikey_dh values_own(const struct exchange_worker *w)
 {
     const struct bundle_keys *keys = &w->secrets->keys;
@@ -36,7 +59,7 @@ struct mikey_dh values_own(const struct exchange_worker *w)
 enum mikeyd_status values_check(struct exchange_worker *w, struct error *err)
 {
     const uint8_t asked = w->call.message.dh[0].group, group = group_of(w);
-    if (asked == group)
+    if (w->call.message.dh_count == 0 || asked == group)
         return MIKEYD_OK;
     w->call.error_number = ERROR_DH_GROUP;
     return error_set(err, MIKEYD_POLICY,

@@ -15,9 +15,10 @@ enum mikeyd_status exchange_worker_open(struct exchange_service *service,
         return error_set(err, MIKEYD_INTERNAL, "out of memory");
     w->service = service;
     w->secrets = secret_alloc(sizeof *w->secrets);
+    w->ready = secret_alloc(sizeof *w->ready);
     enum mikeyd_status status = MIKEYD_OK;
-    if (w->secrets == NULL)
-        status = error_set(err, MIKEYD_INTERNAL, "secure heap exhausted: a worker needs 32 KiB");
+    if (w->secrets == NULL || w->ready == NULL)
+        status = error_set(err, MIKEYD_INTERNAL, "secure heap exhausted: a worker needs 33 KiB");
     if (status == MIKEYD_OK)
         status = ticket_cipher_make(&w->cipher, err);
     if (status == MIKEYD_OK)
@@ -36,6 +37,7 @@ void exchange_worker_close(struct exchange_worker *worker)
         return;
     keys_port_close(worker->port);
     ticket_cipher_free(worker->cipher);
+    secret_release(worker->ready, sizeof *worker->ready);
     secret_release(worker->secrets, sizeof *worker->secrets);
     free(worker);
 }

@@ -76,7 +76,7 @@ bool mikey_message_algorithms(const struct mikey_message *m, enum mikey_algorith
         struct mikey_algorithm_numbers set = mikey_algorithm_numbers(sets[i]);
         bool encryption = !m->has_kemac || m->encryption == set.encryption;
         /* RFC 4650 4.2: KEMAC of DHHMAC encrypts nothing; it prints "2 (NULL)" for RFC 3830's 0. */
-        if (m->dh_count != 0)
+        if (m->type == MIKEY_TYPE_DHHMAC_INIT || m->type == MIKEY_TYPE_DHHMAC_RESP)
             encryption = m->encryption == MIKEY_ENCR_NULL || m->encryption == MIKEY_ENCR_AES_KW_128;
         if (m->prf == set.prf && m->mac_alg == set.mac && encryption) {
             *out = sets[i];

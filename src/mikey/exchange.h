@@ -31,7 +31,7 @@ struct mikey_init {
     size_t stream_count;               /* 0 .. 255; one SP per distinct suite */
     const struct mikey_key_data *keys; /* one or more; none only in an update */
     size_t key_count;
-    const struct mikey_dh *dh; /* of a method that exchanges values */
+    const struct mikey_dh *dh; /* of a method that exchanges values; none only in an update */
     bool sdp_ids;              /* carry General Extension 1 "mikey" (RFC 4567 4.1.4) */
     /* NULL: mikey_method_psk; one that transports none has no keys, no update, and a RAND of its
      * length at least */
@@ -104,7 +104,7 @@ struct mikey_expected_reply {
 /*
  * The same two steps where Diffie-Hellman values are exchanged (RFC 4650 3). Drafts the answer to m,
  * of the same method and with the responder's value, all but the MAC, which covers the draft alone;
- * it is the v of mikey_open_init().
+ * it is the v of mikey_open_init(). own: NULL for a message without a value.
  */
 enum mikeyd_status mikey_draft_exchange(const struct mikey_message *m, const struct mikey_cs *cs,
                                         const struct mikey_dh *own, const struct identity *idi,

@@ -10,6 +10,7 @@ static void write_head(const struct mikey_message *m, const struct mikey_cs *cs,
                        const struct identity *idi, struct byte_writer *out)
 {
     const struct mikey_method *method = mikey_message_method(m);
+    const uint8_t after = m->dh_count != 0 ? MIKEY_PAYLOAD_DH : MIKEY_PAYLOAD_KEMAC;
     const struct mikey_header header = {.type = method->answer_type,
                                         .next = MIKEY_PAYLOAD_T,
                                         .prf = m->prf,
@@ -20,10 +21,9 @@ static void write_head(const struct mikey_message *m, const struct mikey_cs *cs,
     mikey_header_write(out, &header);
     mikey_timestamp_write(out, MIKEY_PAYLOAD_ID, &m->t);
     mikey_identity_write(out, MIKEY_PAYLOAD_ID, mikey_idr(m));
-    mikey_identity_write(out, method->mark != NULL ? MIKEY_PAYLOAD_EXTENSION : MIKEY_PAYLOAD_DH,
-                         idi);
+    mikey_identity_write(out, method->mark != NULL ? MIKEY_PAYLOAD_EXTENSION : after, idi);
     if (method->mark != NULL)
-        mikey_extension_write(out, MIKEY_PAYLOAD_DH, MIKEY_EXTENSION_VENDOR, method->mark,
+        mikey_extension_write(out, after, MIKEY_EXTENSION_VENDOR, method->mark,
                               strlen(method->mark));
 }
 
@@ -35,12 +35,14 @@ enum mikeyd_status mikey_draft_exchange(const struct mikey_message *m, const str
     *covered = (struct mikey_covered){0};
     if (m->type != MIKEY_TYPE_DHHMAC_INIT || out->len != 0 || out->failed)
         return error_set(err, MIKEYD_INVALID_ARGUMENT, "not an I_MESSAGE with a value to answer");
-    if (own->group != m->dh[0].group ||
+    if ((own != NULL) != (m->dh_count != 0) || (own != NULL && own->group != m->dh[0].group) ||
         mikey_cs_check_answer(m->cs, cs, m->cs_count, err) != MIKEYD_OK)
         return error_set(err, MIKEYD_INVALID_ARGUMENT, "group or SSRCs do not answer the message");
     write_head(m, cs, idi, out);
-    mikey_dh_write(out, MIKEY_PAYLOAD_DH, own);
-    mikey_dh_write(out, MIKEY_PAYLOAD_KEMAC, &m->dh[0]);
+    if (own != NULL) {
+        mikey_dh_write(out, MIKEY_PAYLOAD_DH, own);
+        mikey_dh_write(out, MIKEY_PAYLOAD_KEMAC, &m->dh[0]);
+    }
     writer_u8(out, MIKEY_PAYLOAD_LAST);
     writer_u8(out, MIKEY_ENCR_NULL);
     writer_u16(out, 0);
@@ -74,6 +76,8 @@ static enum mikeyd_status check_values(const struct mikey_message *r, const stru
                                        struct error *err)
 {
     const struct mikey_dh *theirs = &r->dh[0], *back = &r->dh[1];
+    if (r->dh_count != 2)
+        return error_set(err, MIKEYD_SYNTAX, "the answer has no Diffie-Hellman values");
     if (back->group != sent->group || back->len != sent->len || !same_spi(back, sent) ||
         memcmp(back->value, sent->value, sent->len) != 0) /* public */
         return error_set(err, MIKEYD_SYNTAX,

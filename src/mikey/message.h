@@ -126,7 +126,8 @@ struct mikey_message {
     size_t extension_count;
     uint8_t error[MIKEY_ERRORS_MAX]; /* ERR numbers, type 6 */
     size_t error_count;
-    struct mikey_dh dh[2]; /* DHHMAC: DHi; of the answer DHr, DHi */
+    struct mikey_dh
+        dh[2]; /* DHHMAC: DHi; of the answer DHr, DHi; none in an update that keeps the TGK */
     size_t dh_count;
     bool has_kemac, has_v;
     uint8_t encryption, mac_alg;

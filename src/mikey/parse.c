@@ -151,12 +151,12 @@ static enum mikeyd_status check_dhhmac(struct mikey_parser *p)
         return malformed(p, "DHHMAC message with key data");
     if (m->id_count == 0)
         return malformed(p, init ? "DHHMAC I_MESSAGE without IDr" : "DHHMAC answer without IDi");
-    /* RFC 4650 3.1 has updates that keep the TGK, without values. */
-    if (m->dh_count == 0)
-        return mikey_parser_refuse(p, MIKEYD_UNSUPPORTED, MIKEY_ERROR_UNSPECIFIED,
-                                   "DHHMAC without Diffie-Hellman value");
-    if (m->dh_count != (init ? 1 : 2))
+    /* RFC 4650 3.1: an update that keeps the TGK has none, nor has its answer. */
+    const bool keeps = m->dh_count == 0 && m->rand_len == 0;
+    if (!keeps && m->dh_count != (init ? 1 : 2))
         return malformed(p, "one Diffie-Hellman value for the I_MESSAGE, two for the answer");
+    if (keeps && marked != NULL)
+        return malformed(p, "marked as one with values exchanged, which it is not");
     if (marked != NULL && !marked->exchanges)
         return malformed(p, "marked as one with a derived TGK, which it is not");
     if (m->map_type == MIKEY_MAP_EMPTY && m->sp_count != 0)

@@ -30,7 +30,9 @@ static enum mikeyd_status check_init(const struct mikey_init *init, struct error
     if (init->key_count == 0 && !init->update && method_of(init)->transports)
         return error_set(err, MIKEYD_INVALID_ARGUMENT, "no key to send");
     if (method_of(init)->exchanges) {
-        if (init->key_count != 0 || init->dh == NULL || init->idr.len == 0)
+        /* RFC 4650 3.1: an update may keep the TGK. */
+        const bool keeps = init->update && method_of(init)->mark == NULL;
+        if (init->key_count != 0 || (init->dh == NULL && !keeps) || init->idr.len == 0)
             return error_set(err, MIKEYD_INVALID_ARGUMENT, "no message with a value to exchange");
     } else if (!method_of(init)->transports &&
                (init->update || init->key_count != 0 || init->rand_len < method_of(init)->rand_len))
@@ -93,7 +95,7 @@ static uint8_t first_from(const struct plan *plan, enum mikey_payload from)
             return MIKEY_PAYLOAD_SP;
         /* fall through */
     case MIKEY_PAYLOAD_DH:
-        if (method_of(init)->exchanges)
+        if (method_of(init)->exchanges && init->dh != NULL)
             return MIKEY_PAYLOAD_DH;
         /* fall through */
     default:
@@ -138,7 +140,7 @@ static void write_clear(const struct plan *plan, struct byte_writer *w)
             w, i + 1 < plan->policy_count ? MIKEY_PAYLOAD_SP : first_from(plan, MIKEY_PAYLOAD_DH),
             i, plan->policies[i]);
     }
-    if (method_of(init)->exchanges)
+    if (method_of(init)->exchanges && init->dh != NULL)
         mikey_dh_write(w, MIKEY_PAYLOAD_KEMAC, init->dh);
 }
 

@@ -4,7 +4,7 @@ target_include_directories(daemon_lab PUBLIC ${CMAKE_CURRENT_SOURCE_DIR}/daemon)
 target_compile_definitions(daemon_lab PRIVATE
     MIKEYD_PROGRAM="$<TARGET_FILE:mikeyd>" MIKEYCTL_PROGRAM="$<TARGET_FILE:mikeyctl>")
 
-foreach(area life hostile load notify)
+foreach(area life hostile load notify update)
     mikeyd_integration_test(test_daemon_${area} SOURCES daemon/test_${area}.c LIBS daemon_lab
         TOKENS softhsm nss isolated THREADS)
 endforeach()

@@ -3,10 +3,11 @@ add_library(exchange_lab STATIC exchange/lab.c)
 target_link_libraries(exchange_lab PUBLIC mikeyd_exchange mikeyd_lab_token mikeyd_key_service mikeyd_build)
 target_include_directories(exchange_lab PUBLIC ${CMAKE_CURRENT_SOURCE_DIR}/exchange)
 
-foreach(area call counter derived dhe hostile interop pair peers prf reload secrets threads ticket update)
+foreach(area call counter derived dhe hostile interop pair peers prf reload secrets threads ticket turns update)
     mikeyd_integration_test(test_exchange_${area} SOURCES exchange/${area}.c LIBS exchange_lab
         TOKENS softhsm nss isolated)
 endforeach()
+target_link_options(test_exchange_dhe PRIVATE -Wl,--wrap=mikey_dh_make,--wrap=mikey_dh_agree)
 # The vendors' modules are emulated in front of SoftHSM or NSS.
 mikeyd_integration_test(test_exchange_vendors SOURCES exchange/vendors.c LIBS exchange_lab
     TOKENS softhsm nss)

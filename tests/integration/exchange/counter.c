@@ -77,6 +77,27 @@ Test(counter, is_accepted_while_it_rises)
     lab_close(&lab);
 }
 
+/* Between a clock and a COUNTER there is no order. */
+Test(counter, a_bundle_of_one_is_updated_by_its_sender_alone)
+{
+    struct lab lab;
+    static struct lab_result answered, update;
+    open_counters(&lab);
+    struct mikey_init init = lab_peer_offer();
+    seal_counter(&init, 5, lab_psk);
+    lab_must(lab_respond(&lab, &message, NULL, &answered), answered);
+    struct exchange_request request = {.operation = EXCHANGE_UPDATE,
+                                       .ticket = answered.ticket.data,
+                                       .ticket_len = answered.ticket.len,
+                                       .verify = true};
+    lab_refused(lab_serve(lab.b, LAB_UID_B, &request, &update), update, MIKEYD_UNSUPPORTED);
+    cr_assert_not_null(strstr(update.err.text, "COUNTER"), "%s", update.err.text);
+    init.update = true;
+    seal_counter(&init, 6, lab_psk);
+    lab_must(lab_respond(&lab, &message, &answered.ticket, &got), got);
+    lab_close(&lab);
+}
+
 Test(counter, decrypts_to_the_keys_of_its_sender)
 {
     struct lab lab;

@@ -3,6 +3,7 @@
 
 #include <criterion/criterion.h>
 
+#include "exchange/service.h"
 #include "lab.h"
 
 TestSuite(dhe, .timeout = 300);
@@ -141,6 +142,92 @@ Test(dhe, each_message_is_one_call_of_the_keyholder)
     lab_close(&lab);
 }
 
+/* ---- what a message may cost before it is known to be authentic */
+
+static unsigned made, agreed;
+
+enum mikeyd_status __real_mikey_dh_make(uint8_t group, struct mikey_dh_pair *out,
+                                        struct error *why);
+enum mikeyd_status __wrap_mikey_dh_make(uint8_t group, struct mikey_dh_pair *out,
+                                        struct error *why);
+enum mikeyd_status __wrap_mikey_dh_make(uint8_t group, struct mikey_dh_pair *out, struct error *why)
+{
+    made++;
+    return __real_mikey_dh_make(group, out, why);
+}
+
+enum mikeyd_status __real_mikey_dh_agree(const struct mikey_dh_pair *own, const uint8_t *peer,
+                                         size_t peer_len, uint8_t *shared, struct error *why);
+enum mikeyd_status __wrap_mikey_dh_agree(const struct mikey_dh_pair *own, const uint8_t *peer,
+                                         size_t peer_len, uint8_t *shared, struct error *why);
+enum mikeyd_status __wrap_mikey_dh_agree(const struct mikey_dh_pair *own, const uint8_t *peer,
+                                         size_t peer_len, uint8_t *shared, struct error *why)
+{
+    agreed++;
+    return __real_mikey_dh_agree(own, peer, peer_len, shared, why);
+}
+
+static void value_of(const struct lab_bytes *bytes, uint8_t out[MIKEY_DH_VALUE_MAX])
+{
+    static struct mikey_message m;
+    cr_assert_eq(mikey_parse(bytes->data, bytes->len, &m, NULL, &err), MIKEYD_OK, "%s", err.text);
+    memcpy(out, m.dh[0].value, m.dh[0].len);
+}
+
+/* One value stands ready for the next answer; only an authentic message uses it up. */
+static void forge_and_answer(struct lab *lab, enum policy_method method, unsigned ready)
+{
+    static struct lab_result refused;
+    uint8_t first[MIKEY_DH_VALUE_MAX] = {0}, second[MIKEY_DH_VALUE_MAX] = {0};
+    lab_must(initiate(lab, method, &offer), offer);
+    made = agreed = 0;
+    for (int i = 0; i < 30; i++) {
+        message = offer.message;
+        message.data[message.len - 1 - (size_t)i % 20] ^= 1;
+        lab_refused(lab_respond(lab, &message, NULL, &refused), refused, MIKEYD_AUTH_FAILED);
+    }
+    cr_assert_eq(made, 1 - ready, "%u values made for 30 forged messages", made);
+    cr_assert_eq(agreed, 0);
+    lab_must(lab_respond(lab, &offer.message, NULL, &answer), answer);
+    cr_assert_eq(made, 1 - ready);
+    cr_assert_eq(agreed, 1);
+    value_of(&answer.message, first);
+    lab_must(initiate(lab, method, &offer), offer);
+    lab_must(lab_respond(lab, &offer.message, NULL, &answer), answer);
+    value_of(&answer.message, second);
+    cr_assert_neq(memcmp(first, second, sizeof first), 0, "a value serves one answer");
+}
+
+Test(dhe, forged_messages_cost_no_exchange_and_leave_the_value_for_the_next)
+{
+    struct lab lab;
+    lab_open(&lab, LAB_ANY, "dh_group: oakley-5");
+    forge_and_answer(&lab, POLICY_METHOD_DHHMAC, 0);
+    forge_and_answer(&lab, POLICY_METHOD_PSK_DHE, 0);
+    lab_close(&lab);
+}
+
+/* The value was in an answer whose MAC was made: it is in no other, though nobody got that answer. */
+Test(dhe, an_authentic_message_that_is_refused_uses_its_value_up)
+{
+    static const uint8_t zeros[32];
+    static struct lab_result refused;
+    struct lab lab;
+    lab_open(&lab, LAB_ANY, NULL);
+    const struct mikey_dh dh = {.group = MIKEY_GROUP_X25519, .value = zeros, .len = 32};
+    struct mikey_init init = lab_peer_offer();
+    init.key_count = 0;
+    init.method = &mikey_method_dhhmac;
+    init.dh = &dh;
+    lab_seal(&init, lab_psk, 32, &message);
+    made = 0;
+    lab_refused(lab_respond(&lab, &message, NULL, &refused), refused, MIKEYD_SYNTAX);
+    cr_assert_eq(made, 1);
+    static const struct worker_ready none;
+    cr_assert_eq(memcmp(lab.b->ready, &none, sizeof none), 0);
+    lab_close(&lab);
+}
+
 /* ---- updates */
 
 static void update(struct lab *lab)
@@ -169,6 +256,110 @@ Test(dhe, updates_bring_new_values_and_new_keys)
             cr_assert_neq(memcmp(got.mki[0], before.mki[0], 4), 0, "a new key has a new MKI");
         }
     }
+    lab_close(&lab);
+}
+
+/* A peer of RFC 4650: its value, and updates that have none and keep the TGK (3.1). */
+static void peer_calls(struct lab *lab, struct mikey_init *init, struct mikey_dh_pair *pair)
+{
+    static struct mikey_dh dh;
+    cr_assert_eq(mikey_dh_make(MIKEY_GROUP_X25519, pair, &err), MIKEYD_OK);
+    dh = (struct mikey_dh){.group = MIKEY_GROUP_X25519, .value = pair->value, .len = 32};
+    *init = lab_peer_offer();
+    init->key_count = 0;
+    init->method = &mikey_method_dhhmac;
+    init->dh = &dh;
+    lab_seal(init, lab_psk, 32, &message);
+    lab_must(lab_respond(lab, &message, NULL, &answer), answer);
+    init->update = true;
+}
+
+Test(dhe, an_update_without_a_value_keeps_the_keys_and_may_add_streams)
+{
+    struct lab lab;
+    struct mikey_init init;
+    struct mikey_dh_pair pair;
+    lab_open(&lab, LAB_ANY, NULL);
+    peer_calls(&lab, &init, &pair);
+    static struct lab_result before;
+    before = answer;
+    const struct mikey_stream streams[] = {init.streams[0],
+                                           {.ssrc = 0x77, .suite = SRTP_AEAD_AES_256_GCM}};
+    init.dh = NULL;
+    init.streams = streams;
+    init.stream_count = 2;
+    init.t++;
+    lab_seal(&init, lab_psk, 32, &message);
+    made = agreed = 0;
+    lab_must(lab_respond(&lab, &message, &before.ticket, &answer), answer);
+    cr_assert_eq(made + agreed, 0);
+    cr_assert_eq(answer.key_count, 2);
+    cr_assert_eq(memcmp(&answer.keys[0].value, &before.keys[0].value, sizeof got.keys[0].value), 0);
+    cr_assert_eq(answer.keys[1].ssrc, 0x77);
+    static struct mikey_message m;
+    cr_assert_eq(mikey_parse(answer.message.data, answer.message.len, &m, NULL, &err), MIKEYD_OK,
+                 "%s", err.text);
+    cr_assert_eq(m.type, MIKEY_TYPE_DHHMAC_RESP);
+    cr_assert_eq(m.dh_count, 0, "neither DHr nor DHi");
+    /* And one with a value again, in the same bundle. */
+    const struct mikey_dh dh = {.group = MIKEY_GROUP_X25519, .value = pair.value, .len = 32};
+    init.dh = &dh;
+    init.t++;
+    lab_seal(&init, lab_psk, 32, &message);
+    lab_must(lab_respond(&lab, &message, &answer.ticket, &got), got);
+    cr_assert_neq(memcmp(&got.keys[0].value, &before.keys[0].value, sizeof got.keys[0].value), 0);
+    lab_close(&lab);
+}
+
+Test(dhe, an_update_without_a_value_is_authenticated_and_of_its_bundle)
+{
+    struct lab lab;
+    struct mikey_init init;
+    struct mikey_dh_pair pair;
+    static struct lab_result refused;
+    lab_open(&lab, LAB_ANY, NULL);
+    peer_calls(&lab, &init, &pair);
+    init.dh = NULL;
+    init.t++;
+    lab_seal(&init, lab_psk_2, 32, &message);
+    lab_refused(lab_respond(&lab, &message, &answer.ticket, &refused), refused, MIKEYD_AUTH_FAILED);
+    lab_seal(&init, lab_psk, 32, &message);
+    lab_refused(lab_respond(&lab, &message, NULL, &refused), refused, MIKEYD_TICKET_INVALID);
+    lab_must(lab_respond(&lab, &message, &answer.ticket, &got), got);
+    lab_close(&lab);
+}
+
+/* We sent a value: an answer without one gives no keys. */
+Test(dhe, an_answer_without_values_to_an_offer_with_one_is_refused)
+{
+    struct lab lab;
+    static struct lab_result refused;
+    lab_open(&lab, LAB_ANY, NULL);
+    call(&lab, POLICY_METHOD_DHHMAC);
+    lab_must(lab_update(&lab, &got.ticket, NULL, 0, &offer), offer);
+    /* The answer to a message that is like ours but for the value. */
+    struct mikey_init init = lab_peer_offer();
+    static struct mikey_message m;
+    cr_assert_eq(mikey_parse(offer.message.data, offer.message.len, &m, NULL, &err), MIKEYD_OK);
+    init.key_count = 0;
+    init.method = &mikey_method_dhhmac;
+    init.update = true;
+    init.csb_id = m.csb_id;
+    init.t = m.t.value;
+    init.streams =
+        &(const struct mikey_stream){.ssrc = one[0].ssrc, .suite = SRTP_AEAD_AES_256_GCM};
+    lab_seal(&init, lab_psk, 32, &message);
+    cr_assert_eq(mikey_parse(message.data, message.len, &m, NULL, &err), MIKEYD_OK, "%s", err.text);
+    static struct lab_bytes draft;
+    struct mikey_covered covered;
+    struct byte_writer w = writer_of(draft.data, sizeof draft.data);
+    cr_assert_eq(mikey_draft_exchange(&m, m.cs, NULL, &init.idi, &w, &covered, &err), MIKEYD_OK,
+                 "%s", err.text);
+    draft.len = w.len + m.mac_len;
+    lab_remac(&draft, &init, lab_psk, 32);
+    lab_refused(lab_confirm(&lab, &offer.ticket, &draft, &refused), refused, MIKEYD_SYNTAX);
+    cr_assert_not_null(strstr(refused.err.text, "no Diffie-Hellman values"), "%s",
+                       refused.err.text);
     lab_close(&lab);
 }
 

@@ -279,7 +279,7 @@ Test(secrets, sealing_and_opening_a_ticket_leave_no_scratch)
     struct ticket_scratch *scratch = secret_alloc(sizeof *scratch);
     struct bundle_keys *key = secret_alloc(sizeof *key);
     cr_assert_eq(ticket_open(lab.a->cipher, keys, now, offer.ticket.data, offer.ticket.len, "sbc-a",
-                             BUNDLE_AWAITS_REPLY, &bundle, key, &expires, scratch, &err),
+                             BUNDLE_CONFIRMS, &bundle, key, &expires, scratch, &err),
                  MIKEYD_OK, "%s", err.text);
     cr_assert(secret_equal(scratch, &zeros, sizeof zeros), "after opening");
     struct byte_writer out = writer_of(sealed, sizeof sealed);
@@ -287,8 +287,8 @@ Test(secrets, sealing_and_opening_a_ticket_leave_no_scratch)
                  MIKEYD_OK, "%s", err.text);
     cr_assert(secret_equal(scratch, &zeros, sizeof zeros), "after sealing");
     /* Another's ticket was opened before it is known to be another's. */
-    cr_assert_eq(ticket_open(lab.a->cipher, keys, now, sealed, out.len, "sbc-b",
-                             BUNDLE_AWAITS_REPLY, &bundle, key, &expires, scratch, &err),
+    cr_assert_eq(ticket_open(lab.a->cipher, keys, now, sealed, out.len, "sbc-b", BUNDLE_CONFIRMS,
+                             &bundle, key, &expires, scratch, &err),
                  MIKEYD_TICKET_INVALID);
     static const struct bundle_keys no_key;
     cr_assert(secret_equal(key, &no_key, sizeof no_key), "after a refusal");
