@@ -25,10 +25,12 @@ static const struct profile profiles[] = {
     /* Each HMAC loses 32 bytes of the secure heap of the process it runs in, which dies without. */
     {.name = "opencryptoki",
      .manufacturer = "IBM",
+     .path = "opencryptoki",
      .source = "measured: opencryptoki 3.8.1, soft token",
      .limits = "no HKDF; no EC key for the audit log; the keyholder is replaced after some "
                "thousand messages",
-     .measured = true},
+     .measured = true,
+     .leaks_heap = true},
     {.name = "wolfpkcs11",
      .manufacturer = "wolf",
      .source = "measured: wolfPKCS11 2.1",
@@ -111,6 +113,17 @@ const struct profile *profile_for(const char *manufacturer, const char *model)
         if (p->manufacturer != NULL && begins(manufacturer, p->manufacturer) &&
             (p->model == NULL || begins(model, p->model)))
             return p;
+    }
+    return &profiles[0];
+}
+
+const struct profile *profile_foreseen(const char *name, const char *module)
+{
+    if (name != NULL && profile_named(name) != NULL)
+        return profile_named(name);
+    for (size_t i = 0; i < PROFILES; i++) {
+        if (profiles[i].path != NULL && strstr(module, profiles[i].path) != NULL)
+            return &profiles[i];
     }
     return &profiles[0];
 }

@@ -37,6 +37,8 @@ struct profile {
     const char *manufacturer, *model;
     const char *source; /* of what is said here: "measured: ..." or "from its documents ..." */
     const char *limits; /* what does not work on it, for people; "" for nothing */
+    /* Part of the module's path, for what has to be known before it is loaded; NULL: nothing. */
+    const char *path;
     bool measured;
     bool read_write;      /* session objects can be made in R/W sessions only */
     bool hash_keys;       /* CKK_SHA_1_HMAC and CKK_SHA256_HMAC: one hash a key */
@@ -44,6 +46,7 @@ struct profile {
     bool per_session;     /* a session object serves the session alone that made it */
     bool no_copies;       /* C_CopyObject is not to be tried */
     bool leaks_objects;   /* memory of each session object until C_Finalize */
+    bool leaks_heap;      /* of each HMAC 32 bytes of OpenSSL's secure heap, for good */
     bool serialise;       /* concurrent calls are slower than serial ones */
     bool hmac_bits;       /* CK_MECHANISM_INFO.ulMinKeySize of HMAC counts bits */
     struct profile_retry retry[PROFILE_RETRY_MAX]; /* goes before what holds for all */
@@ -53,6 +56,8 @@ struct profile {
 const struct profile *profile_named(const char *name);
 /* By what a token says of itself; never NULL: one that nobody knows is "generic". */
 const struct profile *profile_for(const char *manufacturer, const char *model);
+/* Before the module is loaded: the one of that name, else (NULL, "auto") by the module's path. */
+const struct profile *profile_foreseen(const char *name, const char *module);
 /* For lists: NULL past the last one. */
 const struct profile *profile_at(size_t index);
 

@@ -68,7 +68,7 @@ static bool has_leaked(const struct keyholder *holder, uint32_t rss_kb)
 {
     const bool memory =
         rss_kb > holder->rss_kb && rss_kb - holder->rss_kb > holder->options.recycle_kb;
-    return memory || secret_heap_left() < HOLDER_HEAP_SPARE / 2;
+    return memory || secret_heap_left() < holder->options.heap_least;
 }
 
 static void fill_process(struct keyholder *holder, struct door_facts *out)

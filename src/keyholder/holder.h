@@ -15,6 +15,7 @@
 
 /* Bytes of the secure heap beside desks and sessions. */
 #define HOLDER_HEAP_SPARE ((size_t)512 * 1024)
+#define HOLDER_HEAP_LEAST (HOLDER_HEAP_SPARE / 2)
 
 struct connection;
 

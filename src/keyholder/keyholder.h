@@ -13,6 +13,7 @@ struct keyholder_options {
     size_t pair_cache;    /* pair keys at hand; 0: 4096 */
     unsigned wait_ms;    /* a request waits so long for a token session, then TOKEN_BUSY; 0: 1000 */
     unsigned recycle_kb; /* growth of resident memory that asks for a successor; 0: 64 MB */
+    size_t heap_least;   /* so does a secure heap with less left; 0: 256 kB */
 };
 
 struct keyholder;
@@ -21,9 +22,11 @@ struct keyholder;
  * a sandbox may put out of reach. */
 uint32_t keyholder_rss_kb(void);
 
-/* Bytes of secure heap that a keyholder over a token with that many sessions needs: for
- * secret_heap_init(), before token_open(). However many connections there are. */
-size_t keyholder_heap(unsigned sessions);
+/*
+ * Bytes of secure heap that a keyholder over this token needs, for secret_heap_init() before
+ * token_open(), and what of it must be left. However many connections there are.
+ */
+size_t keyholder_heap(const struct token_config *token, size_t *least);
 
 /* The token stays the caller's and must outlive the keyholder. */
 enum mikeyd_status keyholder_make(struct token *token, const struct keyholder_options *options,

@@ -137,12 +137,12 @@ static enum mikeyd_status hold_token(const struct config *config, const struct t
 {
     /* Well under the share of call_timeout that one member of a group gets (keys/breaker.c): the
      * front hears "busy" in time to ask another one. */
-    const struct keyholder_options options = {.connections = CONNECTIONS_MAX,
-                                              .pair_cache = config->pair_cache,
-                                              .wait_ms = wanted->call_timeout_ms / 8};
+    struct keyholder_options options = {.connections = CONNECTIONS_MAX,
+                                        .pair_cache = config->pair_cache,
+                                        .wait_ms = wanted->call_timeout_ms / 8};
     struct token *token = NULL;
     struct keyholder *holder = NULL;
-    enum mikeyd_status status = secret_heap_init(keyholder_heap(wanted->sessions), err);
+    enum mikeyd_status status = secret_heap_init(keyholder_heap(wanted, &options.heap_least), err);
     if (status == MIKEYD_OK)
         status = token_open(wanted, &token, err);
     if (status == MIKEYD_OK)

@@ -1,4 +1,4 @@
-add_library(daemon_lab STATIC daemon/lab.c daemon/lab_client.c)
+add_library(daemon_lab STATIC daemon/lab.c daemon/lab_client.c daemon/lab_calls.c)
 target_link_libraries(daemon_lab PUBLIC mikeyd_client mikeyd_rpc mikeyd_base mikeyd_lab_token mikeyd_build)
 target_include_directories(daemon_lab PUBLIC ${CMAKE_CURRENT_SOURCE_DIR}/daemon)
 target_compile_definitions(daemon_lab PRIVATE
@@ -18,11 +18,11 @@ mikeyd_integration_test(test_daemon_health SOURCES daemon/test_health.c LIBS dae
 target_compile_definitions(test_daemon_health PRIVATE FAULT_MODULE="$<TARGET_FILE:mikeyd_fault_module>")
 add_dependencies(test_daemon_health mikeyd_fault_module)
 mikeyd_integration_test(test_daemon_key_check SOURCES daemon/test_key_check.c LIBS daemon_lab
-    TOKENS softhsm nss isolated)
+    TOKENS softhsm nss isolated opencryptoki)
 mikeyd_integration_test(test_daemon_prewarm SOURCES daemon/test_prewarm.c LIBS daemon_lab PkgConfig::JANSSON
     TOKENS softhsm nss isolated THREADS)
 mikeyd_integration_test(test_ctl SOURCES daemon/test_ctl.c LIBS daemon_lab PkgConfig::JANSSON
-    TOKENS softhsm nss isolated)
+    TOKENS softhsm nss isolated opencryptoki)
 # Behind p11-kit whatever the run is on: there a token can be halted.
 mikeyd_integration_test(test_daemon_token_hangs SOURCES daemon/test_token_hangs.c LIBS daemon_lab THREADS)
 mikeyd_integration_test(test_daemon_users SOURCES daemon/test_users.c LIBS daemon_lab)
@@ -36,3 +36,4 @@ mikeyd_integration_test(test_daemon_store SOURCES daemon/test_store.c LIBS daemo
     TOKENS softhsm nss isolated)
 target_compile_definitions(test_daemon_store PRIVATE CLOCK_SHIFT="$<TARGET_FILE:mikeyd_clock_shift>")
 add_dependencies(test_daemon_store mikeyd_clock_shift)
+mikeyd_integration_test(test_daemon_other_maker SOURCES daemon/test_opencryptoki.c LIBS daemon_lab TOKENS opencryptoki)

@@ -3,10 +3,12 @@ add_library(keyholder_lab STATIC keyholder/lab.c)
 target_link_libraries(keyholder_lab PUBLIC mikeyd_keyholder mikeyd_lab_token mikeyd_build)
 target_include_directories(keyholder_lab PUBLIC ${CMAKE_CURRENT_SOURCE_DIR}/keyholder)
 
-foreach(area door faults group program proof use)
+foreach(area door faults group program proof)
     mikeyd_integration_test(test_keyholder_${area} SOURCES keyholder/test_keyholder_${area}.c
         LIBS keyholder_lab TOKENS softhsm nss)
 endforeach()
+mikeyd_integration_test(test_keyholder_use SOURCES keyholder/test_keyholder_use.c
+    LIBS keyholder_lab TOKENS softhsm nss opencryptoki)
 foreach(area faults program)
     target_compile_definitions(test_keyholder_${area}
         PRIVATE FAULT_MODULE="$<TARGET_FILE:mikeyd_fault_module>")

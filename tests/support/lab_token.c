@@ -14,6 +14,8 @@ static enum token_fixture_kind kind_of_run(void)
         return TOKEN_FIXTURE_SOFTHSM;
     if (strcmp(name, "nss") == 0)
         return TOKEN_FIXTURE_NSS;
+    if (strcmp(name, "opencryptoki") == 0)
+        return TOKEN_FIXTURE_OPENCRYPTOKI;
     cr_assert_str_eq(name, "isolated", "MIKEYD_TEST_TOKEN is %s", name);
     return TOKEN_FIXTURE_ISOLATED;
 }
@@ -29,7 +31,18 @@ enum token_fixture_kind lab_token_of_run(enum lab_token need)
         (void)fprintf(stderr, "skipped: only root can give the token to another user\n");
         cr_skip_test("needs root");
     }
+    if (kind == TOKEN_FIXTURE_OPENCRYPTOKI)
+        lab_token_need_opencryptoki();
     return kind;
+}
+
+void lab_token_need_opencryptoki(void)
+{
+    const char *lack = token_fixture_opencryptoki_lacks();
+    if (lack == NULL)
+        return;
+    (void)fprintf(stderr, "skipped: no opencryptoki here: %s\n", lack);
+    cr_skip_test("needs root, and a kernel that gives namespaces");
 }
 
 bool lab_token_derives(const struct token_fixture *token)

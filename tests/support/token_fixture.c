@@ -1,4 +1,4 @@
-#include "support/token_fixture.h"
+#include "support/token_fixture_internal.h"
 
 #include <fcntl.h>
 #include <grp.h>
@@ -16,8 +16,7 @@
 #include <time.h>
 #include <unistd.h>
 
-static bool run(const char *format, ...) __attribute__((format(printf, 1, 2)));
-static bool run(const char *format, ...)
+bool token_fixture_run(const char *format, ...)
 {
     char command[400];
     va_list args;
@@ -42,19 +41,22 @@ static bool write_file(const char *path, const char *text, mode_t mode)
 
 /* ---- making */
 
-static bool make_dir(struct token_fixture *f, enum token_fixture_kind kind)
+bool token_fixture_begin(struct token_fixture *f, enum token_fixture_kind kind, const char *pin)
 {
+    char line[sizeof f->pin + 1];
     *f = (struct token_fixture){.kind = kind};
+    (void)snprintf(f->pin, sizeof f->pin, "%s", pin);
+    (void)snprintf(line, sizeof line, "%s\n", pin);
     (void)snprintf(f->dir, sizeof f->dir, "/tmp/mikeyd-token-XXXXXX");
     if (mkdtemp(f->dir) == NULL)
         return false;
     (void)snprintf(f->pin_file, sizeof f->pin_file, "%s/pin", f->dir);
-    return write_file(f->pin_file, TOKEN_FIXTURE_PIN "\n", 0600);
+    return write_file(f->pin_file, line, 0600);
 }
 
 bool token_fixture_softhsm(struct token_fixture *f, const char *label)
 {
-    if (!make_dir(f, TOKEN_FIXTURE_SOFTHSM))
+    if (!token_fixture_begin(f, TOKEN_FIXTURE_SOFTHSM, TOKEN_FIXTURE_PIN))
         return false;
     char text[400], tokens[96];
     (void)snprintf(f->conf, sizeof f->conf, "%s/softhsm2.conf", f->dir);
@@ -68,14 +70,15 @@ bool token_fixture_softhsm(struct token_fixture *f, const char *label)
         return false;
     (void)snprintf(f->module, sizeof f->module, SOFTHSM_MODULE);
     (void)snprintf(f->uri, sizeof f->uri, "pkcs11:token=%s", label);
-    return run("softhsm2-util --init-token --free --label '%s' --pin '" TOKEN_FIXTURE_PIN
-               "' --so-pin '" TOKEN_FIXTURE_SO_PIN "' >/dev/null",
-               label);
+    return token_fixture_run(
+        "softhsm2-util --init-token --free --label '%s' --pin '" TOKEN_FIXTURE_PIN
+        "' --so-pin '" TOKEN_FIXTURE_SO_PIN "' >/dev/null",
+        label);
 }
 
 bool token_fixture_nss(struct token_fixture *f)
 {
-    if (!make_dir(f, TOKEN_FIXTURE_NSS))
+    if (!token_fixture_begin(f, TOKEN_FIXTURE_NSS, TOKEN_FIXTURE_PIN))
         return false;
     (void)snprintf(f->module, sizeof f->module, SOFTOKN_MODULE);
     (void)snprintf(f->uri, sizeof f->uri, "pkcs11:token=NSS%%20Certificate%%20DB");
@@ -83,13 +86,16 @@ bool token_fixture_nss(struct token_fixture *f)
                    "configdir='sql:%s/nss' certPrefix='' keyPrefix='' secmod='secmod.db' "
                    "flags=noModDB",
                    f->dir);
-    return run("mkdir -m 700 '%s/nss' && certutil -N -d 'sql:%s/nss' -f '%s' >/dev/null", f->dir,
-               f->dir, f->pin_file);
+    return token_fixture_run(
+        "mkdir -m 700 '%s/nss' && certutil -N -d 'sql:%s/nss' -f '%s' >/dev/null", f->dir, f->dir,
+        f->pin_file);
 }
 
 bool token_fixture_make(struct token_fixture *f, enum token_fixture_kind kind)
 {
-    bool made = kind == TOKEN_FIXTURE_NSS ? token_fixture_nss(f) : token_fixture_softhsm(f, "lab");
+    bool made = kind == TOKEN_FIXTURE_NSS            ? token_fixture_nss(f)
+                : kind == TOKEN_FIXTURE_OPENCRYPTOKI ? token_fixture_opencryptoki(f)
+                                                     : token_fixture_softhsm(f, "lab");
     f->kind = kind;
     return made;
 }
@@ -160,7 +166,8 @@ bool token_fixture_serve(struct token_fixture *f, const char *user_name)
 
 bool token_fixture_hand_over(const struct token_fixture *f)
 {
-    return f->owner == 0 || run("chown -R %u '%s/tokens'", (unsigned)f->owner, f->dir);
+    return f->owner == 0 ||
+           token_fixture_run("chown -R %u '%s/tokens'", (unsigned)f->owner, f->dir);
 }
 
 /* ---- use and end */
@@ -188,7 +195,12 @@ void token_fixture_remove(struct token_fixture *f)
         (void)waitpid(f->server, NULL, 0);
         f->server = 0;
     }
+    if (f->slot_daemon > 0) {
+        (void)kill(f->slot_daemon, SIGKILL);
+        (void)waitpid(f->slot_daemon, NULL, 0);
+        f->slot_daemon = 0;
+    }
     if (strncmp(f->dir, "/tmp/mikeyd-token-", 18) == 0)
-        (void)run("rm -rf '%s'", f->dir);
+        (void)token_fixture_run("rm -rf '%s'", f->dir);
     f->dir[0] = '\0';
 }

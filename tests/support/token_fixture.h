@@ -1,5 +1,5 @@
 /*
- * A token of its own for a test: SoftHSM or NSS softokn in a fresh directory under /tmp, with a PIN
+ * A token of its own for a test: SoftHSM, NSS softokn or opencryptoki in a fresh directory under /tmp, with a PIN
  * file, and objects made by raw PKCS#11 calls (so that a test can make what the ceremony refuses).
  * SoftHSM can be put behind p11-kit, in a process of this or another user.
  *
@@ -29,9 +29,10 @@
 #define TOKEN_FIXTURE_SO_PIN "1357-unit-so"
 
 enum token_fixture_kind {
-    TOKEN_FIXTURE_SOFTHSM,  /* signs */
-    TOKEN_FIXTURE_NSS,      /* derives: HKDF and the MIKEY PRF in the token */
-    TOKEN_FIXTURE_ISOLATED, /* SoftHSM, to be served by token_fixture_serve() */
+    TOKEN_FIXTURE_SOFTHSM,      /* signs */
+    TOKEN_FIXTURE_NSS,          /* derives: HKDF and the MIKEY PRF in the token */
+    TOKEN_FIXTURE_ISOLATED,     /* SoftHSM, to be served by token_fixture_serve() */
+    TOKEN_FIXTURE_OPENCRYPTOKI, /* its software token; signs */
 };
 
 struct token_fixture {
@@ -42,14 +43,25 @@ struct token_fixture {
     char pin_file[96];   /* mode 0600 */
     char init_args[256]; /* "" for SoftHSM */
     char conf[96];       /* softhsm2.conf; "" for NSS */
+    char pin[24];        /* what stands in the PIN file */
+    char writable[96];   /* what the module writes besides `dir`, as YAML list entries; or "" */
     pid_t server;        /* leads the process group of p11-kit; 0: none */
+    pid_t slot_daemon;   /* pkcsslotd; 0: none */
     uid_t owner;         /* of the token's files, where they are another user's; 0 otherwise */
 };
 
 /* False (with the reason on stderr) when the token cannot be made. */
 bool token_fixture_softhsm(struct token_fixture *fixture, const char *label);
 bool token_fixture_nss(struct token_fixture *fixture);
-/* Either by its kind, SoftHSM with the label "lab". */
+/*
+ * The software token of opencryptoki, whose files and shared memory have fixed names: from now on
+ * this process and its children are in namespaces of their own, with a pkcsslotd of their own that
+ * ends with this process. token_fixture_opencryptoki_lacks() says why this cannot be here, or NULL;
+ * it enters the namespaces, and is asked first, once a process.
+ */
+const char *token_fixture_opencryptoki_lacks(void);
+bool token_fixture_opencryptoki(struct token_fixture *fixture);
+/* Any of them by its kind, SoftHSM with the label "lab". */
 bool token_fixture_make(struct token_fixture *fixture, enum token_fixture_kind kind);
 /*
  * Puts a SoftHSM token behind `p11-kit server`, write-protected, as that user (only root can; NULL:

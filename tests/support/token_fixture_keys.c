@@ -33,14 +33,16 @@ static CK_RV raw_find_slot(CK_FUNCTION_LIST *f, CK_SLOT_ID *slot)
     return rv == CKR_OK && !found ? CKR_TOKEN_NOT_PRESENT : rv;
 }
 
-static CK_RV raw_login(struct raw *raw, CK_SLOT_ID slot)
+static CK_RV raw_login(struct raw *raw, CK_SLOT_ID slot, const char *pin_text)
 {
+    CK_UTF8CHAR pin[sizeof((struct token_fixture *)NULL)->pin];
     CK_RV rv =
         raw->f->C_OpenSession(slot, CKF_SERIAL_SESSION | CKF_RW_SESSION, NULL, NULL, &raw->session);
     if (rv != CKR_OK)
         return rv;
-    CK_UTF8CHAR pin[] = TOKEN_FIXTURE_PIN;
-    rv = raw->f->C_Login(raw->session, CKU_USER, pin, sizeof pin - 1);
+    const size_t len = strlen(pin_text);
+    memcpy(pin, pin_text, len);
+    rv = raw->f->C_Login(raw->session, CKU_USER, pin, len);
     return rv == CKR_USER_ALREADY_LOGGED_IN ? CKR_OK : rv;
 }
 
@@ -64,7 +66,7 @@ static bool raw_open(const struct token_fixture *f, struct raw *raw)
     if (rv == CKR_OK || rv == CKR_CRYPTOKI_ALREADY_INITIALIZED)
         rv = raw_find_slot(raw->f, &slot);
     if (rv == CKR_OK)
-        rv = raw_login(raw, slot);
+        rv = raw_login(raw, slot, f->pin);
     if (rv != CKR_OK)
         (void)fprintf(stderr, "token fixture: %s: 0x%lx\n", f->module, rv);
     return rv == CKR_OK;

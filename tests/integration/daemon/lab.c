@@ -202,13 +202,13 @@ void lab_write_config(struct lab *lab, const struct lab_config *with)
                    "listen: [ {unix: run/s, mode: \"0666\"} ]\n"
                    "replay: {lmdb: replay}\n"
                    "audit: {file: audit.jsonl}\n"
-                   "sandbox: {writable: [\"%s\"]}\n"
+                   "sandbox: {writable: [\"%s\"%s]}\n"
                    "%s",
                    with->module == NULL ? token_fixture_module(&lab->token) : with->module,
                    lab->token.uri, lab->token.pin_file, lab->token.init_args,
                    with->sessions == 0 ? 3 : with->sessions,
                    with->token_extra == NULL ? "" : with->token_extra, lab->token.dir,
-                   with->extra == NULL ? "" : with->extra);
+                   lab->token.writable, with->extra == NULL ? "" : with->extra);
     lab_write_file(lab->config, text);
 }
 

@@ -95,4 +95,12 @@ size_t lab_frame_status(uint64_t id, uint8_t *out, size_t cap);
 /* Reads one response: its status, or -1 at the end of the connection, -2 after timeout_ms. */
 int lab_read_response(int fd, int timeout_ms, uint64_t *id);
 
+/* ---- several clients at once, with calls one after the other: until the end none may fail */
+
+void lab_calls_begin(const struct lab *lab);
+/* Returns when so many more are over. */
+void lab_calls_wait(unsigned more);
+/* Fails the test when a call failed, naming the first one's error, or its ends had different keys. */
+void lab_calls_end(void);
+
 #endif

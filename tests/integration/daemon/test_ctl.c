@@ -312,8 +312,10 @@ Test(ctl, status_tells_the_profile_in_force)
 {
     cr_assert_eq(ctl("status", "--json", NULL), 0);
     json_t *report = printed();
-    const bool derives = lab.token.kind == TOKEN_FIXTURE_NSS;
-    cr_expect_str_eq(text_of(first_token(report), "profile"), derives ? "nss" : "softhsm");
+    const char *name = lab.token.kind == TOKEN_FIXTURE_NSS            ? "nss"
+                       : lab.token.kind == TOKEN_FIXTURE_OPENCRYPTOKI ? "opencryptoki"
+                                                                      : "softhsm";
+    cr_expect_str_eq(text_of(first_token(report), "profile"), name);
     cr_expect_eq(json_array_size(json_object_get(first_token(report), "switches")), 0);
     json_decref(report);
 
@@ -364,7 +366,7 @@ Test(ctl, logs_and_audit_hold_no_secret)
         ctl("exchange", "respond", "--as", LAB_B, "--message", text_of(offer, "message"), NULL), 0);
     json_t *answer = printed();
     const json_t *key = json_array_get(json_object_get(answer, "keys"), 0);
-    const char *const secrets[] = {TOKEN_FIXTURE_PIN, text_of(key, "master_key"),
+    const char *const secrets[] = {lab.token.pin, text_of(key, "master_key"),
                                    text_of(key, "master_salt"), text_of(answer, "ticket"),
                                    text_of(offer, "ticket")};
     cr_assert_eq(lab_stop(&lab, SIGTERM), 0);

@@ -46,7 +46,7 @@ Test(life, pin_file_that_others_can_read_is_refused)
     cr_assert_eq(chmod(lab.token.pin_file, 0644), 0);
     cr_assert_eq(lab_start_refused(&lab), 1);
     cr_assert(lab_file_gets(lab.log, "mode 0644"));
-    cr_assert_eq(lab_count_in_file(lab.log, TOKEN_FIXTURE_PIN), 0);
+    cr_assert_eq(lab_count_in_file(lab.log, lab.token.pin), 0);
 }
 
 Test(life, second_daemon_on_the_same_files_is_refused)

@@ -5,9 +5,7 @@
  */
 #include <criterion/criterion.h>
 #include <jansson.h>
-#include <pthread.h>
 #include <signal.h>
-#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -16,16 +14,11 @@
 #include "base/clock.h"
 #include "lab.h"
 
-#define CALLERS 3
 #define NOTHING "# nothing\n"
 /* Back within 2 s of health; the rest is for a busy machine and the module's own start. */
 #define BACK_MS 10000
 
 static struct lab lab;
-static pthread_t callers[CALLERS];
-static atomic_bool calling;
-static atomic_uint done, failed, unequal;
-static char first_failure[300];
 
 /* ---- two tokens */
 
@@ -121,101 +114,27 @@ static void remove_lab(void)
 }
 TestSuite(failover, .init = make_lab, .fini = remove_lab, .timeout = 120);
 
-/* ---- calls */
-
-static bool same_key(const mikeyd_exchange *a, const mikeyd_exchange *b)
-{
-    const struct mikeyd_srtp_key *theirs, *ours;
-    return mikeyd_exchange_keys(a, &theirs) == 1 && mikeyd_exchange_keys(b, &ours) == 1 &&
-           memcmp(theirs->key, ours->key, sizeof ours->key) == 0 &&
-           memcmp(theirs->salt, ours->salt, sizeof ours->salt) == 0;
-}
-
-static void call(mikeyd_client *client)
-{
-    mikeyd_exchange *initiated = NULL, *responded = NULL, *confirmed = NULL;
-    size_t message_len, reply_len, ticket_len;
-    enum mikeyd_status status = lab_initiate(client, &initiated);
-    if (status == MIKEYD_OK) {
-        const uint8_t *message = mikeyd_exchange_message(initiated, &message_len);
-        const struct mikeyd_answer answer = {
-            .as = LAB_B, .message = message, .message_len = message_len};
-        status = mikeyd_respond(client, &answer, &responded);
-    }
-    if (status == MIKEYD_OK) {
-        const uint8_t *reply = mikeyd_exchange_message(responded, &reply_len);
-        const uint8_t *ticket = mikeyd_exchange_ticket(initiated, &ticket_len);
-        status = mikeyd_confirm(client, ticket, ticket_len, reply, reply_len, &confirmed);
-    }
-    if (status != MIKEYD_OK && atomic_fetch_add(&failed, 1) == 0)
-        (void)snprintf(first_failure, sizeof first_failure, "%s", mikeyd_client_error(client));
-    if (status == MIKEYD_OK && !same_key(responded, confirmed))
-        (void)atomic_fetch_add(&unequal, 1);
-    (void)atomic_fetch_add(&done, 1);
-    mikeyd_exchange_free(initiated);
-    mikeyd_exchange_free(responded);
-    mikeyd_exchange_free(confirmed);
-}
-
-static void *caller(void *unused)
-{
-    mikeyd_client *client = lab_client(&lab);
-    while (atomic_load(&calling))
-        call(client);
-    mikeyd_client_close(client);
-    return unused;
-}
-
-static void wait_for_calls(unsigned more)
-{
-    const unsigned until = atomic_load(&done) + more;
-    const int64_t begun = clock_monotonic_ms();
-    while (atomic_load(&done) < until) {
-        cr_assert_lt(clock_monotonic_ms() - begun, 30000, "the calls have come to a halt");
-        (void)usleep(5000);
-    }
-}
-
-static void begin_calls(void)
-{
-    atomic_store(&calling, true);
-    for (size_t i = 0; i < CALLERS; i++)
-        cr_assert_eq(pthread_create(&callers[i], NULL, caller, NULL), 0);
-    wait_for_calls(20);
-}
-
-static void end_calls(void)
-{
-    wait_for_calls(20);
-    atomic_store(&calling, false);
-    for (size_t i = 0; i < CALLERS; i++)
-        (void)pthread_join(callers[i], NULL);
-    cr_assert_eq(atomic_load(&failed), 0, "%u of %u calls: %s", atomic_load(&failed),
-                 atomic_load(&done), first_failure);
-    cr_assert_eq(atomic_load(&unequal), 0);
-}
-
 static void assert_failure_is_survived(const char *fault)
 {
-    begin_calls();
+    lab_calls_begin(&lab);
     plan(0, fault);
     (void)wait_until(0, false);
-    wait_for_calls(20);
+    lab_calls_wait(20);
     plan(0, NOTHING);
     (void)wait_until(0, true);
-    end_calls();
+    lab_calls_end();
 }
 
 /* ---- what becomes of a token */
 
 Test(failover, a_keyholder_that_is_killed)
 {
-    begin_calls();
+    lab_calls_begin(&lab);
     for (unsigned token = 0; token < 2; token++) {
         const pid_t killed = lab_keyholder(&lab, token);
         cr_assert_gt(killed, 0);
         cr_assert_eq(kill(killed, SIGKILL), 0);
-        wait_for_calls(20);
+        lab_calls_wait(20);
         const int64_t begun = clock_monotonic_ms();
         while (lab_keyholder(&lab, token) == 0 || lab_keyholder(&lab, token) == killed) {
             cr_assert_lt(clock_monotonic_ms() - begun, BACK_MS);
@@ -223,19 +142,19 @@ Test(failover, a_keyholder_that_is_killed)
         }
         (void)wait_until(token, true);
     }
-    end_calls();
+    lab_calls_end();
 }
 
 Test(failover, a_keyholder_that_is_stopped)
 {
-    begin_calls();
+    lab_calls_begin(&lab);
     const pid_t stopped = lab_keyholder(&lab, 0);
     cr_assert_eq(kill(stopped, SIGSTOP), 0);
     (void)wait_until(0, false);
-    wait_for_calls(20);
+    lab_calls_wait(20);
     (void)kill(stopped, SIGCONT); /* unless it was replaced */
     (void)wait_until(0, true);
-    end_calls();
+    lab_calls_end();
 }
 
 Test(failover, a_module_that_hangs_in_every_call)
@@ -261,7 +180,7 @@ Test(failover, a_module_that_says_a_wrong_length)
 /* Replaced by a successor that is logged in already: the member is never down. */
 Test(failover, a_module_that_leaks)
 {
-    begin_calls();
+    lab_calls_begin(&lab);
     const pid_t leaking = lab_keyholder(&lab, 0);
     plan(0, "C_Sign 1+ leak 262144\n");
     mikeyd_client *client = lab_client(&lab);
@@ -274,5 +193,5 @@ Test(failover, a_module_that_leaks)
     plan(0, NOTHING);
     cr_assert(is_up(client, 0));
     mikeyd_client_close(client);
-    end_calls();
+    lab_calls_end();
 }

@@ -39,6 +39,17 @@ Test(profile, tokens_are_known_by_what_they_say)
                          tokens[i].name);
 }
 
+/* How much secure heap the process needs is asked before the module is loaded. */
+Test(profile, a_module_that_leaks_is_known_by_its_path)
+{
+    static const char path[] = "/usr/lib/x86_64-linux-gnu/pkcs11/libopencryptoki.so";
+    cr_expect(profile_foreseen("auto", path)->leaks_heap);
+    cr_expect(profile_foreseen(NULL, path)->leaks_heap);
+    cr_expect(profile_foreseen("opencryptoki", "/opt/PKCS11_API.so")->leaks_heap);
+    cr_expect_str_eq(profile_foreseen("generic", path)->name, "generic");
+    cr_expect_not(profile_foreseen("auto", "/usr/lib/softhsm/libsofthsm2.so")->leaks_heap);
+}
+
 Test(profile, a_row_goes_before_what_holds_for_all)
 {
     static const struct {

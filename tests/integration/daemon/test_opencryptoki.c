@@ -1,0 +1,68 @@
+/* A daemon on opencryptoki's software token, for what is different there. */
+#include <criterion/criterion.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "lab.h"
+
+static struct lab lab;
+
+static void make_lab(void)
+{
+    lab_token_need_opencryptoki();
+    lab_make_on(&lab, TOKEN_FIXTURE_OPENCRYPTOKI, NULL);
+    lab_start(&lab);
+}
+
+static void remove_lab(void)
+{
+    lab_remove(&lab);
+}
+
+TestSuite(opencryptoki, .init = make_lab, .fini = remove_lab, .timeout = 120);
+
+static void expect_listed(const char *row)
+{
+    char path[LAB_PATH + 8];
+    (void)snprintf(path, sizeof path, "%s/out", lab.dir);
+    char *list = lab_read_file(path);
+    cr_expect_not_null(strstr(list, row), "%s: %s", row, list);
+    free(list);
+}
+
+Test(opencryptoki, the_ceremony_makes_and_takes_keys)
+{
+    lab_write_file(lab.policy, "policy: 1\ndefaults: {provisioning: plaintext-allowed}\n"
+                               "keys: [{name: spare, kind: psk}]\n");
+    lab_key_import(&lab, "psk", "spare",
+                   "000102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1e1f");
+    lab_key_must(&lab, (const char *const[]){"list", NULL});
+    expect_listed("\npsk    spare ");
+    expect_listed("\npsk    pbx ");
+    expect_listed("\nticket lab ");
+    lab_key_must(&lab, (const char *const[]){"destroy", "--kind", "psk", "--name", "spare",
+                                             "--generation", "1", "--yes", NULL});
+    cr_expect_neq(lab_key(&lab, (const char *const[]){"destroy", "--kind", "psk", "--name", "spare",
+                                                      "--generation", "1", "--yes", NULL}),
+                  0);
+}
+
+Test(opencryptoki, a_call_with_a_verification_message)
+{
+    mikeyd_client *client = lab_client(&lab);
+    lab_exchange(client);
+    mikeyd_client_close(client);
+    cr_expect_eq(lab_verify_audit(&lab), 0);
+}
+
+/* It loses 32 bytes of the secure heap with each HMAC: some hundred calls, and there is none left. */
+Test(opencryptoki, a_keyholder_gives_way_to_its_successor_and_no_call_fails)
+{
+    const pid_t first = lab_keyholder(&lab, 0);
+    lab_calls_begin(&lab);
+    for (int i = 0; i < 1000 && lab_keyholder(&lab, 0) == first; i++)
+        lab_calls_wait(20);
+    cr_expect_neq(lab_keyholder(&lab, 0), first, "it was not replaced");
+    lab_calls_end();
+}
