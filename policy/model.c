@@ -177,6 +177,14 @@ const struct policy_client *policy_client_by_san(const struct policy *policy, co
     return NULL;
 }
 
+const struct policy_client *policy_client_by_caller(const struct policy *policy,
+                                                    const struct caller *caller)
+{
+    if (caller->san != NULL)
+        return policy_client_by_san(policy, caller->san);
+    return caller->has_uid ? policy_client_by_uid(policy, caller->uid) : NULL;
+}
+
 const struct policy_client *policy_client_by_name(const struct policy *policy, const char *name)
 {
     size_t slot = (size_t)hash_text(name);

@@ -11,6 +11,7 @@
 #include <stdint.h>
 #include <sys/types.h>
 
+#include "base/caller.h"
 #include "base/error.h"
 #include "base/identity.h"
 #include "base/suite.h"
@@ -145,6 +146,9 @@ bool policy_pair_algorithms(const struct policy *policy, const struct policy_nod
 
 const struct policy_client *policy_client_by_uid(const struct policy *policy, uid_t uid);
 const struct policy_client *policy_client_by_san(const struct policy *policy, const char *san);
+/* Known by exactly one thing: the name that a gate verified, else the user of the socket's peer. */
+const struct policy_client *policy_client_by_caller(const struct policy *policy,
+                                                    const struct caller *caller);
 const struct policy_client *policy_client_by_name(const struct policy *policy, const char *name);
 /* Byte-exact look-up of an identity among the nodes; NULL when unknown. */
 const struct policy_node *policy_node_find(const struct policy *policy,

@@ -36,9 +36,10 @@ typedef struct mikeyd_exchange mikeyd_exchange;
 /* ---- connection */
 
 /*
- * Connects to "unix:/run/mikeyd/mikeyd.sock" (or a bare absolute path). MIKEYD_UNREACHABLE when no
- * daemon answers, MIKEYD_INVALID_ARGUMENT for an address of another form. A connection that breaks
- * later is made again by the next call.
+ * Connects to "unix:/run/mikeyd/mikeyd.sock" (or a bare absolute path), or to the first gate that
+ * serves of "tls://HOST:PORT[,HOST:PORT]...?ca=FILE&cert=FILE&key=FILE[&name=NAME]": libmikeyd(3).
+ * MIKEYD_UNREACHABLE when no daemon or gate answers, MIKEYD_INVALID_ARGUMENT for an address of
+ * another form. A connection that breaks later is made again by the next call, to the next gate.
  */
 enum mikeyd_status mikeyd_client_open(const char *address, mikeyd_client **out);
 /*

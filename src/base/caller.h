@@ -8,7 +8,8 @@
 struct caller {
     bool has_uid;
     uid_t uid;
-    const char *san; /* or NULL */
+    const char *san;   /* or NULL */
+    unsigned tls_bits; /* with san: key bits of the suite by which the answer leaves this host */
 };
 
 #endif

@@ -8,7 +8,6 @@
 #include <unistd.h>
 
 #define CLIENT_TIMEOUT_MS 30000
-#define UNIX_SCHEME "unix:"
 
 static _Thread_local char client_last_error[sizeof((struct error *)0)->text];
 
@@ -30,13 +29,6 @@ const char *mikeyd_status_name(enum mikeyd_status status)
     return status_name(status);
 }
 
-static const char *client_path_of(const char *address)
-{
-    if (strncmp(address, UNIX_SCHEME, strlen(UNIX_SCHEME)) == 0)
-        address += strlen(UNIX_SCHEME);
-    return address[0] == '/' ? address : NULL;
-}
-
 static void client_release(struct mikeyd_client *client)
 {
     connection_close(&client->connection);
@@ -48,28 +40,29 @@ static void client_release(struct mikeyd_client *client)
     }
     (void)pthread_cond_destroy(&client->left);
     (void)pthread_mutex_destroy(&client->lock);
-    free(client->path);
+    address_clear(&client->address);
     free(client);
 }
 
-/* NULL without memory or descriptors. */
-static struct mikeyd_client *client_make(const char *path)
+/* Takes the address over. NULL without memory or descriptors. */
+static struct mikeyd_client *client_make(struct address *address)
 {
     struct mikeyd_client *client = calloc(1, sizeof *client);
-    if (client == NULL)
+    if (client == NULL) {
+        address_clear(address);
         return NULL;
+    }
+    client->address = *address;
     client->timeout_ms = CLIENT_TIMEOUT_MS;
     client->ready_end = &client->ready;
     connection_init(&client->connection);
     (void)pthread_mutex_init(&client->lock, NULL);
     (void)pthread_cond_init(&client->left, NULL);
-    client->path = strdup(path);
     client->loop_fd = epoll_create1(EPOLL_CLOEXEC);
     client->ready_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
     client->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
     struct epoll_event event = {.events = EPOLLIN};
-    if (client->path == NULL || client->loop_fd < 0 || client->ready_fd < 0 ||
-        client->wake_fd < 0 ||
+    if (client->loop_fd < 0 || client->ready_fd < 0 || client->wake_fd < 0 ||
         epoll_ctl(client->loop_fd, EPOLL_CTL_ADD, client->ready_fd, &event) != 0) {
         client_release(client);
         return NULL;
@@ -82,14 +75,17 @@ static enum mikeyd_status client_open(const char *address, mikeyd_client **out, 
     if (out == NULL)
         return error_set(err, MIKEYD_INVALID_ARGUMENT, "the result is missing");
     *out = NULL;
-    const char *path = address == NULL ? NULL : client_path_of(address);
-    if (path == NULL)
-        return error_set(err, MIKEYD_INVALID_ARGUMENT, "the address is not unix:/absolute/path");
-    struct mikeyd_client *client = client_make(path);
+    struct address parsed;
+    enum mikeyd_status status = address_parse(address == NULL ? "" : address, &parsed, err);
+    if (status != MIKEYD_OK) {
+        address_clear(&parsed);
+        return status;
+    }
+    struct mikeyd_client *client = client_make(&parsed);
     if (client == NULL)
         return error_set(err, MIKEYD_INTERNAL, "out of memory or descriptors");
     (void)pthread_mutex_lock(&client->lock);
-    enum mikeyd_status status = client_connect(client, err);
+    status = client_connect(client, err);
     (void)pthread_mutex_unlock(&client->lock);
     if (status == MIKEYD_OK)
         *out = client;
@@ -157,8 +153,8 @@ enum mikeyd_status mikeyd_client_dispatch(mikeyd_client *client)
     client_run_callbacks(ready);
     if (connected)
         return MIKEYD_OK;
-    return client_report(&err,
-                         error_set(&err, MIKEYD_UNREACHABLE, "%s: not connected", client->path));
+    return client_report(
+        &err, error_set(&err, MIKEYD_UNREACHABLE, "%s: not connected", client->address.text));
 }
 
 void mikeyd_client_close(mikeyd_client *client)

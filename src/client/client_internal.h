@@ -13,12 +13,14 @@
 
 #include <mikeyd/client.h>
 
+#include "client/address.h"
 #include "client/call.h"
 #include "client/connection.h"
 #include "client/request.h"
 
 struct mikeyd_client {
-    char *path;
+    struct address address;
+    size_t host; /* of the address: the one that is connected, or to be tried first */
     unsigned timeout_ms;
 
     pthread_mutex_t lock;

@@ -3,6 +3,7 @@
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
 
+#include "base/clock.h"
 #include "rpc/frame.h"
 
 /* Beyond this much unsent output a submission sends by itself, beyond that it is refused. */
@@ -37,7 +38,9 @@ enum mikeyd_status client_connect(struct mikeyd_client *client, struct error *er
         client_break(client, "the daemon closed the connection");
     if (client->connection.fd >= 0)
         return MIKEYD_OK;
-    enum mikeyd_status status = connection_open(&client->connection, client->path, err);
+    enum mikeyd_status status =
+        connection_open(&client->connection, &client->address, &client->host,
+                        clock_monotonic_ms() + client->timeout_ms, err);
     if (status != MIKEYD_OK)
         return status;
     client_watch(client, EPOLL_CTL_ADD, false);
@@ -46,12 +49,16 @@ enum mikeyd_status client_connect(struct mikeyd_client *client, struct error *er
 
 void client_break(struct mikeyd_client *client, const char *why)
 {
+    /* The next connection is another gate's, if there is one: this one may be gone for good. */
+    if (client->connection.fd >= 0 && client->address.host_count != 0)
+        client->host = (client->host + 1) % client->address.host_count;
     /* Closing the socket takes it out of the epoll set. */
     connection_close(&client->connection);
     client->output_watched = false;
     struct call *call;
     while ((call = call_table_take_any(&client->calls)) != NULL) {
-        call->status = error_set(&call->err, MIKEYD_UNREACHABLE, "%s: %s", client->path, why);
+        call->status =
+            error_set(&call->err, MIKEYD_UNREACHABLE, "%s: %s", client->address.text, why);
         client_finish(client, call);
     }
     client_wake_poller(client);

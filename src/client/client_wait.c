@@ -77,8 +77,8 @@ static enum mikeyd_status client_call_locked(struct mikeyd_client *client, struc
         return call->status;
     if (call_abandon(client, call) == NULL)
         client_break(client, "out of memory");
-    return error_set(&call->err, MIKEYD_UNREACHABLE, "%s: no answer within %u ms", client->path,
-                     client->timeout_ms);
+    return error_set(&call->err, MIKEYD_UNREACHABLE, "%s: no answer within %u ms",
+                     client->address.text, client->timeout_ms);
 }
 
 enum mikeyd_status client_call(struct mikeyd_client *client, struct request *request,

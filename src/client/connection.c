@@ -6,10 +6,14 @@
 #include <sys/un.h>
 #include <unistd.h>
 
+#include "base/clock.h"
 #include "base/secret.h"
 #include "rpc/frame.h"
+#include "rpc/mikeyd.pb-c.h"
 
 #define CONNECTION_FIRST_BUFFER (16 * 1024)
+/* A gate that has not greeted by then is passed over for the next. */
+#define CONNECTION_HOST_MS 3000
 
 void connection_init(struct connection *connection)
 {
@@ -33,8 +37,8 @@ static enum mikeyd_status connection_connect(int fd, const char *path, struct er
     return error_set(err, MIKEYD_UNREACHABLE, "%s: %s", path, strerror(errno));
 }
 
-enum mikeyd_status connection_open(struct connection *connection, const char *path,
-                                   struct error *err)
+static enum mikeyd_status connection_open_unix(struct connection *connection, const char *path,
+                                               struct error *err)
 {
     int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
     if (fd < 0)
@@ -47,8 +51,83 @@ enum mikeyd_status connection_open(struct connection *connection, const char *pa
     return status;
 }
 
+/* The gate speaks first: a response with id 0 says whether it serves this client. */
+static enum mikeyd_status connection_take_greeting(const uint8_t *body, size_t len,
+                                                   struct error *err)
+{
+    Mikeyd__Response *greeting = mikeyd__response__unpack(NULL, len, body);
+    enum mikeyd_status status = MIKEYD_OK;
+    if (greeting == NULL || greeting->id != 0 || greeting->status >= MIKEYD_STATUS_COUNT)
+        status = error_set(err, MIKEYD_UNREACHABLE, "what answers is no gate of mikeyd");
+    else if (greeting->status != MIKEYD_OK)
+        status = error_set(err, (enum mikeyd_status)greeting->status, "%s", greeting->error);
+    if (greeting != NULL)
+        mikeyd__response__free_unpacked(greeting, NULL);
+    return status;
+}
+
+static enum mikeyd_status connection_greet(struct connection *connection, int64_t deadline_ms,
+                                           struct error *err)
+{
+    const uint8_t *body;
+    size_t len;
+    char why[200];
+    while (connection_frame(connection, &body, &len) != CONNECTION_DONE) {
+        const enum connection_event event = connection_fill(connection);
+        if (event == CONNECTION_BROKEN)
+            return error_set(err, MIKEYD_UNREACHABLE, "TLS: %s",
+                             tls_reason(connection->tls, why, sizeof why));
+        if (event == CONNECTION_NOTHING && !tls_wait(connection->tls, connection->fd, deadline_ms))
+            return error_set(err, MIKEYD_UNREACHABLE, "the gate does not greet in time");
+    }
+    enum mikeyd_status status = connection_take_greeting(body, len, err);
+    connection_consume(connection, len);
+    return status;
+}
+
+static enum mikeyd_status connection_open_tls(struct connection *connection,
+                                              const struct address *address,
+                                              const struct address_host *host, int64_t deadline_ms,
+                                              struct error *err)
+{
+    enum mikeyd_status status =
+        tls_connect(address, host, deadline_ms, &connection->tls, &connection->fd, err);
+    if (status != MIKEYD_OK)
+        return status;
+    struct error why = {0};
+    status = connection_greet(connection, deadline_ms, &why);
+    if (status != MIKEYD_OK) {
+        connection_close(connection);
+        (void)error_set(err, status, "%s:%s: %s", host->host, host->port, why.text);
+    }
+    return status;
+}
+
+enum mikeyd_status connection_open(struct connection *connection, const struct address *address,
+                                   size_t *host, int64_t deadline_ms, struct error *err)
+{
+    if (address->path != NULL)
+        return connection_open_unix(connection, address->path, err);
+    enum mikeyd_status status = MIKEYD_UNREACHABLE;
+    for (size_t i = 0; i < address->host_count; i++) {
+        const size_t at = (*host + i) % address->host_count;
+        const int64_t own_ms = clock_monotonic_ms() + CONNECTION_HOST_MS;
+        status = connection_open_tls(connection, address, &address->hosts[at],
+                                     own_ms < deadline_ms ? own_ms : deadline_ms, err);
+        if (status == MIKEYD_OK)
+            *host = at;
+        if (status == MIKEYD_OK || status == MIKEYD_INVALID_ARGUMENT)
+            break;
+    }
+    return status;
+}
+
 void connection_close(struct connection *connection)
 {
+    if (connection->tls != NULL) {
+        (void)SSL_shutdown(connection->tls);
+        SSL_free(connection->tls);
+    }
     if (connection->fd >= 0)
         (void)close(connection->fd);
     private_buffer_free(&connection->in);
@@ -59,6 +138,8 @@ void connection_close(struct connection *connection)
 bool connection_is_stale(const struct connection *connection)
 {
     uint8_t byte;
+    if (connection->tls != NULL)
+        return tls_is_stale(connection->tls);
     ssize_t got = recv(connection->fd, &byte, sizeof byte, MSG_PEEK | MSG_DONTWAIT);
     return got == 0 || (got < 0 && errno != EAGAIN && errno != EINTR);
 }
@@ -88,11 +169,23 @@ bool connection_has_output(const struct connection *connection)
     return connection->out_at != connection->out_len;
 }
 
+static ssize_t connection_send(struct connection *connection, const void *data, size_t len)
+{
+    return connection->tls != NULL ? tls_send(connection->tls, data, len)
+                                   : send(connection->fd, data, len, MSG_NOSIGNAL);
+}
+
+static ssize_t connection_receive(struct connection *connection, void *data, size_t cap)
+{
+    return connection->tls != NULL ? tls_receive(connection->tls, data, cap)
+                                   : recv(connection->fd, data, cap, 0);
+}
+
 enum connection_event connection_flush(struct connection *connection)
 {
     while (connection_has_output(connection)) {
-        ssize_t sent = send(connection->fd, connection->out.data + connection->out_at,
-                            connection->out_len - connection->out_at, MSG_NOSIGNAL);
+        ssize_t sent = connection_send(connection, connection->out.data + connection->out_at,
+                                       connection->out_len - connection->out_at);
         if (sent < 0 && errno == EINTR)
             continue;
         if (sent < 0)
@@ -129,7 +222,7 @@ enum connection_event connection_fill(struct connection *connection)
         return CONNECTION_BROKEN;
     ssize_t got;
     do {
-        got = recv(connection->fd, connection->in.data + kept, connection->in.cap - kept, 0);
+        got = connection_receive(connection, connection->in.data + kept, connection->in.cap - kept);
     } while (got < 0 && errno == EINTR);
     if (got < 0)
         return errno == EAGAIN ? CONNECTION_NOTHING : CONNECTION_BROKEN;

@@ -10,10 +10,13 @@
 #include <stdint.h>
 
 #include "base/error.h"
+#include "client/address.h"
 #include "client/private_memory.h"
+#include "client/tls.h"
 
 struct connection {
-    int fd; /* -1: not connected */
+    int fd;   /* -1: not connected */
+    SSL *tls; /* NULL: a Unix socket */
     /* Frames not sent yet: bytes out_at .. out_len of out. */
     struct private_buffer out;
     size_t out_at, out_len;
@@ -29,9 +32,13 @@ enum connection_event {
 };
 
 void connection_init(struct connection *connection);
-/* UNREACHABLE when nobody listens at path, OVERLOADED when the listener's queue is full. */
-enum mikeyd_status connection_open(struct connection *connection, const char *path,
-                                   struct error *err);
+/*
+ * UNREACHABLE when nobody listens there, OVERLOADED when the listener's queue is full. By TLS: tries
+ * the hosts one after the other, beginning with number *host, which becomes the one that serves;
+ * blocks until then, at most until the deadline (monotonic ms).
+ */
+enum mikeyd_status connection_open(struct connection *connection, const struct address *address,
+                                   size_t *host, int64_t deadline_ms, struct error *err);
 /* Drops what was not sent or not consumed, wiped. */
 void connection_close(struct connection *connection);
 

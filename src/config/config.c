@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "base/yaml.h"
+#include "config/config_gate.h"
 #include "pkcs11/token/profile.h"
 
 #define TOKENS_MAX 8
@@ -25,6 +26,7 @@ struct config_memory {
     size_t string_count;
     struct token_config tokens[TOKENS_MAX];
     struct config_listen listen[LISTEN_MAX];
+    struct config_gate gate;
 };
 
 /* Takes ownership of text (NULL: memory ran out). */
@@ -366,22 +368,13 @@ static enum mikeyd_status read_audit(struct config_memory *memory, const struct 
 }
 
 /* "HOST:PORT" or "[HOST]:PORT". */
-static enum mikeyd_status read_metrics(struct config_memory *memory, const struct yaml_node *root,
-                                       struct error *err)
+static enum mikeyd_status read_address(struct config_memory *memory, const struct yaml_node *node,
+                                       const char **host, uint16_t *out, struct error *err)
 {
-    static const char *const known[] = {"listen", NULL};
-    const struct yaml_node *map = yaml_map_get(root, "metrics"), *node;
     const char *text;
-    if (map == NULL)
-        return MIKEYD_OK;
-    enum mikeyd_status status = yaml_map_check(map, known, err);
-    if (status == MIKEYD_OK)
-        status = required(map, "listen", &node, err);
-    if (status == MIKEYD_OK)
-        status = yaml_string(node, &text, err);
+    enum mikeyd_status status = yaml_string(node, &text, err);
     if (status != MIKEYD_OK)
         return status;
-
     const char *colon = strrchr(text, ':');
     char *end = NULL;
     unsigned long port = colon == NULL ? 0 : strtoul(colon + 1, &end, 10);
@@ -390,10 +383,49 @@ static enum mikeyd_status read_metrics(struct config_memory *memory, const struc
         return yaml_fail(node, err, "not HOST:PORT");
     size_t host_len = (size_t)(colon - text);
     const bool bracketed = text[0] == '[' && colon[-1] == ']' && host_len > 2;
-    memory->config.metrics_port = (uint16_t)port;
-    return keep_string(memory,
-                       bracketed ? strndup(text + 1, host_len - 2) : strndup(text, host_len),
-                       &memory->config.metrics_address, err);
+    *out = (uint16_t)port;
+    return keep_string(
+        memory, bracketed ? strndup(text + 1, host_len - 2) : strndup(text, host_len), host, err);
+}
+
+static enum mikeyd_status read_metrics(struct config_memory *memory, const struct yaml_node *root,
+                                       struct error *err)
+{
+    static const char *const known[] = {"listen", NULL};
+    const struct yaml_node *map = yaml_map_get(root, "metrics"), *node;
+    struct config *config = &memory->config;
+    if (map == NULL)
+        return MIKEYD_OK;
+    enum mikeyd_status status = yaml_map_check(map, known, err);
+    if (status == MIKEYD_OK)
+        status = required(map, "listen", &node, err);
+    if (status == MIKEYD_OK)
+        status = read_address(memory, node, &config->metrics_address, &config->metrics_port, err);
+    return status;
+}
+
+static enum mikeyd_status gate_path(void *memory, const struct yaml_node *node, const char **out,
+                                    struct error *err)
+{
+    return read_path(memory, node, out, err);
+}
+
+static enum mikeyd_status gate_address(void *memory, const struct yaml_node *node,
+                                       const char **host, uint16_t *port, struct error *err)
+{
+    return read_address(memory, node, host, port, err);
+}
+
+static enum mikeyd_status read_gate(struct config_memory *memory, const struct yaml_node *root,
+                                    struct error *err)
+{
+    const struct yaml_node *map = yaml_map_get(root, "gate");
+    const struct config_gate_reader reader = {
+        .path = gate_path, .address = gate_address, .memory = memory};
+    if (map == NULL)
+        return MIKEYD_OK;
+    memory->config.gate = &memory->gate;
+    return config_gate_read(map, &reader, &memory->gate, err);
 }
 
 static enum mikeyd_status sandbox_list(const struct yaml_node *list, struct error *err)
@@ -486,9 +518,9 @@ static unsigned all_sessions(const struct config *config)
 
 static enum mikeyd_status read_root(struct config_memory *memory, struct error *err)
 {
-    static const char *const known[] = {"tokens",     "policy",  "listen",  "replay",
-                                        "audit",      "metrics", "workers", "queue",
-                                        "pair_cache", "sandbox", "users",   NULL};
+    static const char *const known[] = {"tokens",  "policy",  "listen", "replay",     "audit",
+                                        "metrics", "workers", "queue",  "pair_cache", "sandbox",
+                                        "users",   "gate",    NULL};
     struct config *config = &memory->config;
     const struct yaml_node *root = yaml_root(memory->file);
     enum mikeyd_status status = yaml_map_check(root, known, err);
@@ -508,6 +540,8 @@ static enum mikeyd_status read_root(struct config_memory *memory, struct error *
         status = read_sandbox(memory, root, err);
     if (status == MIKEYD_OK)
         status = read_users(root, config, err);
+    if (status == MIKEYD_OK)
+        status = read_gate(memory, root, err);
     if (status != MIKEYD_OK)
         return status;
 

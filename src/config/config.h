@@ -32,6 +32,22 @@ struct config_sandbox {
     bool late_code;
 };
 
+/* gate: mikeyd-gate, which serves clients on other hosts; the daemon reads `user` alone. */
+struct config_gate {
+    const char *user;    /* a name or a number: who may ask on behalf of others */
+    const char *address; /* of listen: "HOST:PORT" */
+    uint16_t port;
+    const char *certificate; /* PEM: its own first, then those between it and the CA */
+    const char *key;
+    const char *ca;  /* PEM: who signs clients' certificates */
+    const char *crl; /* PEM, of every CA; or NULL */
+    unsigned connections, connections_per_client;
+    unsigned handshakes, handshakes_per_address; /* clients that have not said yet who they are */
+    unsigned in_flight, in_flight_per_client;    /* requests without their answers */
+    unsigned frame;                              /* bytes of one request */
+    unsigned handshake_ms, idle_ms, stall_ms;
+};
+
 struct config {
     const char *path;
     struct token_config *tokens; /* several: a failover group holding the same keys */
@@ -51,9 +67,10 @@ struct config {
     /* users: {front: NAME, keyholder: NAME}: whom the processes become when started as root; both
      * or neither (NULL) */
     const char *front_user, *keyholder_user;
-    unsigned workers;    /* default: the sessions of all tokens */
-    unsigned queue;      /* requests waiting at most; default 1024 */
-    unsigned pair_cache; /* default 4096 */
+    const struct config_gate *gate; /* NULL: none */
+    unsigned workers;               /* default: the sessions of all tokens */
+    unsigned queue;                 /* requests waiting at most; default 1024 */
+    unsigned pair_cache;            /* default 4096 */
     struct config_sandbox sandbox;
 };
 

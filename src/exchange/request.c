@@ -94,6 +94,19 @@ const struct bound_key *request_key(const struct exchange_worker *w)
     return &w->call.binding->keys[w->call.decision.key->index];
 }
 
+/* RFC 6043 12.1 asks it of what transports a key, and so of the way to a client on another host. */
+static enum mikeyd_status check_channel(const struct exchange_worker *w,
+                                        const struct srtp_suite_info *info, struct error *err)
+{
+    const struct caller *caller = &w->call.request->caller;
+    if (caller->san == NULL || caller->tls_bits >= 8u * info->key_len)
+        return MIKEYD_OK;
+    return error_set(err, MIKEYD_POLICY,
+                     "suite %s is too long a key for the client's TLS suite of %u bits (RFC 6043 "
+                     "12.1)",
+                     info->name, caller->tls_bits);
+}
+
 enum mikeyd_status request_check_suite(const struct exchange_worker *w, enum srtp_suite suite,
                                        unsigned key_bits, struct error *err)
 {
@@ -112,7 +125,7 @@ enum mikeyd_status request_check_suite(const struct exchange_worker *w, enum srt
                          "suite %s needs a pre-shared key of %u bits, %s has %u (RFC 3830 9.1)",
                          info->name, 8u * info->key_len, w->call.decision.key->name, key_bits);
     }
-    return MIKEYD_OK;
+    return check_channel(w, info, err);
 }
 
 enum mikeyd_status request_open_ticket(struct exchange_worker *w, enum bundle_use use,

@@ -81,14 +81,10 @@ static void request_end(struct exchange_worker *w)
     secret_wipe(w->secrets->shared, sizeof w->secrets->shared);
 }
 
-/* Known by exactly one thing: the name the gate verified, else the user of the socket's peer. */
 static enum mikeyd_status find_client(struct exchange_worker *w, struct error *err)
 {
     const struct caller *caller = &w->call.request->caller;
-    if (caller->san != NULL)
-        w->call.client = policy_client_by_san(w->call.binding->policy, caller->san);
-    else if (caller->has_uid)
-        w->call.client = policy_client_by_uid(w->call.binding->policy, caller->uid);
+    w->call.client = policy_client_by_caller(w->call.binding->policy, caller);
     if (w->call.client != NULL)
         return MIKEYD_OK;
     if (caller->san != NULL)

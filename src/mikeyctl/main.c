@@ -35,21 +35,6 @@ static const char *environment_or(const char *name, const char *otherwise)
     return value == NULL || value[0] == '\0' ? otherwise : value;
 }
 
-/* "unix:PATH" and a bare path are the Unix socket; TLS belongs to the gate, which is not part of
- * this program. */
-static bool address_to_socket(const char *address, const char **socket)
-{
-    if (strncmp(address, "unix:", 5) == 0) {
-        *socket = address + 5;
-        return true;
-    }
-    if (address[0] == '/') {
-        *socket = address;
-        return true;
-    }
-    return false;
-}
-
 static int run(int argc, char **argv)
 {
     enum { OPTION_SOCKET = 1000, OPTION_CONNECT, OPTION_CONFIG, OPTION_JSON, OPTION_VERSION };
@@ -74,14 +59,8 @@ static int run(int argc, char **argv)
     while ((option = getopt_long(argc, argv, "+h", options, NULL)) != -1) {
         switch (option) {
         case OPTION_SOCKET:
-            ctl.socket = optarg;
-            break;
         case OPTION_CONNECT:
-            if (!address_to_socket(optarg, &ctl.socket)) {
-                return ctl_usage(synopsis,
-                                 "--connect %s: only unix: addresses are built into this program",
-                                 optarg);
-            }
+            ctl.socket = optarg;
             break;
         case OPTION_CONFIG:
             ctl.config = optarg;

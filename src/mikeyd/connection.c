@@ -14,12 +14,19 @@
 
 /* ---- life ---- */
 
-/* The policy's clients, and who could stop the daemon anyway: root and its own user may ask for the
+static bool is_gate(const struct daemon *daemon, uid_t uid)
+{
+    return daemon->has_gate && uid == daemon->gate_uid;
+}
+
+/* The policy's clients, the gate, and who could stop the daemon anyway: root and its own user may ask for the
  * status. Exchanges are decided by the exchange service in any case. */
 static bool is_stranger(const struct daemon *daemon, uid_t uid)
 {
     if (uid == overflow_uid())
         return true;
+    if (is_gate(daemon, uid))
+        return false;
     return uid != 0 && uid != geteuid() && policy_client_by_uid(daemon->policy, uid) == NULL;
 }
 
@@ -30,7 +37,9 @@ static bool within_bounds(const struct daemon *daemon, const struct account *acc
         return false;
     if (stranger)
         return daemon->stranger_count < DAEMON_CONNECTIONS_STRANGERS;
-    return account->connections <= DAEMON_CONNECTIONS_PER_USER;
+    /* The gate has one connection for each of its clients'. */
+    return account->connections <=
+           (is_gate(daemon, account->uid) ? daemon->connections_gate : DAEMON_CONNECTIONS_PER_USER);
 }
 
 static void link_connection(struct daemon *daemon, struct connection *connection)

@@ -14,6 +14,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/secret.h"
+#include "config/config_gate.h"
 #include "mikeyd/audit_signer.h"
 #include "mikeyd/confinement.h"
 #include "mikeyd/connection.h"
@@ -45,23 +46,33 @@ static size_t heap_size(const struct config *config)
 /* Every client may have its connection; systemd's default soft limit would not do. What is left to
  * the connections leaves enough to everything else, so that no client can use up what the audit log
  * and the token need. */
-static size_t connections_by_descriptors(void)
+static size_t connections_by_descriptors(size_t wanted)
 {
     struct rlimit limit;
-    const rlim_t want = DAEMON_CONNECTIONS_MAX + DESCRIPTORS_MORE;
+    const rlim_t want = wanted + DESCRIPTORS_MORE;
     if (getrlimit(RLIMIT_NOFILE, &limit) != 0)
-        return DAEMON_CONNECTIONS_MAX;
+        return wanted;
     if (limit.rlim_cur < want) {
         limit.rlim_cur = limit.rlim_max < want ? limit.rlim_max : want;
         (void)setrlimit(RLIMIT_NOFILE, &limit);
     }
     if (limit.rlim_cur >= want)
-        return DAEMON_CONNECTIONS_MAX;
+        return wanted;
     const rlim_t left = limit.rlim_cur > 2 * DESCRIPTORS_MORE ? limit.rlim_cur - DESCRIPTORS_MORE
                                                               : limit.rlim_cur / 2;
     log_warning("%u descriptors are allowed (RLIMIT_NOFILE): at most %u connections",
                 (unsigned)limit.rlim_cur, (unsigned)left);
     return left;
+}
+
+/* The gate's come on top of everybody else's; where there are too few for all, a quarter stays. */
+static void bound_connections(struct daemon *daemon)
+{
+    const struct config_gate *gate = daemon->config->gate;
+    const size_t gates = gate == NULL ? 0 : gate->connections;
+    daemon->connections_max = connections_by_descriptors(DAEMON_CONNECTIONS_MAX + gates);
+    const size_t most = daemon->connections_max - daemon->connections_max / 4;
+    daemon->connections_gate = gates < most ? gates : most;
 }
 
 /* libevent's own complaints, which others can cause. */
@@ -162,6 +173,8 @@ static enum mikeyd_status start_threads(struct daemon *daemon, struct error *err
         .mailbox = &daemon->mailbox,
         .workers = daemon->config->workers,
         .queue = daemon->config->queue,
+        .has_gate = daemon->has_gate,
+        .gate_uid = daemon->gate_uid,
         .report = traffic_report,
         .refused = traffic_refused,
         .context = daemon,
@@ -215,9 +228,13 @@ enum mikeyd_status daemon_open(struct config *config, const struct daemon_start 
     daemon->jobs_max = 4 * (size_t)config->queue + 2 * (size_t)config->workers;
     /* Heap blocks are powers of two: a quarter in bytes is half the heap at worst. */
     daemon->unsent_max = heap_size(config) / 4;
-    daemon->connections_max = connections_by_descriptors();
+    bound_connections(daemon);
     event_set_log_callback(log_event);
     *out = daemon;
+    /* The users of this host are known before the sandbox closes. */
+    if (config->gate != NULL && config_gate_uid(config->gate, &daemon->gate_uid, err) != MIKEYD_OK)
+        return err->status;
+    daemon->has_gate = config->gate != NULL;
     /* The store would make it; for a rule of the sandbox it has to be there. The store tells of a
      * failure. */
     (void)mkdir(config->replay_lmdb, 0700);

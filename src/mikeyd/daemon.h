@@ -64,6 +64,8 @@ struct daemon {
     struct keys_group *keys;
     struct front_keys *front_keys;
     bool of_two_users; /* keyholders are of another user than this process */
+    bool has_gate;     /* gate_uid is mikeyd-gate, which asks on behalf of others */
+    uid_t gate_uid;
     struct policy_budget *budget;
     struct audit_log *audit;
     struct checkpoint_signer *signer; /* or NULL */
@@ -82,6 +84,7 @@ struct daemon {
     size_t listener_count;
     struct connection *connections; /* doubly linked */
     size_t connection_count, connections_max, stranger_count;
+    size_t connections_gate;      /* of them at most for the gate */
     uint64_t last_connection;     /* its id */
     struct account *accounts;     /* of who has connections or requests */
     struct connection *unflushed; /* replies to be sent at the end of this turn */

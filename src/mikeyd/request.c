@@ -3,37 +3,6 @@
 #include <stddef.h>
 #include <string.h>
 
-static void *arena_alloc(void *context, size_t size)
-{
-    struct request_arena *arena = context;
-    const size_t alignment = _Alignof(max_align_t);
-    size_t at = (arena->used + alignment - 1) / alignment * alignment;
-    if (at > REQUEST_ARENA || size > REQUEST_ARENA - at)
-        return NULL;
-    arena->used = at + size;
-    return arena->memory + at;
-}
-
-static void arena_free(void *context, void *memory)
-{
-    /* Given back as a whole by the next request. */
-    (void)context;
-    (void)memory;
-}
-
-void request_arena_init(struct request_arena *arena)
-{
-    arena->used = 0;
-    arena->allocator =
-        (ProtobufCAllocator){.alloc = arena_alloc, .free = arena_free, .allocator_data = arena};
-}
-
-Mikeyd__Request *request_unpack(struct request_arena *arena, const uint8_t *frame, size_t len)
-{
-    arena->used = 0;
-    return mikeyd__request__unpack(&arena->allocator, len, frame);
-}
-
 static const char *text_or_null(const char *text)
 {
     return text == NULL || text[0] == '\0' ? NULL : text;
@@ -126,6 +95,21 @@ enum mikeyd_status request_describe(struct request_arena *arena, const Mikeyd__R
     default:
         return error_set(err, MIKEYD_UNSUPPORTED, "the request asks for nothing known here");
     }
+}
+
+enum mikeyd_status request_caller(const Mikeyd__Request *request, bool by_gate,
+                                  struct caller *caller, struct error *err)
+{
+    const char *behalf = text_or_null(request->on_behalf);
+    if (behalf == NULL && request->channel == NULL)
+        return MIKEYD_OK;
+    if (!by_gate)
+        return error_set(err, MIKEYD_NOT_ENTITLED, "this client may not speak for another");
+    /* The gate says both, or something is wrong with it. */
+    if (behalf == NULL || request->channel == NULL)
+        return error_set(err, MIKEYD_NOT_ENTITLED, "the gate does not say for whom, or how");
+    *caller = (struct caller){.san = behalf, .tls_bits = request->channel->bits};
+    return MIKEYD_OK;
 }
 
 bool request_peek_id(const uint8_t *frame, size_t len, uint64_t *id)

@@ -4,26 +4,22 @@
 
 #include "exchange/exchange.h"
 #include "mikeyd/job.h"
-#include "rpc/mikeyd.pb-c.h"
+#include "rpc/arena.h"
 
-/*
- * Memory for unpacking one request, given back all at once: no malloc on the request path. A frame
- * that asks for more (many empty submessages) is refused as SYNTAX.
- */
-#define REQUEST_ARENA ((size_t)512 * 1024)
 #define REQUEST_STREAMS_MAX 255 /* RFC 3830 6.1: the number of crypto sessions is one byte */
 
+/* What one request is unpacked into, given back all at once: no malloc on the request path. */
 struct request_arena {
-    size_t used;
-    ProtobufCAllocator allocator;
+    struct rpc_arena frame;
     struct exchange_stream streams[REQUEST_STREAMS_MAX];
-    _Alignas(max_align_t) uint8_t memory[REQUEST_ARENA];
 };
 
-void request_arena_init(struct request_arena *arena);
-
-/* The request in the frame, living in the arena until the next call; NULL when it is not one. */
-Mikeyd__Request *request_unpack(struct request_arena *arena, const uint8_t *frame, size_t len);
+/*
+ * Who asks. by_gate: the socket's peer may ask for others (on_behalf), and then *caller becomes who
+ * it asks for. NOT_ENTITLED when anybody else tries, or the gate says only half of it.
+ */
+enum mikeyd_status request_caller(const Mikeyd__Request *request, bool by_gate,
+                                  struct caller *caller, struct error *err);
 
 /*
  * Fills what exchange_serve() takes. Everything points into the unpacked request, the arena and

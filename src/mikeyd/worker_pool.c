@@ -68,22 +68,34 @@ static enum mikeyd_status serve_exchange(struct worker *worker, struct job *job,
     return status;
 }
 
+/* The reports are for the policy's clients. A user of this host has been judged when it connected
+ * (connection.c). */
+static enum mikeyd_status admit_status(const struct worker *worker, const struct caller *caller,
+                                       struct error *err)
+{
+    struct policy *policy = exchange_service_policy(worker->pool->config.service);
+    const bool known = caller->san == NULL || policy_client_by_caller(policy, caller) != NULL;
+    policy_unref(policy);
+    return known ? MIKEYD_OK
+                 : error_set(err, MIKEYD_NOT_ENTITLED, "%.100s is no client of the policy",
+                             caller->san);
+}
+
 /* What can be refused before any exchange begins. */
 static enum mikeyd_status admit(struct worker *worker, const struct job *job,
                                 const Mikeyd__Request *request, struct exchange_request *exchange,
                                 struct error *err)
 {
-    const struct caller caller = {.has_uid = job->has_uid, .uid = job->uid};
+    const struct worker_pool_config *config = &worker->pool->config;
+    const bool by_gate = config->has_gate && job->has_uid && job->uid == config->gate_uid;
+    struct caller caller = {.has_uid = job->has_uid, .uid = job->uid};
     if (request == NULL)
         return error_set(err, MIKEYD_SYNTAX, "the frame is not a request");
-    /*
-     * Only a gate may speak for others, and no gate is configured here: a client that claims to be
-     * somebody else gets nothing.
-     */
-    if (request->on_behalf != NULL && request->on_behalf[0] != '\0')
-        return error_set(err, MIKEYD_NOT_ENTITLED, "this client may not speak for another");
+    enum mikeyd_status status = request_caller(request, by_gate, &caller, err);
+    if (status != MIKEYD_OK)
+        return status;
     if (request->op_case == MIKEYD__REQUEST__OP_STATUS)
-        return MIKEYD_OK;
+        return admit_status(worker, &caller, err);
     return request_describe(worker->arena, request, &caller, exchange, err);
 }
 
@@ -105,7 +117,8 @@ static enum mikeyd_status serve(struct worker *worker, struct job *job,
 static void work(struct worker *worker, struct job *job)
 {
     struct error err = {.text = ""};
-    Mikeyd__Request *request = request_unpack(worker->arena, job->frame, job->frame_len);
+    Mikeyd__Request *request =
+        rpc_request_unpack(&worker->arena->frame, job->frame, job->frame_len);
     job->id = request == NULL ? 0 : request->id;
     atomic_store(&job->started_ms, clock_monotonic_ms());
     atomic_store(&job->state, JOB_RUNNING);
@@ -190,7 +203,7 @@ static enum mikeyd_status start_worker(struct worker_pool *pool, struct worker *
     worker->arena = malloc(sizeof *worker->arena);
     if (worker->arena == NULL)
         return error_set(err, MIKEYD_INTERNAL, "out of memory");
-    request_arena_init(worker->arena);
+    rpc_arena_init(&worker->arena->frame);
     enum mikeyd_status status = exchange_worker_open(pool->config.service, &worker->exchange, err);
     if (status != MIKEYD_OK)
         return status;

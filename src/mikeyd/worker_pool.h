@@ -18,6 +18,8 @@ struct worker_pool_config {
     struct mailbox *mailbox;
     unsigned workers;
     unsigned queue; /* requests waiting at most */
+    bool has_gate;  /* gate_uid may ask on behalf of others */
+    uid_t gate_uid;
     /* Makes the status report (JSON, to be freed with free()), in a worker's thread. */
     char *(*report)(void *context, bool checks);
     /* Audits a refusal that exchange_serve() never saw. Any worker's thread. */

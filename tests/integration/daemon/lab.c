@@ -189,7 +189,7 @@ void lab_write_policy(struct lab *lab, const char *more)
 
 void lab_write_config(struct lab *lab, const struct lab_config *with)
 {
-    char text[2048];
+    char text[4096];
     (void)snprintf(text, sizeof text,
                    "tokens:\n"
                    "  - module: %s\n"

@@ -1,0 +1,20 @@
+/* What one client has of the gate at this moment. */
+#ifndef GATE_CLIENT_H
+#define GATE_CLIENT_H
+
+#include <stddef.h>
+
+#include "gate/name.h"
+
+struct client {
+    struct client *next;
+    char name[NAME_MAX_LEN + 1];
+    size_t sessions, in_flight;
+};
+
+/* One more session of this client; NULL without memory. */
+struct client *client_enter(struct client **clients, const char *name);
+/* One less; goes with its last. */
+void client_leave(struct client **clients, struct client *client);
+
+#endif

@@ -1,0 +1,16 @@
+/* What the gate accepts: TLS 1.3, a certificate of the CA's from both ends. */
+#ifndef GATE_TLS_H
+#define GATE_TLS_H
+
+#include <openssl/ssl.h>
+
+#include "config/config.h"
+
+/* Reads all files anew. INVALID_ARGUMENT naming the file. */
+enum mikeyd_status tls_make(const struct config_gate *gate, SSL_CTX **out, struct error *err);
+/* Would this peer, accepted before, still be? AUTH_FAILED when not. */
+enum mikeyd_status tls_check_again(SSL_CTX *tls, SSL *connection, struct error *err);
+/* Why OpenSSL failed, for people; empties its queue. */
+const char *tls_why(char *text, size_t cap);
+
+#endif
