@@ -23,14 +23,6 @@ enum mikeyd_status store_fail(struct lmdb_store *store, int code, struct error *
 
 /* ---- may entries be judged now? */
 
-static enum mikeyd_status store_refuse_until(int64_t until, const char *why, struct error *err)
-{
-    char text[CLOCK_TEXT];
-    clock_format_utc(until * 1000, text);
-    return error_set(err, MIKEYD_STORE_DOWN,
-                     "replay track was lost (%s): nothing is accepted before %s", why, text);
-}
-
 /* RFC 3830 5.4: after losing track, everything is rejected until the skew interval has passed. */
 static enum mikeyd_status store_try_to_open_gate(struct lmdb_store *store, int64_t closed_until,
                                                  struct error *err)
@@ -56,6 +48,11 @@ enum mikeyd_status store_check_gate(struct lmdb_store *store, struct error *err)
 {
     const int64_t closed_until = atomic_load_explicit(&store->closed_until, memory_order_acquire);
     return closed_until == 0 ? MIKEYD_OK : store_try_to_open_gate(store, closed_until, err);
+}
+
+enum mikeyd_status lmdb_check(struct replay_store *base, struct error *err)
+{
+    return store_check_gate(lmdb_of(base), err);
 }
 
 /* ---- look-up and insert */

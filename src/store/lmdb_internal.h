@@ -9,9 +9,11 @@
 #include "store/lmdb_state.h"
 #include "store/store.h"
 #include "store/store_clock.h"
+#include "store/store_stamp.h"
 #include "store/store_times.h"
+#include "store/store_window.h"
 
-/* Timestamps already given out, or set aside in the database to be (store_stamp.c). */
+/* Timestamps already given out, or set aside in the database to be (lmdb_stamp.c). */
 struct store_stamp {
     pthread_mutex_t lock;
     bool known;
@@ -50,6 +52,7 @@ void lmdb_close(struct replay_store *base);
 void lmdb_get_mark(struct replay_store *base, char out[STORE_MARK]);
 void lmdb_note_log(struct replay_store *base, uint64_t sequence);
 const char *lmdb_identity(const struct replay_store *base);
+enum mikeyd_status lmdb_check(struct replay_store *base, struct error *err);
 enum mikeyd_status lmdb_lookup(struct replay_store *base, const struct store_time *time,
                                const uint8_t digest[STORE_DIGEST], struct error *err);
 enum mikeyd_status lmdb_insert(struct replay_store *base, const struct store_time *time,
@@ -80,7 +83,7 @@ int store_write(struct lmdb_store *store, store_env_work *work, void *arg);
 /* STORE_DOWN with LMDB's words for code. */
 enum mikeyd_status store_fail(struct lmdb_store *store, int code, struct error *err);
 
-/* ---- store_reach.c */
+/* ---- lmdb_reach.c */
 
 /* Writes the state and, once it is on the disk, takes it as the store's. Under state_lock. */
 enum mikeyd_status store_change_state(struct lmdb_store *store, const struct store_state *next,
@@ -90,17 +93,14 @@ enum mikeyd_status store_reach(struct lmdb_store *store, const struct store_time
                                struct error *err);
 /* May the entry of that time be gone? */
 bool store_is_forgotten(struct lmdb_store *store, const struct store_time *time);
-enum mikeyd_status store_refuse_forgotten(const struct store_time *time, struct error *err);
 /* Reads which times are forgotten; after a loss: all that were ever reached. */
 enum mikeyd_status store_load_forgotten(struct lmdb_store *store, bool lost, struct error *err);
 /* Within a transaction that discards: from its commit on these are forgotten. */
 int store_put_forgotten(struct lmdb_store *store, MDB_txn *txn,
                         const struct store_times forgotten[STORE_SERIES_COUNT]);
 void store_copy_forgotten(struct lmdb_store *store, struct store_times out[STORE_SERIES_COUNT]);
-/* When a store that lost track may open at the earliest, Unix seconds. */
-int64_t store_reopens_at(const struct lmdb_store *store);
 
-/* ---- store_stamp.c */
+/* ---- lmdb_stamp.c */
 enum mikeyd_status store_stamp_open(struct lmdb_store *store, struct error *err);
 /* Gives back what was set aside beyond the last timestamp. */
 void store_stamp_close(struct lmdb_store *store);

@@ -70,7 +70,7 @@ static void open_close_gate(struct lmdb_store *store, const char *why)
     store->closed_until_boottime_ms = store_clock_boottime_ms() + (int64_t)store->window_s * 1000;
     store->closed_why = why;
     store->state.left = STORE_LEFT_CLOSED;
-    atomic_store(&store->closed_until, store_reopens_at(store));
+    atomic_store(&store->closed_until, store_reopens_at(store->state.reached, store->window_s));
 }
 
 static enum mikeyd_status open_lose_track(struct lmdb_store *store, const char *path,
@@ -230,6 +230,7 @@ static const struct replay_ops lmdb_ops = {
     .get_mark = lmdb_get_mark,
     .note_log = lmdb_note_log,
     .identity = lmdb_identity,
+    .check = lmdb_check,
     .lookup = lmdb_lookup,
     .insert = lmdb_insert,
     .sync = lmdb_sync,

@@ -2,13 +2,7 @@
  * The two sets of times of a store (store.h): those that may have been accepted, in the state file,
  * and those whose entries may be gone, in the database.
  */
-#include "base/clock.h"
 #include "store/lmdb_internal.h"
-
-/* So far ahead of the time at hand does the state file go, and before it, for peers whose clocks
- * are late: one flush in half of it. After a crash it is what the store stays closed for beyond
- * need, and within the window anyway. */
-#define REACH_AHEAD (60ULL << 32)
 
 static const char *const forgotten_names[STORE_SERIES_COUNT] = {
     [STORE_SERIES_MESSAGES] = "forgot-messages",
@@ -29,16 +23,12 @@ enum mikeyd_status store_change_state(struct lmdb_store *store, const struct sto
 
 /* ---- times that may have been accepted */
 
-/* How much of the set lies ahead of the time; false when the set has not even that. */
 static bool reach_left(struct lmdb_store *store, const struct store_time *time, uint64_t *left)
 {
     (void)pthread_mutex_lock(&store->times_lock);
-    const struct store_range *range =
-        store_times_find(&store->state.reached[time->series], time->t);
-    if (range != NULL)
-        *left = range->last - time->t;
+    const bool reached = store_reach_left(&store->state.reached[time->series], time->t, left);
     (void)pthread_mutex_unlock(&store->times_lock);
-    return range != NULL;
+    return reached;
 }
 
 /* Under state_lock. */
@@ -46,10 +36,10 @@ static enum mikeyd_status reach_extend(struct lmdb_store *store, const struct st
                                        struct error *err)
 {
     uint64_t left;
-    if (reach_left(store, time, &left) && left >= REACH_AHEAD / 2)
+    if (reach_left(store, time, &left) && left >= STORE_REACH_LITTLE)
         return MIKEYD_OK; /* another thread was faster */
     struct store_state next = store->state;
-    store_times_add(&next.reached[time->series], time->t - REACH_AHEAD, time->t + REACH_AHEAD);
+    store_reach_extend(&next.reached[time->series], time->t);
     return store_change_state(store, &next, err);
 }
 
@@ -58,7 +48,7 @@ enum mikeyd_status store_reach(struct lmdb_store *store, const struct store_time
 {
     uint64_t left;
     const bool reached = reach_left(store, time, &left);
-    if (reached && left >= REACH_AHEAD / 2)
+    if (reached && left >= STORE_REACH_LITTLE)
         return MIKEYD_OK;
     /* Well before the end one thread writes and the others go on. */
     if (reached && pthread_mutex_trylock(&store->state_lock) != 0)
@@ -80,17 +70,6 @@ bool store_is_forgotten(struct lmdb_store *store, const struct store_time *time)
     const bool forgotten = store_times_have(&store->forgotten[time->series], time->t);
     (void)pthread_mutex_unlock(&store->times_lock);
     return forgotten;
-}
-
-enum mikeyd_status store_refuse_forgotten(const struct store_time *time, struct error *err)
-{
-    if (time->series == STORE_SERIES_TICKETS)
-        return error_set(err, MIKEYD_TICKET_EXPIRED,
-                         "the ticket is of a time whose replay entries are gone: it may have been "
-                         "used");
-    return error_set(err, MIKEYD_CLOCK_SKEW,
-                     "the message's T is of a time whose replay entries are gone: it may have been "
-                     "accepted before");
 }
 
 void store_copy_forgotten(struct lmdb_store *store, struct store_times out[STORE_SERIES_COUNT])
@@ -151,28 +130,4 @@ enum mikeyd_status store_load_forgotten(struct lmdb_store *store, bool lost, str
     if (rc == 0 && lost)
         rc = store_write(store, reach_lose_work, store);
     return rc == 0 ? MIKEYD_OK : store_fail(store, rc, err);
-}
-
-/* ---- after a loss */
-
-/*
- * RFC 3830 5.4: the window from now on. And when the clock came back before, or little after, what
- * it had reached: until what was accepted then can pass no more. A message passes for half of the
- * window either way, so a range that is further off is no matter of now.
- */
-int64_t store_reopens_at(const struct lmdb_store *store)
-{
-    const uint64_t now = clock_ntp_now();
-    const int64_t half_s = store->window_s / 2;
-    int64_t wait_s = store->window_s;
-    for (int i = 0; i < STORE_SERIES_COUNT; i++) {
-        for (size_t j = 0; j < store->state.reached[i].count; j++) {
-            const struct store_range *range = &store->state.reached[i].range[j];
-            const int64_t first_s = clock_ntp_difference_ms(range->first, now) / 1000;
-            const int64_t last_s = clock_ntp_difference_ms(range->last, now) / 1000;
-            if (first_s <= half_s && last_s + half_s + 1 > wait_s)
-                wait_s = last_s + half_s + 1;
-        }
-    }
-    return clock_unix_now() + wait_s;
 }

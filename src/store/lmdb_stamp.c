@@ -1,8 +1,7 @@
 /*
- * The sender's timestamps. Unique for good, though the clock may be set back: the lowest bits of T,
- * less than a microsecond, are the number of a lane. Within a lane T only rises. When the clock
- * stands before what its lane has reached, another lane begins at the clock's time, so that a clock
- * that was wrong once, for a minute or for a year, blocks nothing.
+ * The sender's timestamps (store_stamp.h). When the clock stands before what its lane has reached,
+ * another lane begins at the clock's time, so that a clock that was wrong once, for a minute or for
+ * a year, blocks nothing.
  */
 #include <inttypes.h>
 
@@ -10,23 +9,7 @@
 #include "base/log.h"
 #include "store/lmdb_internal.h"
 
-#define STAMP_TICK ((uint64_t)STORE_LANES)
-/* Set aside one second at a time: one write a second at most, and a restart is at most that early.
- * No timestamp is further ahead of the clock than that. */
-#define STAMP_AHEAD (1ULL << 32)
 #define STAMP_NAME "timestamp"
-
-/* RFC 3830 6.6 timestamps are compared by signed difference, across the wrap of 2036. */
-static bool stamp_is_after(uint64_t a, uint64_t b)
-{
-    return (int64_t)(a - b) > 0;
-}
-
-/* The first timestamp of the lane that is not before t. */
-static uint64_t stamp_in_lane(uint64_t t, unsigned lane)
-{
-    return t + ((lane - t) & (STAMP_TICK - 1));
-}
 
 static int stamp_write(struct store_env *env, MDB_txn *txn, void *arg)
 {
@@ -85,21 +68,9 @@ static enum mikeyd_status stamp_change_lane(struct lmdb_store *store, uint64_t n
     return MIKEYD_OK;
 }
 
-/* Not before now, later than all of its lane and than `after`. */
-static uint64_t stamp_candidate(const struct store_stamp *stamp, uint64_t now,
-                                const uint64_t *after)
-{
-    uint64_t least = now;
-    if (stamp->known && !stamp_is_after(least, stamp->last))
-        least = stamp->last + 1;
-    if (after != NULL && !stamp_is_after(least, *after))
-        least = *after + 1;
-    return stamp_in_lane(least, stamp->lane);
-}
-
 static enum mikeyd_status stamp_reserve(struct lmdb_store *store, uint64_t next, struct error *err)
 {
-    uint64_t mark = next + STAMP_AHEAD;
+    uint64_t mark = next + STORE_STAMP_AHEAD;
     int rc = store_write(store, stamp_write, &mark);
     if (rc != 0)
         return store_fail(store, rc, err);
@@ -111,7 +82,7 @@ static enum mikeyd_status stamp_next(struct lmdb_store *store, const uint64_t *a
                                      struct error *err)
 {
     struct store_stamp *stamp = &store->stamp;
-    const uint64_t now = clock_ntp_now(), ahead = now + STAMP_AHEAD;
+    const uint64_t now = clock_ntp_now(), ahead = now + STORE_STAMP_AHEAD;
     enum mikeyd_status status = MIKEYD_OK;
     if (stamp->lane >= STORE_LANES)
         return error_set(
@@ -119,18 +90,16 @@ static enum mikeyd_status stamp_next(struct lmdb_store *store, const uint64_t *a
             "replay store %s: timestamps are used up, replay track was lost too often: "
             "start with an empty folder",
             store->env.path);
-    if (after != NULL && !stamp_is_after(ahead, *after))
-        return error_set(err, MIKEYD_CLOCK_SKEW,
-                         "the clock stands %" PRId64
-                         " ms before the bundle's last message: it was set back; start a new "
-                         "bundle, or set the clock right",
-                         clock_ntp_difference_ms(*after, now));
-    if (stamp->known && stamp_is_after(stamp->last, ahead))
+    status = store_stamp_check_after(now, after, err);
+    if (status != MIKEYD_OK)
+        return status;
+    if (stamp->known && store_stamp_is_after(stamp->last, ahead))
         status = stamp_change_lane(store, now, err);
     if (status != MIKEYD_OK)
         return status;
-    const uint64_t next = stamp_candidate(stamp, now, after);
-    if (!stamp->known || stamp_is_after(next, stamp->reserved))
+    const uint64_t next =
+        store_stamp_next(stamp->known ? &stamp->last : NULL, stamp->lane, now, after);
+    if (!stamp->known || store_stamp_is_after(next, stamp->reserved))
         status = stamp_reserve(store, next, err);
     if (status != MIKEYD_OK)
         return status;

@@ -21,14 +21,13 @@ enum store_left {
 };
 
 #define STORE_BOOT_ID 40
-#define STORE_LANES 4096u /* ... below this, or none is left */
 #define STORE_IDENTITY 33 /* 32 hexadecimal digits and the terminator */
 
 struct store_state {
     enum store_left left;
     char boot_id[STORE_BOOT_ID];
     char identity[STORE_IDENTITY]; /* of the store, for good: its databases may be lost */
-    unsigned lane;                 /* of the timestamps given out (store_stamp.c) ... */
+    unsigned lane;                 /* of the timestamps given out; STORE_LANES: none is left */
     /* By enum store_series: every time of it that may have been accepted so far. */
     struct store_times reached[STORE_SERIES_COUNT];
 };

@@ -1,6 +1,18 @@
 /* The port: each call goes to the store's own. */
 #include "store/store.h"
 
+static _Thread_local int64_t thread_deadline_ms;
+
+void store_set_deadline(int64_t deadline_ms)
+{
+    thread_deadline_ms = deadline_ms;
+}
+
+int64_t store_deadline_ms(void)
+{
+    return thread_deadline_ms;
+}
+
 void store_close(struct replay_store *store)
 {
     if (store != NULL)
@@ -20,6 +32,11 @@ void store_note_log(struct replay_store *store, uint64_t sequence)
 const char *store_identity(const struct replay_store *store)
 {
     return store->ops->identity(store);
+}
+
+enum mikeyd_status store_check(struct replay_store *store, struct error *err)
+{
+    return store->ops->check(store, err);
 }
 
 enum mikeyd_status store_lookup(struct replay_store *store, const struct store_time *time,

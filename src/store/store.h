@@ -5,7 +5,8 @@
  *
  * This is the port: what exchange/ and the daemon ask of a replay store, and what every store
  * promises. A store is a struct replay_ops and a function that opens it; lmdb.c is the one for one
- * host. Window rules that are not one store's own stand in store_times.h and store_clock.h.
+ * host, redis.h the one for several. Window rules that are not one store's own stand in
+ * store_window.h, store_times.h, store_stamp.h and store_clock.h.
  */
 #ifndef STORE_STORE_H
 #define STORE_STORE_H
@@ -41,9 +42,10 @@ void store_digest(enum store_domain domain, const void *data[], const size_t len
  * and whatever the skew is then: T of a message received, T of the message that a ticket waits a
  * reply to. NTP-UTC, 64 bits.
  *
- * Before an entry is inserted its time is in a set on the disk, flushed, a minute ahead at a time;
- * as an entry is discarded its time goes into a second one, in the same transaction. What the
- * second has is refused, and when the database is lost it is as large as the first.
+ * Before an entry is inserted its time is in a set that outlives the database (lmdb: on the disk,
+ * flushed; redis: at every daemon), a minute ahead at a time; as an entry is discarded its time goes
+ * into a second one, in the same transaction. What the second has is refused, and when the database
+ * is lost it is as large as the first.
  */
 enum store_series { STORE_SERIES_MESSAGES, STORE_SERIES_TICKETS, STORE_SERIES_COUNT };
 struct store_time {
@@ -70,6 +72,13 @@ struct store_witness {
     char mark[STORE_MARK]; /* the latest in the log; "" when it holds none */
     uint64_t log_sequence; /* the log's last record */
 };
+
+/*
+ * What a call may cost of the calling thread's time: until then (clock_monotonic_ms()), for all that
+ * the thread asks of a store that is elsewhere. 0: each call has the store's own time-out.
+ */
+void store_set_deadline(int64_t deadline_ms);
+int64_t store_deadline_ms(void);
 
 /*
  * Opens or creates the database in directory path (mode 0700, one process at a time: STORE_DOWN
@@ -101,9 +110,15 @@ void store_note_log(struct replay_store *store, uint64_t sequence);
 /* Which store this is, through all losses: 32 hexadecimal digits, made with the directory. */
 const char *store_identity(const struct replay_store *store);
 
+/* Whether the next entry would be taken, as far as it is known without asking: OK, or STORE_DOWN and
+ * why not. */
+enum mikeyd_status store_check(struct replay_store *store, struct error *err);
+
 /*
- * REPLAY when present, OK when not, STORE_DOWN when it cannot tell (also while closed_until lies
- * ahead). CLOCK_SKEW for a message and TICKET_EXPIRED for a ticket whose entry may be gone already.
+ * For refusing a replay before it costs anything: store_insert() is what decides. REPLAY when
+ * present, OK when not, STORE_DOWN when it cannot tell (also while closed_until lies ahead).
+ * CLOCK_SKEW for a message and TICKET_EXPIRED for a ticket whose entry may be gone already. A store
+ * that would have to ask another host says OK of what it does not know here.
  * time: NULL for an entry that may be missed once it expired.
  */
 enum mikeyd_status store_lookup(struct replay_store *store, const struct store_time *time,
@@ -147,11 +162,12 @@ void store_get_stats(struct replay_store *store, struct store_stats *out);
 
 /* What a store implements: the functions above of the same names, with their promises. */
 struct replay_ops {
-    const char *name;                          /* "lmdb" */
+    const char *name;                          /* "lmdb", "redis" */
     void (*close)(struct replay_store *store); /* not NULL */
     void (*get_mark)(struct replay_store *store, char out[STORE_MARK]);
     void (*note_log)(struct replay_store *store, uint64_t sequence);
     const char *(*identity)(const struct replay_store *store);
+    enum mikeyd_status (*check)(struct replay_store *store, struct error *err);
     enum mikeyd_status (*lookup)(struct replay_store *store, const struct store_time *time,
                                  const uint8_t digest[STORE_DIGEST], struct error *err);
     enum mikeyd_status (*insert)(struct replay_store *store, const struct store_time *time,

@@ -18,7 +18,7 @@ static enum mikeyd_status advance(struct replay_store *store, uint64_t sender, u
     return store_advance_counter(store, digest, value, NULL);
 }
 
-Test(store_counter, only_greater_values_are_taken)
+ON_BOTH(store_counter, only_greater_values_are_taken)
 {
     struct replay_store *store = open_store();
     cr_expect_eq(advance(store, 1, 0), MIKEYD_OK, "the first value may be any");
@@ -30,7 +30,7 @@ Test(store_counter, only_greater_values_are_taken)
     store_close(store);
 }
 
-Test(store_counter, never_wraps)
+ON_BOTH(store_counter, never_wraps)
 {
     struct replay_store *store = open_store();
     cr_expect_eq(advance(store, 1, UINT32_MAX), MIKEYD_OK);
@@ -39,7 +39,7 @@ Test(store_counter, never_wraps)
     store_close(store);
 }
 
-Test(store_counter, senders_count_by_themselves)
+ON_BOTH(store_counter, senders_count_by_themselves)
 {
     struct replay_store *store = open_store();
     cr_expect_eq(advance(store, 1, 100), MIKEYD_OK);
@@ -49,7 +49,7 @@ Test(store_counter, senders_count_by_themselves)
     store_close(store);
 }
 
-Test(store_counter, outlives_every_window_and_restart)
+ON_BOTH(store_counter, outlives_every_window_and_restart)
 {
     struct replay_store *store = open_store();
     cr_assert_eq(advance(store, 1, 100), MIKEYD_OK);
@@ -64,7 +64,7 @@ Test(store_counter, outlives_every_window_and_restart)
     store_close(store);
 }
 
-Test(store_counter, survives_kill_9)
+ON_BOTH(store_counter, survives_kill_9)
 {
     pid_t child = fork();
     cr_assert_geq(child, 0);
@@ -133,7 +133,7 @@ static void *race(void *argument)
     return (void *)taken;
 }
 
-Test(store_counter, each_value_is_taken_once_by_many_threads)
+ON_BOTH(store_counter, each_value_is_taken_once_by_many_threads)
 {
     pthread_t threads[RACERS];
     uintptr_t taken = 0;

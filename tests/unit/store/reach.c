@@ -31,7 +31,7 @@ static void expect_forgotten(struct replay_store *store, const struct store_time
     cr_expect_eq(insert_of(store, time, 10, NULL), status);
 }
 
-Test(store_reach, a_message_whose_entry_is_gone_is_refused_whatever_the_skew)
+ON_BOTH(store_reach, a_message_whose_entry_is_gone_is_refused_whatever_the_skew)
 {
     struct replay_store *store = open_store();
     const struct store_time time = accept_and_forget(store);
@@ -48,7 +48,7 @@ Test(store_reach, a_message_whose_entry_is_gone_is_refused_whatever_the_skew)
     store_close(store);
 }
 
-Test(store_reach, kill_9_forgets_nothing_of_it)
+ON_BOTH(store_reach, kill_9_forgets_nothing_of_it)
 {
     struct replay_store *store = open_store();
     const struct store_time time = accept_and_forget(store);

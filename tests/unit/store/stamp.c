@@ -26,7 +26,7 @@ static bool is_after(uint64_t a, uint64_t b)
     return (int64_t)(a - b) > 0;
 }
 
-Test(store_stamp, is_the_time_of_day)
+ON_BOTH(store_stamp, is_the_time_of_day)
 {
     struct replay_store *store = open_store();
     int64_t difference = clock_ntp_difference_ms(stamp(store), clock_ntp_now());
@@ -34,7 +34,7 @@ Test(store_stamp, is_the_time_of_day)
     store_close(store);
 }
 
-Test(store_stamp, never_repeats_within_a_tick_of_the_clock)
+ON_BOTH(store_stamp, never_repeats_within_a_tick_of_the_clock)
 {
     struct replay_store *store = open_store();
     uint64_t last = stamp(store);
@@ -52,7 +52,7 @@ static void expect_at_the_clock(uint64_t t)
     cr_expect(ahead_ms >= -1000 && ahead_ms <= 1000, "%lld ms", (long long)ahead_ms);
 }
 
-Test(store_stamp, a_clock_set_back_is_followed_and_nothing_repeats)
+ON_BOTH(store_stamp, a_clock_set_back_is_followed_and_nothing_repeats)
 {
     struct replay_store *store = open_store();
     uint64_t before[100];
@@ -71,7 +71,7 @@ Test(store_stamp, a_clock_set_back_is_followed_and_nothing_repeats)
     store_close(store);
 }
 
-Test(store_stamp, a_clock_that_was_wrong_once_blocks_nothing)
+ON_BOTH(store_stamp, a_clock_that_was_wrong_once_blocks_nothing)
 {
     struct replay_store *store = open_store();
     wall_offset_ms += 365LL * 86400 * 1000;
@@ -84,7 +84,7 @@ Test(store_stamp, a_clock_that_was_wrong_once_blocks_nothing)
     store_close(store);
 }
 
-Test(store_stamp, an_update_is_later_than_what_it_updates)
+ON_BOTH(store_stamp, an_update_is_later_than_what_it_updates)
 {
     struct replay_store *store = open_store();
     uint64_t first = stamp(store), second = 0;
@@ -97,7 +97,7 @@ Test(store_stamp, an_update_is_later_than_what_it_updates)
     store_close(store);
 }
 
-Test(store_stamp, an_update_of_a_bundle_ahead_of_the_clock_is_refused)
+ON_BOTH(store_stamp, an_update_of_a_bundle_ahead_of_the_clock_is_refused)
 {
     struct replay_store *store = open_store();
     const uint64_t last = stamp(store);
@@ -142,7 +142,7 @@ Test(store_stamp, a_lost_store_gives_out_no_timestamp_again)
     store_close(store);
 }
 
-Test(store_stamp, never_repeats_after_kill_9)
+ON_BOTH(store_stamp, never_repeats_after_kill_9)
 {
     int results[2];
     cr_assert_eq(pipe(results), 0);
@@ -165,7 +165,7 @@ Test(store_stamp, never_repeats_after_kill_9)
     store_close(store);
 }
 
-Test(store_stamp, goes_on_across_the_era_of_2036)
+ON_BOTH(store_stamp, goes_on_across_the_era_of_2036)
 {
     wall_offset_ms = (2085978496LL - 1) * 1000 - clock_unix_ms(); /* a second before the wrap */
     struct replay_store *store = open_store();
@@ -205,7 +205,7 @@ static int compare(const void *a, const void *b)
     return x < y ? -1 : x > y;
 }
 
-Test(store_stamp, never_repeats_between_threads)
+ON_BOTH(store_stamp, never_repeats_between_threads)
 {
     static struct worker workers[4];
     static uint64_t all[4 * EACH];
