@@ -106,7 +106,8 @@ struct exchange_request {
     bool error_message; /* respond: a refusal may come with a message for the peer */
     enum policy_method method;
     bool verify;
-    bool sdp;               /* carry SDP IDs */
+    bool sdp;               /* SDP IDs are carried, or demanded of the peer */
+    const char *protocols;  /* all that SDP offers, joined by ';'; NULL: mikey alone */
     const uint8_t *message; /* respond: I_MESSAGE; confirm: R_MESSAGE */
     size_t message_len;
     const uint8_t *ticket; /* confirm, update; respond to an update */

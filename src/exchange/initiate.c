@@ -50,6 +50,8 @@ static enum mikeyd_status check_request(struct exchange_worker *w, struct error 
     enum mikeyd_status status =
         request_identity("from", request->from, w->identity_store[0], &w->call.from, err);
     if (status == MIKEYD_OK)
+        status = request_check_protocols(request, err);
+    if (status == MIKEYD_OK)
         status = request_identity("to", request->to, w->identity_store[1], &w->call.to, err);
     if (status == MIKEYD_OK)
         status = request_decide(w, POLICY_INITIATE, request->method, err);

@@ -211,7 +211,7 @@ static enum mikeyd_status seal(struct exchange_worker *w, bool update,
         .keys = &tgk,
         .key_count = w->call.method->transports ? 1 : 0,
         .dh = w->call.method->exchanges ? &own : NULL,
-        .sdp_ids = w->call.request->sdp,
+        .sdp_ids = request_protocols(w->call.request),
         .method = w->call.method,
     };
     struct mikey_key key;

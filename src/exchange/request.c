@@ -5,10 +5,30 @@
 #include <string.h>
 
 #include "base/secret.h"
+#include "mikey/sdp.h"
 
 uint32_t request_roc(const struct exchange_request *request, size_t i)
 {
     return request->rocs == NULL ? 0 : request->rocs[i];
+}
+
+const char *request_protocols(const struct exchange_request *request)
+{
+    if (!request->sdp)
+        return NULL;
+    return request->protocols == NULL ? MIKEY_SDP_ALONE : request->protocols;
+}
+
+enum mikeyd_status request_check_protocols(const struct exchange_request *request,
+                                           struct error *err)
+{
+    if (request->protocols == NULL ||
+        (request->sdp && mikey_sdp_protocols_are_valid(request->protocols)))
+        return MIKEYD_OK;
+    return error_set(err, MIKEYD_INVALID_ARGUMENT,
+                     "protocols: in SDP, all that the offer names, \"mikey\" among them, joined by "
+                     "';', at most %d bytes",
+                     MIKEY_SDP_PROTOCOLS_MAX - 1);
 }
 
 enum mikeyd_status request_identity(const char *field, const char *text,

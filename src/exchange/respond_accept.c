@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "base/secret.h"
+#include "mikey/sdp.h"
 
 #define EXTENSION_SDP_IDS 1
 #define TGK_MIN 16 /* RFC 3830 9.1: 128 bits */
@@ -213,28 +214,36 @@ static enum mikeyd_status accept_keys(struct exchange_worker *w,
 
 /* ---- bidding down */
 
+/* The list of the message, which is authentic by now; NULL: it has none. */
+static const struct mikey_extension *find_sdp_ids(const struct mikey_message *m)
+{
+    for (size_t i = 0; i < m->extension_count; i++) {
+        if (m->extension[i].type == EXTENSION_SDP_IDS)
+            return &m->extension[i];
+    }
+    return NULL;
+}
+
 /*
- * RFC 4567 4.1.4: the offer's list of key management protocols, under the MAC. This service is
- * asked only for offers whose one protocol is mikey.
+ * RFC 4567 4.1.4: somebody on the way could take the lines of other protocols out of the offer, to
+ * be left with the one that he can break. What the offer says is held against what the initiator
+ * says under the MAC. A peer that is allowed not to say it can only be believed about MIKEY alone:
+ * of other protocols nobody knows whether they were all.
  */
 static enum mikeyd_status check_sdp_ids(const struct exchange_worker *w, struct error *err)
 {
-    static const char offered[] = "mikey";
-    const struct mikey_message *m = &w->call.message;
-    if (!w->call.request->sdp)
+    const char *offered = request_protocols(w->call.request);
+    if (offered == NULL)
         return MIKEYD_OK;
-    for (size_t i = 0; i < m->extension_count; i++) {
-        const struct mikey_extension *extension = &m->extension[i];
-        if (extension->type != EXTENSION_SDP_IDS)
-            continue;
-        if (extension->len != sizeof offered - 1 ||
-            memcmp(extension->data, offered, sizeof offered - 1) != 0) /* public */
-            return error_set(err, MIKEYD_POLICY,
-                             "the protocols in SDP differ from those the initiator offered (RFC "
-                             "4567 4.1.4)");
-        return MIKEYD_OK;
-    }
-    if (w->call.decision.interop.sdp_ids_optional)
+    const struct mikey_extension *ids = find_sdp_ids(&w->call.message);
+    if (ids != NULL &&
+        (ids->len != strlen(offered) || memcmp(ids->data, offered, ids->len) != 0)) /* public */
+        return error_set(err, MIKEYD_POLICY,
+                         "the protocols in SDP (%s) differ from those the initiator offered (RFC "
+                         "4567 4.1.4)",
+                         offered);
+    if (ids != NULL ||
+        (w->call.decision.interop.sdp_ids_optional && strcmp(offered, MIKEY_SDP_ALONE) == 0))
         return MIKEYD_OK;
     return error_set(err, MIKEYD_POLICY,
                      "the message does not name the protocols of the SDP offer (RFC 4567 4.1.4)");

@@ -23,8 +23,9 @@ static enum mikeyd_status parse(struct exchange_worker *w, struct error *err)
     const struct exchange_request *request = w->call.request;
     if (request->message == NULL || request->message_len == 0)
         return error_set(err, MIKEYD_INVALID_ARGUMENT, "message: an I_MESSAGE is needed");
-    enum mikeyd_status status =
-        mikey_parse(request->message, request->message_len, &w->call.message, NULL, err);
+    enum mikeyd_status status = request_check_protocols(request, err);
+    if (status == MIKEYD_OK)
+        status = mikey_parse(request->message, request->message_len, &w->call.message, NULL, err);
     if (status != MIKEYD_OK)
         return status;
     w->call.bundle.csb_id = w->call.message.csb_id; /* for the audit record of a refusal */

@@ -106,6 +106,11 @@ unsigned keyring_bits(const struct bound_generation *generation);
 
 /* ROC number i of the client's list; 0: not stated. */
 uint32_t request_roc(const struct exchange_request *request, size_t i);
+/* The protocols of its SDP offer, as they are signed; NULL: the message does not come in SDP. */
+const char *request_protocols(const struct exchange_request *request);
+/* INVALID_ARGUMENT when the client's list of them is none. */
+enum mikeyd_status request_check_protocols(const struct exchange_request *request,
+                                           struct error *err);
 /* Reads an identity of the request's text form; INVALID_ARGUMENT naming the field. */
 enum mikeyd_status request_identity(const char *field, const char *text,
                                     uint8_t store[IDENTITY_MAX], struct identity *out,

@@ -32,7 +32,7 @@ struct mikey_init {
     const struct mikey_key_data *keys; /* one or more; none only in an update */
     size_t key_count;
     const struct mikey_dh *dh; /* of a method that exchanges values; none only in an update */
-    bool sdp_ids;              /* carry General Extension 1 "mikey" (RFC 4567 4.1.4) */
+    const char *sdp_ids;       /* General Extension 1 (RFC 4567 4.1.4): "mikey"; NULL: none */
     /* NULL: mikey_method_psk; one that transports none has no keys, no update, and a RAND of its
      * length at least */
     const struct mikey_method *method;

@@ -87,7 +87,7 @@ static uint8_t first_from(const struct plan *plan, enum mikey_payload from)
             return MIKEY_PAYLOAD_ID;
         /* fall through */
     case MIKEY_PAYLOAD_EXTENSION:
-        if (init->sdp_ids || method_of(init)->mark != NULL)
+        if (init->sdp_ids != NULL || method_of(init)->mark != NULL)
             return MIKEY_PAYLOAD_EXTENSION;
         /* fall through */
     case MIKEY_PAYLOAD_SP:
@@ -130,11 +130,12 @@ static void write_clear(const struct plan *plan, struct byte_writer *w)
     const uint8_t after_extensions = first_from(plan, MIKEY_PAYLOAD_SP);
     const char *mark = method_of(init)->mark;
     if (mark != NULL) {
-        mikey_extension_write(w, init->sdp_ids ? MIKEY_PAYLOAD_EXTENSION : after_extensions,
+        mikey_extension_write(w, init->sdp_ids != NULL ? MIKEY_PAYLOAD_EXTENSION : after_extensions,
                               MIKEY_EXTENSION_VENDOR, mark, strlen(mark));
     }
-    if (init->sdp_ids)
-        mikey_extension_write(w, after_extensions, MIKEY_EXTENSION_SDP_IDS, "mikey", 5);
+    if (init->sdp_ids != NULL)
+        mikey_extension_write(w, after_extensions, MIKEY_EXTENSION_SDP_IDS, init->sdp_ids,
+                              strlen(init->sdp_ids));
     for (uint8_t i = 0; i < plan->policy_count; i++) {
         mikey_sp_write(
             w, i + 1 < plan->policy_count ? MIKEY_PAYLOAD_SP : first_from(plan, MIKEY_PAYLOAD_DH),

@@ -36,6 +36,7 @@ static enum mikeyd_status describe_initiate(struct request_arena *arena,
     out->reference = text_or_null(initiate->reference);
     out->verify = initiate->verify;
     out->sdp = initiate->sdp;
+    out->protocols = text_or_null(initiate->protocols);
     if (initiate->method >= POLICY_METHOD_END)
         return error_set(err, MIKEYD_UNSUPPORTED, "no exchange method %u", initiate->method);
     out->method = (enum policy_method)initiate->method;
@@ -58,6 +59,7 @@ static enum mikeyd_status describe_respond(const Mikeyd__Respond *respond,
     out->ticket = respond->ticket.len == 0 ? NULL : respond->ticket.data;
     out->ticket_len = respond->ticket.len;
     out->sdp = respond->sdp;
+    out->protocols = text_or_null(respond->protocols);
     if (respond->n_rocs != 0 && respond->n_rocs != respond->n_ssrcs)
         return error_set(err, MIKEYD_INVALID_ARGUMENT, "%zu ROCs for %zu SSRCs", respond->n_rocs,
                          respond->n_ssrcs);

@@ -135,7 +135,7 @@ Test(derived, message_carries_no_key_and_is_authenticated)
 
 Test(derived, message_with_sdp_ids_carries_both_extensions)
 {
-    call.init.sdp_ids = true;
+    call.init.sdp_ids = "mikey";
     seal();
     cr_expect_eq(m.extension_count, 2);
     cr_expect_eq(mikey_message_method(&m), &mikey_method_psk_derived);

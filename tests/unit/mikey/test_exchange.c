@@ -479,7 +479,7 @@ Test(exchange, nothing_of_a_forged_message_comes_out)
 
 Test(exchange, sdp_ids_travel_under_the_mac)
 {
-    call.init.sdp_ids = true;
+    call.init.sdp_ids = "mikey";
     seal();
     cr_assert_eq(m.extension_count, 1);
     cr_assert_eq(m.extension[0].type, MIKEY_EXTENSION_SDP_IDS);

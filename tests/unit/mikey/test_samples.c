@@ -189,7 +189,7 @@ Test(samples, a_sealed_call_is_valid_and_without_warnings)
 {
     struct call call;
     call_make(&call, MIKEY_ALGORITHMS_256);
-    call.init.sdp_ids = true;
+    call.init.sdp_ids = "mikey";
     cr_assert_eq(call_seal(&call), MIKEYD_OK);
     json_t *d = mikey_dissect(call.message, call.message_len);
     cr_assert(json_is_true(json_object_get(d, "valid")));
