@@ -9,6 +9,8 @@
  *   mikeyd_client_open() ... mikeyd_initiate() -> send message, keep ticket ->
  * mikeyd_confirm(ticket, reply) -> keys mikeyd_respond(message) -> keys, send reply
  *
+ * <mikeyd/sdp.h> has what SIP and RTSP need beside it: whole descriptions, hold, re-keying.
+ *
  * Threads: every function may be called from any thread. Blocking calls on one client share its
  * connection and run side by side. Ownership: what a function returns through `out` is the caller's
  * until the matching free or close; strings and arrays inside are owned by that object. Keys are
@@ -103,7 +105,10 @@ struct mikeyd_offer {
                     4567 4.1.4) */
     const char *reference; /* the call's name elsewhere, such as its Call-ID, for the audit records
                               of this exchange, its confirmation and its updates; at most 127 bytes */
-    const void *reserved[6];
+    const char
+        *protocols; /* with sdp: all that SDP offers, in its order, "mikey;keyp1"; NULL: mikey
+                              alone. mikeyd_sdp_offer_protocols() makes it */
+    const void *reserved[5];
 };
 
 struct mikeyd_answer {
@@ -126,7 +131,12 @@ struct mikeyd_answer {
     const uint32_t *rocs; /* NULL, or ssrc_count rollover counters of streams that run already; an
                               SSRC that the message names itself may stand in ssrcs with its ROC */
     const char *reference; /* as in struct mikeyd_offer */
-    const void *reserved[6];
+    const char
+        *protocols; /* with sdp: all that the offer names (mikeyd_sdp_protocols()); NULL: what
+                              the text in message says, and mikey alone for bytes */
+    size_t media;   /* of a whole SDP in message: the m= line (1 ...) that is answered; 0: the
+                              only message there is */
+    const void *reserved[4];
 };
 
 /* Makes an I_MESSAGE (RFC 3830 3.1). Keys are there at once only when no verification was asked

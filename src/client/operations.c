@@ -55,7 +55,7 @@ enum mikeyd_status mikeyd_initiate(mikeyd_client *client, const struct mikeyd_of
 {
     struct error err = {0};
     struct request request;
-    request.decoded = NULL;
+    request.text = NULL;
     enum mikeyd_status status = operation_check(client, out, &err);
     if (status == MIKEYD_OK) {
         *out = NULL;
@@ -72,7 +72,7 @@ enum mikeyd_status mikeyd_respond(mikeyd_client *client, const struct mikeyd_ans
 {
     struct error err = {0};
     struct request request;
-    request.decoded = NULL;
+    request.text = NULL;
     enum mikeyd_status status = operation_check(client, out, &err);
     if (status == MIKEYD_OK) {
         *out = NULL;
@@ -89,7 +89,7 @@ enum mikeyd_status mikeyd_confirm(mikeyd_client *client, const void *ticket, siz
 {
     struct error err = {0};
     struct request request;
-    request.decoded = NULL;
+    request.text = NULL;
     enum mikeyd_status status = operation_check(client, out, &err);
     if (status == MIKEYD_OK) {
         *out = NULL;
@@ -107,7 +107,7 @@ enum mikeyd_status mikeyd_update(mikeyd_client *client, const void *ticket, size
 {
     struct error err = {0};
     struct request request;
-    request.decoded = NULL;
+    request.text = NULL;
     enum mikeyd_status status = operation_check(client, out, &err);
     if (status == MIKEYD_OK) {
         *out = NULL;
@@ -148,7 +148,7 @@ enum mikeyd_status mikeyd_submit_initiate(mikeyd_client *client, const struct mi
 {
     struct error err = {0};
     struct request request;
-    request.decoded = NULL;
+    request.text = NULL;
     enum mikeyd_status status = submit_check(client, done, &err);
     if (status == MIKEYD_OK)
         status = request_initiate(&request, offer, &err);
@@ -163,7 +163,7 @@ enum mikeyd_status mikeyd_submit_respond(mikeyd_client *client, const struct mik
 {
     struct error err = {0};
     struct request request;
-    request.decoded = NULL;
+    request.text = NULL;
     enum mikeyd_status status = submit_check(client, done, &err);
     if (status == MIKEYD_OK)
         status = request_respond(&request, answer, &err);
@@ -179,7 +179,7 @@ enum mikeyd_status mikeyd_submit_confirm(mikeyd_client *client, const void *tick
 {
     struct error err = {0};
     struct request request;
-    request.decoded = NULL;
+    request.text = NULL;
     enum mikeyd_status status = submit_check(client, done, &err);
     if (status == MIKEYD_OK)
         status = request_confirm(&request, ticket, ticket_len, reply, reply_len, &err);
@@ -196,7 +196,7 @@ enum mikeyd_status mikeyd_submit_update(mikeyd_client *client, const void *ticke
 {
     struct error err = {0};
     struct request request;
-    request.decoded = NULL;
+    request.text = NULL;
     enum mikeyd_status status = submit_check(client, done, &err);
     if (status == MIKEYD_OK)
         status =

@@ -48,27 +48,63 @@ static enum mikeyd_status request_reserved(const void *const reserved[], size_t 
     request_reserved((structure)->reserved,                                                        \
                      sizeof(structure)->reserved / sizeof(structure)->reserved[0], err)
 
+/* Text that holds messages. */
+struct request_description {
+    struct mikey_sdp sdp;
+    uint8_t bytes[];
+};
+
+/* The message of that m= line, or with 0 the only one, from text. */
+static enum mikeyd_status request_choose(struct request *request, const char *text, size_t len,
+                                         size_t media, ProtobufCBinaryData *out, struct error *err)
+{
+    struct request_description *read = malloc(sizeof *read + len);
+    request->text = read;
+    if (read == NULL)
+        return error_set(err, MIKEYD_INTERNAL, "out of memory");
+    size_t message = 0;
+    enum mikeyd_status status = mikey_sdp_read(text, len, read->bytes, &read->sdp, err);
+    if (status == MIKEYD_OK)
+        status = mikey_sdp_choose(&read->sdp, media, &message, err);
+    if (status == MIKEYD_OK)
+        *out = request_bytes(read->sdp.message[message].data, read->sdp.message[message].len);
+    return status;
+}
+
 /* A message, or text that holds one. */
 static enum mikeyd_status request_message(struct request *request, const void *data, size_t len,
-                                          ProtobufCBinaryData *out, struct error *err)
+                                          size_t media, ProtobufCBinaryData *out, struct error *err)
 {
     *out = request_bytes(data, len);
-    if (*(const uint8_t *)data == MIKEY_VERSION)
-        return MIKEYD_OK;
-    request->decoded = malloc(len);
-    if (request->decoded == NULL)
-        return error_set(err, MIKEYD_INTERNAL, "out of memory");
-    size_t decoded_len;
-    enum mikeyd_status status =
-        mikey_sdp_parse(data, len, request->decoded, len, &decoded_len, err);
-    *out = request_bytes(request->decoded, decoded_len);
-    return status;
+    if (*(const uint8_t *)data != MIKEY_VERSION)
+        return request_choose(request, data, len, media, out, err);
+    if (media != 0)
+        return error_set(err, MIKEYD_INVALID_ARGUMENT,
+                         "a message has no m= lines: media must be 0");
+    return MIKEYD_OK;
+}
+
+/* RFC 4567 4.1.4: what SDP offers, unless the program says it. */
+static enum mikeyd_status request_protocols(const struct request *request,
+                                            const struct mikeyd_answer *answer, char **out,
+                                            struct error *err)
+{
+    if (answer->protocols != NULL) {
+        *out = request_text(answer->protocols);
+    } else if (answer->sdp && request->text != NULL) {
+        if (request->text->sdp.protocols_differ)
+            return error_set(err, MIKEYD_POLICY,
+                             "session and media level offer different key management protocols, "
+                             "which no list protects (RFC 4567 4.1.4)");
+        *out = request->text->sdp.protocols;
+    }
+    return MIKEYD_OK;
 }
 
 void request_clear(struct request *request)
 {
-    free(request->decoded); /* holds what went or goes over the wire, no secret */
-    request->decoded = NULL;
+    free(request->text); /* holds what went or goes over the wire, no secret */
+    request->text = NULL;
 }
 
 static enum mikeyd_status request_streams(struct request *request,
@@ -97,7 +133,7 @@ static enum mikeyd_status request_streams(struct request *request,
 enum mikeyd_status request_initiate(struct request *request, const struct mikeyd_offer *offer,
                                     struct error *err)
 {
-    request->decoded = NULL;
+    request->text = NULL;
     if (offer == NULL || offer->from == NULL || offer->to == NULL)
         return request_missing(err, "an identity of the offer");
     if (offer->stream_count == 0)
@@ -115,6 +151,8 @@ enum mikeyd_status request_initiate(struct request *request, const struct mikeyd
     op->streams = request->stream_list;
     op->n_streams = offer->stream_count;
     op->method = (uint32_t)offer->method;
+    if (offer->protocols != NULL)
+        op->protocols = request_text(offer->protocols);
     if (offer->reference != NULL)
         op->reference = request_text(offer->reference);
     op->verify = offer->verify;
@@ -125,7 +163,7 @@ enum mikeyd_status request_initiate(struct request *request, const struct mikeyd
 enum mikeyd_status request_respond(struct request *request, const struct mikeyd_answer *answer,
                                    struct error *err)
 {
-    request->decoded = NULL;
+    request->text = NULL;
     if (answer == NULL || answer->as == NULL)
         return request_missing(err, "the identity that answers");
     if (answer->message == NULL || answer->message_len == 0)
@@ -156,13 +194,15 @@ enum mikeyd_status request_respond(struct request *request, const struct mikeyd_
         op->from = request_text(answer->from);
     if (answer->reference != NULL)
         op->reference = request_text(answer->reference);
-    return request_message(request, answer->message, answer->message_len, &op->message, err);
+    status = request_message(request, answer->message, answer->message_len, answer->media,
+                             &op->message, err);
+    return status == MIKEYD_OK ? request_protocols(request, answer, &op->protocols, err) : status;
 }
 
 enum mikeyd_status request_confirm(struct request *request, const void *ticket, size_t ticket_len,
                                    const void *reply, size_t reply_len, struct error *err)
 {
-    request->decoded = NULL;
+    request->text = NULL;
     if (ticket == NULL || ticket_len == 0)
         return request_missing(err, "the ticket");
     if (reply == NULL || reply_len == 0)
@@ -173,14 +213,14 @@ enum mikeyd_status request_confirm(struct request *request, const void *ticket, 
     request->message.op_case = MIKEYD__REQUEST__OP_CONFIRM;
     request->message.confirm = op;
     op->ticket = request_bytes(ticket, ticket_len);
-    return request_message(request, reply, reply_len, &op->reply, err);
+    return request_message(request, reply, reply_len, 0, &op->reply, err);
 }
 
 enum mikeyd_status request_update(struct request *request, const void *ticket, size_t ticket_len,
                                   const struct mikeyd_stream *streams, size_t stream_count,
                                   bool verify, bool sdp, struct error *err)
 {
-    request->decoded = NULL;
+    request->text = NULL;
     if (ticket == NULL || ticket_len == 0)
         return request_missing(err, "the ticket");
     Mikeyd__Update *op = &request->op.update;
@@ -198,7 +238,7 @@ enum mikeyd_status request_update(struct request *request, const void *ticket, s
 
 void request_status(struct request *request, bool checks)
 {
-    request->decoded = NULL;
+    request->text = NULL;
     Mikeyd__Status *op = &request->op.status;
     mikeyd__request__init(&request->message);
     mikeyd__status__init(op);

@@ -12,7 +12,7 @@
 
 /* Storage of one request; about 12 KiB, for the stack. The request points into it. */
 struct request {
-    uint8_t *decoded; /* a message that came as text; request_clear() */
+    struct request_description *text; /* a message that came as text; request_clear() */
     Mikeyd__Request message;
     union {
         Mikeyd__Initiate initiate;

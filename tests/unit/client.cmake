@@ -1,5 +1,6 @@
 mikeyd_unit_test(test_client
-    SOURCES client/address.c client/peer.c client/calls.c client/faults.c client/pipelined.c client/threads.c
+    SOURCES client/address.c client/peer.c client/calls.c client/faults.c client/pipelined.c client/sdp.c
+            client/threads.c
     LIBS mikeyd_client)
 target_include_directories(test_client PRIVATE ${CMAKE_CURRENT_SOURCE_DIR})
 # Sanitized programs bind lazily, and the binder saves vector registers, which hold what memcpy moved last, on
@@ -17,4 +18,4 @@ if(CXX_COMPILER)
 endif()
 add_test(NAME client_exports
     COMMAND ${CMAKE_CURRENT_SOURCE_DIR}/client/exports.sh $<TARGET_FILE:mikeyd_shared>
-        ${PROJECT_SOURCE_DIR}/include/mikeyd/client.h)
+        ${PROJECT_SOURCE_DIR}/include/mikeyd/client.h ${PROJECT_SOURCE_DIR}/include/mikeyd/sdp.h)

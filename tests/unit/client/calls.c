@@ -14,7 +14,8 @@ static const struct mikeyd_offer offer = {.from = "sip:a@x",
                                           .method = MIKEYD_DHHMAC,
                                           .verify = true,
                                           .sdp = true,
-                                          .reference = "call-1"};
+                                          .reference = "call-1",
+                                          .protocols = "mikey;keyp1"};
 
 static Mikeyd__Request *seen;
 
@@ -65,6 +66,7 @@ Test(client_calls, initiate_sends_the_whole_offer)
     cr_expect_eq(seen->initiate->streams[0]->roc, 7);
     cr_expect_eq(seen->initiate->streams[1]->roc, 0);
     cr_expect_str_eq(seen->initiate->reference, "call-1");
+    cr_expect_str_eq(seen->initiate->protocols, "mikey;keyp1");
     cr_expect_str_eq(seen->on_behalf, "");
 }
 
@@ -99,6 +101,7 @@ Test(client_calls, respond_sends_the_whole_answer)
     cr_assert_eq(seen->respond->n_ssrcs, 2);
     cr_expect_eq(seen->respond->ssrcs[1], 6);
     cr_expect(seen->respond->sdp);
+    cr_expect_str_eq(seen->respond->protocols, ""); /* the daemon knows what that means */
 }
 
 /* AQIDBA==: 1, 2, 3, 4. */
@@ -121,12 +124,51 @@ Test(client_calls, messages_may_come_as_sdp)
     mikeyd_exchange_free(exchange);
 }
 
+/* AQIDBA==: 1, 2, 3, 4; AQIDBQ==: 1, 2, 3, 5. */
+Test(client_calls, an_answer_is_for_one_line_and_names_what_sdp_offered)
+{
+    static const char sdp[] = "v=0\r\na=key-mgmt:mikey AQIDBA==\r\na=key-mgmt:keyp1 AA\r\n"
+                              "m=audio 1 RTP/SAVP 0\r\nm=video 1 RTP/SAVP 0\r\n"
+                              "a=key-mgmt:mikey AQIDBQ==\r\na=key-mgmt:keyp1 AA\r\n";
+    struct mikeyd_answer answer = {
+        .as = "sip:b@x", .message = sdp, .message_len = sizeof sdp - 1, .media = 2, .sdp = true};
+    mikeyd_exchange *exchange = NULL;
+    cr_assert_eq(mikeyd_respond(client, &answer, &exchange), MIKEYD_OK);
+    mikeyd_exchange_free(exchange);
+    cr_assert_eq(seen->respond->message.len, 4);
+    cr_expect_eq(seen->respond->message.data[3], 5);
+    cr_expect_str_eq(seen->respond->protocols, "mikey;keyp1");
+    answer.media = 0;
+    cr_expect_eq(mikeyd_respond(client, &answer, &exchange), MIKEYD_SYNTAX);
+    cr_expect_not_null(strstr(mikeyd_client_error(client), "several"));
+    answer.media = 3;
+    cr_expect_eq(mikeyd_respond(client, &answer, &exchange), MIKEYD_SYNTAX);
+    answer.message = "\1";
+    answer.message_len = 1;
+    cr_expect_eq(mikeyd_respond(client, &answer, &exchange), MIKEYD_INVALID_ARGUMENT);
+}
+
+Test(client_calls, levels_that_offer_different_protocols_are_not_answered_as_sdp)
+{
+    static const char sdp[] = "v=0\r\nm=audio 1 RTP/SAVP 0\r\na=key-mgmt:mikey AQIDBA==\r\n"
+                              "m=video 1 RTP/SAVP 0\r\na=key-mgmt:keyp1 AA\r\n";
+    struct mikeyd_answer answer = {
+        .as = "sip:b@x", .message = sdp, .message_len = sizeof sdp - 1, .sdp = true};
+    mikeyd_exchange *exchange = NULL;
+    cr_assert_eq(mikeyd_respond(client, &answer, &exchange), MIKEYD_POLICY);
+    cr_expect_null(seen);
+    answer.sdp = false;
+    cr_assert_eq(mikeyd_respond(client, &answer, &exchange), MIKEYD_OK);
+    mikeyd_exchange_free(exchange);
+    cr_expect_str_eq(seen->respond->protocols, "");
+}
+
 /* A program built for a later library must not be half understood. */
 Test(client_calls, reserved_members_must_be_zero)
 {
     mikeyd_exchange *exchange = NULL;
     struct mikeyd_offer later = offer;
-    later.reserved[5] = "later";
+    later.reserved[4] = "later";
     cr_expect_eq(mikeyd_initiate(client, &later, &exchange), MIKEYD_INVALID_ARGUMENT);
     struct mikeyd_stream stream = {.ssrc = 1, .reserved = {NULL, "later"}};
     later = offer;

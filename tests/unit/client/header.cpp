@@ -1,5 +1,6 @@
-// The public header in a C++ program.
+// The public headers in a C++ program.
 #include <mikeyd/client.h>
+#include <mikeyd/sdp.h>
 
 int main()
 {
@@ -9,5 +10,8 @@ int main()
     mikeyd_client *client = nullptr;
     mikeyd_status status = mikeyd_client_open("unix:/nonexistent", &client);
     mikeyd_client_close(client);
+    mikeyd_sdp *sdp = nullptr;
+    if (mikeyd_sdp_read("v=0", 3, &sdp) == MIKEYD_OK)
+        mikeyd_sdp_free(sdp);
     return status == MIKEYD_UNREACHABLE && offer.stream_count == 0 ? 0 : 1;
 }
