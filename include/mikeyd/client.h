@@ -55,7 +55,7 @@ const char *mikeyd_status_name(enum mikeyd_status status);
  * thread's next call. */
 const char *mikeyd_client_error(const mikeyd_client *client);
 /* How long a blocking call waits for its answer before it returns MIKEYD_UNREACHABLE; 0: the
- * default of 30,000. Pipelined requests have no limit of their own. */
+ * default of 30,000. For pipelined requests see mikeyd_client_set_deadline(). */
 void mikeyd_client_set_timeout(mikeyd_client *client, unsigned milliseconds);
 /* The daemon's status as a JSON object; free() it. checks: also run the token and key health
  * checks. */
@@ -246,6 +246,18 @@ enum mikeyd_status mikeyd_submit_update(mikeyd_client *client, const void *ticke
                                         size_t ticket_len, const struct mikeyd_stream *streams,
                                         size_t stream_count, bool verify, bool sdp,
                                         mikeyd_done *done, void *user);
+/*
+ * Pipelined requests submitted from now on end with MIKEYD_UNREACHABLE when there is no answer after
+ * so many milliseconds; 0, as at first: they have no limit. Set it anew between two submissions for
+ * limits of their own.
+ */
+void mikeyd_client_set_deadline(mikeyd_client *client, unsigned milliseconds);
+/*
+ * Gives up every pending request that was submitted with these two: its callback never runs, its
+ * answer is dropped, wiped, when it comes. What the daemon does with the request does not change: a
+ * message that it has answered is answered. Returns how many there were. Also from a callback.
+ */
+size_t mikeyd_cancel(mikeyd_client *client, mikeyd_done *done, void *user);
 /* To poll: the descriptor, the same for the client's whole life, and the events wanted now (POLLIN,
  * POLLOUT). */
 int mikeyd_client_fd(const mikeyd_client *client);

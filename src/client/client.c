@@ -5,6 +5,7 @@
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
+#include <sys/timerfd.h>
 #include <unistd.h>
 
 #define CLIENT_TIMEOUT_MS 30000
@@ -33,7 +34,7 @@ static void client_release(struct mikeyd_client *client)
 {
     connection_close(&client->connection);
     private_buffer_free(&client->arena);
-    const int fds[] = {client->loop_fd, client->ready_fd, client->wake_fd};
+    const int fds[] = {client->loop_fd, client->ready_fd, client->wake_fd, client->timer_fd};
     for (size_t i = 0; i < sizeof fds / sizeof *fds; i++) {
         if (fds[i] >= 0)
             (void)close(fds[i]);
@@ -61,9 +62,12 @@ static struct mikeyd_client *client_make(struct address *address)
     client->loop_fd = epoll_create1(EPOLL_CLOEXEC);
     client->ready_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
     client->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    client->timer_fd = timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK);
     struct epoll_event event = {.events = EPOLLIN};
-    if (client->loop_fd < 0 || client->ready_fd < 0 || client->wake_fd < 0 ||
-        epoll_ctl(client->loop_fd, EPOLL_CTL_ADD, client->ready_fd, &event) != 0) {
+    if (client->timer_fd < 0 || client->loop_fd < 0 || client->ready_fd < 0 ||
+        client->wake_fd < 0 ||
+        epoll_ctl(client->loop_fd, EPOLL_CTL_ADD, client->ready_fd, &event) != 0 ||
+        epoll_ctl(client->loop_fd, EPOLL_CTL_ADD, client->timer_fd, &event) != 0) {
         client_release(client);
         return NULL;
     }
@@ -119,23 +123,32 @@ short mikeyd_client_events(const mikeyd_client *client)
     return POLLIN;
 }
 
-static struct call *client_take_ready(struct mikeyd_client *client)
+static void client_take_ready(struct mikeyd_client *client)
 {
-    struct call *ready = client->ready;
+    eventfd_t ignored;
+    if (client->ready == NULL)
+        return;
+    client->running = client->ready;
     client->ready = NULL;
     client->ready_end = &client->ready;
-    eventfd_t ignored;
-    if (ready != NULL)
-        (void)eventfd_read(client->ready_fd, &ignored);
-    return ready;
+    (void)eventfd_read(client->ready_fd, &ignored);
 }
 
-/* Without the lock: a callback may submit, and may free what it was given. */
-static void client_run_callbacks(struct call *ready)
+static struct call *client_next_running(struct mikeyd_client *client)
 {
-    while (ready != NULL) {
-        struct call *call = ready;
-        ready = call->next;
+    (void)pthread_mutex_lock(&client->lock);
+    struct call *call = client->running;
+    if (call != NULL)
+        client->running = call->next;
+    (void)pthread_mutex_unlock(&client->lock);
+    return call;
+}
+
+/* Without the lock: a callback may submit, cancel what comes after it, and free what it was given. */
+static void client_run_callbacks(struct mikeyd_client *client)
+{
+    struct call *call;
+    while ((call = client_next_running(client)) != NULL) {
         (void)client_report(&call->err, call->status);
         call->done(call->user, call->status, call->exchange);
         free(call);
@@ -147,10 +160,11 @@ enum mikeyd_status mikeyd_client_dispatch(mikeyd_client *client)
     struct error err = {0};
     (void)pthread_mutex_lock(&client->lock);
     client_exchange_bytes(client);
+    client_expire(client);
     bool connected = client->connection.fd >= 0;
-    struct call *ready = client_take_ready(client);
+    client_take_ready(client);
     (void)pthread_mutex_unlock(&client->lock);
-    client_run_callbacks(ready);
+    client_run_callbacks(client);
     if (connected)
         return MIKEYD_OK;
     return client_report(
@@ -166,8 +180,8 @@ void mikeyd_client_close(mikeyd_client *client)
     client_break(client, "the client was closed");
     while (client->inside != 0)
         (void)pthread_cond_wait(&client->left, &client->lock);
-    struct call *ready = client_take_ready(client);
+    client_take_ready(client);
     (void)pthread_mutex_unlock(&client->lock);
-    client_run_callbacks(ready);
+    client_run_callbacks(client);
     client_release(client);
 }

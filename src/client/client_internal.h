@@ -29,6 +29,7 @@ struct mikeyd_client {
     uint64_t last_id;
     struct call_table calls;
     struct call *ready, **ready_end; /* answered, callbacks not yet run */
+    struct call *running;            /* of those, whose callbacks are being run */
     struct private_buffer arena;     /* where answers are unpacked */
 
     struct call *waiters; /* blocking calls without an answer */
@@ -37,7 +38,11 @@ struct mikeyd_client {
     bool closing;
     pthread_cond_t left; /* a thread has left while closing */
 
-    int loop_fd;  /* for event loops: epoll of the socket and ready_fd */
+    unsigned pipelined_ms;    /* for the next pipelined requests; 0: no limit */
+    int64_t next_deadline_ms; /* of all in flight; 0: none */
+
+    int timer_fd; /* timerfd: next_deadline_ms has come */
+    int loop_fd;  /* for event loops: epoll of the socket, ready_fd and timer_fd */
     int ready_fd; /* eventfd: callbacks wait for mikeyd_client_dispatch() */
     int wake_fd;  /* eventfd: the poller shall look again */
 };
@@ -65,6 +70,16 @@ void client_wake_poller(struct mikeyd_client *client);
 bool client_take_answer(struct mikeyd_client *client, const uint8_t *body, size_t len);
 /* Gives a call that is out of the table its result: wakes its thread or queues its callback. */
 void client_finish(struct mikeyd_client *client, struct call *call);
+
+/* ---- client_deadline.c */
+
+/* The pipelined request begins: its time runs. */
+void client_start_clock(struct mikeyd_client *client, struct call *call);
+/* Ends the pipelined requests whose time is up. */
+void client_expire(struct mikeyd_client *client);
+/* Takes a call out of the table; what stays there takes its late answer for no wrong one. False
+ * without memory. */
+bool client_give_up(struct mikeyd_client *client, struct call *call);
 
 /* ---- client_wait.c */
 

@@ -97,6 +97,7 @@ enum mikeyd_status client_submit(struct mikeyd_client *client, struct request *r
     client->last_id = call->id;
     call_table_add(&client->calls, call);
     if (call->owner == CALL_CALLBACK) {
+        client_start_clock(client, call);
         /* Left for dispatch, which sends many at once. */
         if (client->connection.out_len - client->connection.out_at > OUTPUT_SEND &&
             connection_flush(&client->connection) == CONNECTION_BROKEN)

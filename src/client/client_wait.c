@@ -2,7 +2,6 @@
 
 #include <errno.h>
 #include <poll.h>
-#include <stdlib.h>
 #include <sys/eventfd.h>
 #include <time.h>
 
@@ -49,19 +48,6 @@ static bool client_wait(struct mikeyd_client *client, struct call *call)
     return true;
 }
 
-/* The call stays in the table, so that its late answer is not taken for a wrong one. */
-static struct call *call_abandon(struct mikeyd_client *client, struct call *call)
-{
-    struct call *ghost = malloc(sizeof *ghost);
-    (void)call_table_take(&client->calls, call->id);
-    call_leave(call);
-    if (ghost != NULL) {
-        *ghost = (struct call){.id = call->id, .kind = call->kind, .owner = CALL_ABANDONED};
-        call_table_add(&client->calls, ghost);
-    }
-    return ghost;
-}
-
 static enum mikeyd_status client_call_locked(struct mikeyd_client *client, struct request *request,
                                              struct call *call)
 {
@@ -75,7 +61,8 @@ static enum mikeyd_status client_call_locked(struct mikeyd_client *client, struc
         client_wake_poller(client);
     if (client_wait(client, call))
         return call->status;
-    if (call_abandon(client, call) == NULL)
+    call_leave(call);
+    if (!client_give_up(client, call))
         client_break(client, "out of memory");
     return error_set(&call->err, MIKEYD_UNREACHABLE, "%s: no answer within %u ms",
                      client->address.text, client->timeout_ms);

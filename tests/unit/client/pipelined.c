@@ -218,3 +218,114 @@ Test(client_pipelined, output_that_does_not_fit_in_the_socket_is_sent_later)
     mikeyd_client_close(client);
     peer_stop(&peer);
 }
+
+/* ---- given up */
+
+/* Reads everything and answers the first request only, when the third has come. */
+static void first_of_three(int fd, int number)
+{
+    uint64_t first = 0;
+    (void)number;
+    for (int i = 0; i < 3; i++) {
+        Mikeyd__Request *request = peer_read(fd);
+        if (request == NULL)
+            return;
+        if (i == 0)
+            first = request->id;
+        mikeyd__request__free_unpacked(request, NULL);
+    }
+    peer_send_exchange(fd, first);
+    (void)peer_read(fd);
+}
+
+Test(client_pipelined, request_past_its_deadline_ends_and_the_others_go_on)
+{
+    struct peer peer;
+    peer_start(&peer, first_of_three);
+    mikeyd_client *client = peer_connect(&peer);
+    submit(client, 0); /* without a limit */
+    mikeyd_client_set_deadline(client, 20);
+    submit(client, 1);
+    mikeyd_client_set_deadline(client, 60000);
+    submit(client, 2);
+    cr_assert_eq(loop(client, 2), MIKEYD_OK);
+    cr_expect_eq(statuses[0], MIKEYD_OK);
+    cr_expect_eq(statuses[1], MIKEYD_UNREACHABLE);
+    cr_expect_eq(runs[0] + runs[1], 2);
+    cr_expect_eq(runs[2], 0);
+    mikeyd_client_close(client);
+    cr_expect_eq(runs[2], 1);
+    cr_expect_eq(statuses[2], MIKEYD_UNREACHABLE);
+    peer_stop(&peer);
+}
+
+/* Answers as the client says, in both orders of lateness. */
+static void third_late(int fd, int number)
+{
+    uint64_t ids[3] = {0};
+    (void)number;
+    for (int i = 0; i < 3; i++) {
+        Mikeyd__Request *request = peer_read(fd);
+        if (request == NULL)
+            return;
+        ids[i] = request->id;
+        mikeyd__request__free_unpacked(request, NULL);
+    }
+    for (int i = 0; i < 3; i++)
+        peer_send_exchange(fd, ids[i]);
+    peer_serve(fd, number);
+}
+
+Test(client_pipelined, cancelled_request_has_no_callback_and_its_late_answer_hurts_nobody)
+{
+    struct peer peer;
+    peer_start(&peer, third_late);
+    mikeyd_client *client = peer_connect(&peer);
+    submit(client, 0);
+    submit(client, 1);
+    cr_expect_eq(mikeyd_cancel(client, remember, &runs[1]), 1);
+    cr_expect_eq(mikeyd_cancel(client, remember, &runs[1]), 0);
+    submit(client, 2);
+    cr_assert_eq(loop(client, 2), MIKEYD_OK);
+    cr_expect_eq(runs[0], 1);
+    cr_expect_eq(runs[1], 0);
+    cr_expect_eq(runs[2], 1);
+    submit(client, 3);
+    cr_assert_eq(loop(client, 3), MIKEYD_OK);
+    cr_expect_eq(statuses[3], MIKEYD_OK);
+    mikeyd_client_close(client);
+    cr_expect_eq(runs[1], 0);
+    peer_stop(&peer);
+}
+
+static mikeyd_client *cancels_in;
+
+/* Cancels the other two of three that came together. */
+static void cancel_others(void *user, enum mikeyd_status status, mikeyd_exchange *exchange)
+{
+    (void)status;
+    mikeyd_exchange_free(exchange);
+    ++*(int *)user;
+    finished++;
+    for (int i = 0; i < 3; i++)
+        (void)mikeyd_cancel(cancels_in, cancel_others, &runs[i]);
+}
+
+Test(client_pipelined, callback_cancels_those_that_were_answered_together_with_it)
+{
+    struct peer peer;
+    peer_start(&peer, third_late);
+    mikeyd_client *client = cancels_in = peer_connect(&peer);
+    for (int i = 0; i < 3; i++)
+        cr_assert_eq(mikeyd_submit_confirm(client, "t", 1, "\1", 1, cancel_others, &runs[i]),
+                     MIKEYD_OK);
+    cr_assert_eq(loop(client, 1), MIKEYD_OK);
+    cr_expect_eq(runs[0] + runs[1] + runs[2], 1);
+    /* Nothing is left that would wake the loop for ever. */
+    submit(client, 4);
+    cr_assert_eq(loop(client, 2), MIKEYD_OK);
+    cr_expect_eq(runs[4], 1);
+    cr_expect_eq(runs[0] + runs[1] + runs[2], 1);
+    mikeyd_client_close(client);
+    peer_stop(&peer);
+}
