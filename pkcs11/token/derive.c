@@ -3,6 +3,8 @@
  * double-pipeline mode without counter: A(i) = HMAC(K, A(i-1)), A(0) = label; K(i) = HMAC(K, A(i)
  * || label). The result is a session object of the session that asked for it.
  */
+#include <string.h>
+
 #include "pkcs11/token/internal.h"
 
 /* ---- the derived objects of a session: known by handle and by the session they were made in */
@@ -169,23 +171,54 @@ enum mikeyd_status token_prf_derive(struct token_session *session, const struct 
 
 /* ---- using and destroying */
 
+/* A key that was derived for one message is gone with its session: nothing is tried again but what
+ * a busy token refused. */
+static enum mikeyd_status use_derived(struct token_session *session, token_attempt *attempt,
+                                      void *work, struct error *err)
+{
+    struct token_patience patience = {0};
+    (void)atomic_fetch_add_explicit(&session->token->calls, 1, memory_order_relaxed);
+    for (;;) {
+        CK_RV rv = CKR_OK;
+        enum mikeyd_status status = attempt(session, work, &rv, err);
+        if (rv == CKR_OK || !token_wait_while_busy(session, rv, &patience))
+            return status;
+    }
+}
+
+struct sign_job {
+    unsigned long handle;
+    enum hmac_hash hash;
+    const uint8_t *const *data;
+    const size_t *len;
+    size_t parts;
+    uint8_t *tag;
+};
+
+static enum mikeyd_status attempt_sign(struct token_session *session, void *work, CK_RV *rv,
+                                       struct error *err)
+{
+    const struct sign_job *job = work;
+    enum mikeyd_status status = token_call_begin(session, "C_Sign", err);
+    if (status != MIKEYD_OK)
+        return status;
+    status = derived_check(session, job->handle, err);
+    if (status == MIKEYD_OK)
+        *rv = token_sign_hmac(session, job->handle, job->hash, job->data, job->len, job->parts,
+                              job->tag);
+    if (*rv != CKR_OK)
+        return token_call_failed(session, "C_Sign", *rv, err);
+    token_call_end(session);
+    return status;
+}
+
 enum mikeyd_status token_hmac_handle(struct token_session *session, unsigned long handle,
                                      enum hmac_hash hash, const uint8_t *const data[],
                                      const size_t len[], size_t parts, uint8_t *tag,
                                      struct error *err)
 {
-    (void)atomic_fetch_add_explicit(&session->token->calls, 1, memory_order_relaxed);
-    enum mikeyd_status status = token_call_begin(session, "C_Sign", err);
-    if (status != MIKEYD_OK)
-        return status;
-    status = derived_check(session, handle, err);
-    if (status == MIKEYD_OK) {
-        CK_RV rv = token_sign_hmac(session, handle, hash, data, len, parts, tag);
-        if (rv != CKR_OK)
-            return token_call_failed(session, "C_Sign", rv, err);
-    }
-    token_call_end(session);
-    return status;
+    struct sign_job job = {handle, hash, data, len, parts, tag};
+    return use_derived(session, attempt_sign, &job, err);
 }
 
 CK_RV token_aes_ctr_call(struct token_session *session, CK_OBJECT_HANDLE key, const uint8_t iv[16],
@@ -198,29 +231,51 @@ CK_RV token_aes_ctr_call(struct token_session *session, CK_OBJECT_HANDLE key, co
     struct byte_writer w = writer_of(params.cb, sizeof params.cb);
     writer_bytes(&w, iv, 16);
     CK_MECHANISM mechanism = {CKM_AES_CTR, &params, sizeof params};
-    CK_RV rv = f->C_EncryptInit(session->handle, &mechanism, key);
+    CK_RV rv = token_part_begun(session, key, f->C_EncryptInit(session->handle, &mechanism, key));
     if (rv != CKR_OK)
         return rv;
+    /* Not in place: what a failed call leaves behind could not be encrypted again. */
+    SECRET_CLEANUP struct secret out = {0};
     CK_ULONG out_len = (CK_ULONG)len;
-    rv = f->C_Encrypt(session->handle, data, (CK_ULONG)len, data, &out_len);
-    return rv == CKR_OK && out_len != len ? CKR_DEVICE_ERROR : rv;
+    if (!secret_make(&out, len))
+        return CKR_GENERAL_ERROR;
+    rv = f->C_Encrypt(session->handle, data, (CK_ULONG)len, out.data, &out_len);
+    token_part_ended(session, key, rv);
+    if (rv == CKR_OK && out_len != len)
+        rv = CKR_DEVICE_ERROR;
+    if (rv == CKR_OK)
+        memcpy(data, out.data, len);
+    return rv;
+}
+
+struct ctr_job {
+    unsigned long handle;
+    const uint8_t *iv;
+    uint8_t *data;
+    size_t len;
+};
+
+static enum mikeyd_status attempt_ctr(struct token_session *session, void *work, CK_RV *rv,
+                                      struct error *err)
+{
+    const struct ctr_job *job = work;
+    enum mikeyd_status status = token_call_begin(session, "C_Encrypt", err);
+    if (status != MIKEYD_OK)
+        return status;
+    status = derived_check(session, job->handle, err);
+    if (status == MIKEYD_OK)
+        *rv = token_aes_ctr_call(session, job->handle, job->iv, job->data, job->len);
+    if (*rv != CKR_OK)
+        return token_call_failed(session, "C_Encrypt", *rv, err);
+    token_call_end(session);
+    return status;
 }
 
 enum mikeyd_status token_aes_ctr(struct token_session *session, unsigned long handle,
                                  const uint8_t iv[16], uint8_t *data, size_t len, struct error *err)
 {
-    (void)atomic_fetch_add_explicit(&session->token->calls, 1, memory_order_relaxed);
-    enum mikeyd_status status = token_call_begin(session, "C_Encrypt", err);
-    if (status != MIKEYD_OK)
-        return status;
-    status = derived_check(session, handle, err);
-    if (status == MIKEYD_OK) {
-        CK_RV rv = token_aes_ctr_call(session, handle, iv, data, len);
-        if (rv != CKR_OK)
-            return token_call_failed(session, "C_Encrypt", rv, err);
-    }
-    token_call_end(session);
-    return status;
+    struct ctr_job job = {handle, iv, data, len};
+    return use_derived(session, attempt_ctr, &job, err);
 }
 
 /* A derived key of this session: gone already when its session was dropped. */

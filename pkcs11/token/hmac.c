@@ -43,17 +43,20 @@ CK_RV token_sign_hmac(struct token_session *session, CK_OBJECT_HANDLE key, enum 
                       const uint8_t *const data[], const size_t len[], size_t parts, uint8_t *tag)
 {
     CK_MECHANISM mechanism = {token_hmac_mechanism(hash), NULL, 0};
-    CK_RV rv = session->token->f->C_SignInit(session->handle, &mechanism, key);
+    CK_RV rv = token_part_begun(session, key,
+                                session->token->f->C_SignInit(session->handle, &mechanism, key));
     if (rv != CKR_OK)
         return rv;
     size_t total = 0;
     for (size_t i = 0; i < parts; i++)
         total += len[i];
     CK_ULONG tag_len = (CK_ULONG)hmac_tag_len(hash);
-    if (total <= TOKEN_SCRATCH)
+    if (total <= TOKEN_SCRATCH) {
         rv = sign_joined(session, data, len, parts, total, tag, &tag_len);
-    else
+        token_part_ended(session, key, rv);
+    } else {
         rv = sign_parts(session, data, len, parts, tag, &tag_len);
+    }
     if (rv == CKR_OK && tag_len != hmac_tag_len(hash))
         rv = CKR_DEVICE_ERROR; /* a tag of another length is no tag */
     if (rv == CKR_OK)

@@ -96,6 +96,12 @@ struct token_session {
     _Atomic(const char *) operation;
     uint8_t *scratch; /* TOKEN_SCRATCH bytes of the secure heap, to join the parts of one HMAC */
     bool taken;
+    /* The last call said that the token is busy. Another try within the caller's patience goes on in
+     * this session, for the keys in it; whatever else comes next gets a new one. */
+    bool doubtful;
+    /* The key of an operation that a busy token may have left active: the next try begins it again,
+     * or finds it begun. */
+    CK_OBJECT_HANDLE begun;
     /* Keys derived in this session and not destroyed yet; they die with it. openings counts the
      * handles this session has had: a derived handle means something in one of them only. */
     CK_OBJECT_HANDLE derived[TOKEN_DERIVED_MAX];
@@ -127,8 +133,9 @@ void token_call_end(struct token_session *session);
 /*
  * Ends the bracket of a call that did not return CKR_OK: fills err ("token T: OPERATION: CKR_..."),
  * closes the session (an active operation cannot be cancelled otherwise) and has the next begin
- * open another. Returns the status for the caller: TOKEN_DOWN, UNSUPPORTED for CKR_MECHANISM_*,
- * TOKEN_BUSY for CKR_SESSION_COUNT and what the profile calls busy, AUTH_FAILED for a wrapping or cipher text that is not right.
+ * open another; when the token is busy, unless token_wait_while_busy() comes first. Returns the
+ * status for the caller: TOKEN_DOWN, UNSUPPORTED for CKR_MECHANISM_*, TOKEN_BUSY, AUTH_FAILED for a
+ * wrapping or cipher text that is not right.
  */
 enum mikeyd_status token_call_failed(struct token_session *session, const char *operation, CK_RV rv,
                                      struct error *err);
@@ -147,7 +154,10 @@ struct token_patience {
     int64_t until_ms;
     unsigned wait_us;
 };
-/* When rv means "busy" and there is patience left: waits a moment; true: try again. */
+/* CKR_SESSION_COUNT, and what the profile calls busy. */
+bool token_rv_busy(const struct token *token, CK_RV rv);
+/* When rv means "busy" and there is patience left: waits a moment; true: try again, in the same
+ * session. */
 bool token_wait_while_busy(struct token_session *session, CK_RV rv,
                            struct token_patience *patience);
 /* What to do when the gate is not open: waits for a recovery, runs one when due, or refuses. */
@@ -243,6 +253,14 @@ void token_guest_end(struct token *token);
 enum mikeyd_status token_guest_lock(struct token *token, struct error *err);
 
 /* ---- operations inside a bracket */
+
+/*
+ * Around a call in one part after its ...Init: by the specification it ends the operation whatever
+ * it returns, but not every token that refuses it as busy has looked at it. `init` is what ...Init
+ * returned; what is to be taken for it.
+ */
+CK_RV token_part_begun(struct token_session *session, CK_OBJECT_HANDLE key, CK_RV init);
+void token_part_ended(struct token_session *session, CK_OBJECT_HANDLE key, CK_RV rv);
 
 /* C_SignInit and C_Sign; parts are concatenated. tag: 20 or 32 bytes. */
 CK_RV token_sign_hmac(struct token_session *session, CK_OBJECT_HANDLE key, enum hmac_hash hash,

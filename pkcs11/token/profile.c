@@ -202,7 +202,7 @@ static const struct profile_retry for_all[] = {
     {CKR_MECHANISM_PARAM_INVALID, PROFILE_FINAL},
     {CKR_PIN_INCORRECT, PROFILE_FINAL},
     {CKR_PIN_LOCKED, PROFILE_FINAL},
-    {CKR_SESSION_COUNT, PROFILE_FINAL},
+    {CKR_SESSION_COUNT, PROFILE_FULL},
     {CKR_SESSION_READ_ONLY, PROFILE_FINAL},
     {CKR_TEMPLATE_INCOMPLETE, PROFILE_FINAL},
     {CKR_TEMPLATE_INCONSISTENT, PROFILE_FINAL},
@@ -217,7 +217,7 @@ static const struct profile_retry for_all[] = {
     {CKR_FUNCTION_CANCELED, PROFILE_SESSION_SICK},
     {CKR_FUNCTION_REJECTED, PROFILE_SESSION_SICK},
     {CKR_GENERAL_ERROR, PROFILE_SESSION_SICK},
-    {CKR_HOST_MEMORY, PROFILE_SESSION_SICK},
+    {CKR_HOST_MEMORY, PROFILE_BUSY},
     {CKR_DEVICE_MEMORY, PROFILE_SESSION_SICK},
     {CKR_USER_NOT_LOGGED_IN, PROFILE_LOGIN_LOST},
     {CKR_KEY_HANDLE_INVALID, PROFILE_LOGIN_LOST},
@@ -250,6 +250,8 @@ const char *profile_reaction_text(enum profile_reaction reaction)
         return "another session, else the module begins anew";
     case PROFILE_BUSY:
         return "busy: try again";
+    case PROFILE_FULL:
+        return "no session left: wait for one";
     case PROFILE_FINAL:
         return "final";
     }

@@ -16,7 +16,8 @@ enum profile_reaction {
     PROFILE_LOGIN_LOST,   /* login and resolution of all handles, else the module */
     PROFILE_SESSION_LOST, /* a new session, else login, else the module */
     PROFILE_SESSION_SICK, /* may be the fault of one session alone: a new one, else the module */
-    PROFILE_BUSY,         /* the token has too much to do: wait, try again, never re-initialise */
+    PROFILE_BUSY,         /* too much to do: wait, try again in the same session */
+    PROFILE_FULL,         /* no session left: wait for one, never re-initialise */
     PROFILE_FINAL,        /* lies in the arguments or the key: a second try does not help */
 };
 

@@ -24,7 +24,14 @@ enum profile_reaction token_reaction(const struct token *token, CK_RV rv)
 
 bool token_rv_recoverable(const struct token *token, CK_RV rv)
 {
-    return token_reaction(token, rv) != PROFILE_FINAL;
+    const enum profile_reaction reaction = token_reaction(token, rv);
+    return reaction != PROFILE_FINAL && reaction != PROFILE_FULL;
+}
+
+bool token_rv_busy(const struct token *token, CK_RV rv)
+{
+    const enum profile_reaction reaction = token_reaction(token, rv);
+    return reaction == PROFILE_BUSY || reaction == PROFILE_FULL;
 }
 
 /* ---- refusing at once */
@@ -105,7 +112,7 @@ static void unlock_recovery(struct token *token)
 bool token_wait_while_busy(struct token_session *session, CK_RV rv, struct token_patience *patience)
 {
     const struct token *token = session->token;
-    if (token_reaction(token, rv) != PROFILE_BUSY)
+    if (!token_rv_busy(token, rv))
         return false;
     const int64_t now = clock_monotonic_ms();
     if (patience->until_ms == 0) {
@@ -118,6 +125,7 @@ bool token_wait_while_busy(struct token_session *session, CK_RV rv, struct token
     nap((long)(patience->wait_us - part) * 1000);
     if (patience->wait_us < BUSY_LONGEST_US)
         patience->wait_us *= 2;
+    session->doubtful = false;
     return true;
 }
 
@@ -188,6 +196,7 @@ static bool renew_session(struct token_session *session)
 {
     struct token *token = session->token;
     token_call_mark(session, "C_OpenSession");
+    token_session_drop(session);
     CK_SESSION_INFO info = {0};
     CK_TOKEN_INFO token_info;
     CK_RV rv = token_session_open(session);

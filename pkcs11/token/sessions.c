@@ -49,6 +49,8 @@ CK_RV token_session_open(struct token_session *session)
     if (rv != CKR_OK)
         return rv;
     session->handle = handle;
+    session->doubtful = false;
+    session->begun = CK_INVALID_HANDLE;
     session->generation = atomic_load(&token->generation);
     session->openings++;
     return CKR_OK;
@@ -97,6 +99,8 @@ enum mikeyd_status token_call_begin(struct token_session *session, const char *o
         enum mikeyd_status status = enter_gate(session, operation, err);
         if (status != MIKEYD_OK)
             return status;
+        if (session->doubtful)
+            token_session_drop(session);
         if (session->handle != CK_INVALID_HANDLE)
             return MIKEYD_OK;
         CK_RV rv = token_session_open(session);
@@ -132,15 +136,13 @@ void token_call_end(struct token_session *session)
 
 static enum mikeyd_status status_of(const struct token *token, CK_RV rv)
 {
-    if (token_reaction(token, rv) == PROFILE_BUSY)
+    if (token_rv_busy(token, rv))
         return MIKEYD_TOKEN_BUSY;
     switch (rv) {
     case CKR_MECHANISM_INVALID:
     case CKR_MECHANISM_PARAM_INVALID:
     case CKR_FUNCTION_NOT_SUPPORTED:
         return MIKEYD_UNSUPPORTED;
-    case CKR_SESSION_COUNT:
-        return MIKEYD_TOKEN_BUSY;
     case CKR_WRAPPED_KEY_INVALID:
     case CKR_WRAPPED_KEY_LEN_RANGE:
     case CKR_ENCRYPTED_DATA_INVALID:
@@ -154,10 +156,25 @@ static enum mikeyd_status status_of(const struct token *token, CK_RV rv)
 enum mikeyd_status token_call_failed(struct token_session *session, const char *operation, CK_RV rv,
                                      struct error *err)
 {
-    token_session_drop(session);
+    session->doubtful = token_rv_busy(session->token, rv);
+    if (!session->doubtful)
+        token_session_drop(session);
     token_call_end(session);
     return error_set(err, status_of(session->token, rv), "token %s: %s: %s%s",
                      session->token->label, operation, ckr_name(rv), ckr_advice(operation, rv));
+}
+
+CK_RV token_part_begun(struct token_session *session, CK_OBJECT_HANDLE key, CK_RV init)
+{
+    const bool begun = init == CKR_OPERATION_ACTIVE && session->begun == key;
+    session->begun = CK_INVALID_HANDLE;
+    return begun ? CKR_OK : init;
+}
+
+void token_part_ended(struct token_session *session, CK_OBJECT_HANDLE key, CK_RV rv)
+{
+    if (rv != CKR_OK && token_rv_busy(session->token, rv))
+        session->begun = key;
 }
 
 /* ---- one call at a time */

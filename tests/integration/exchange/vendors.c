@@ -95,6 +95,22 @@ Test(vendors, cloudhsm_that_throttles_is_waited_for_and_never_begun_anew)
     lab_close(&lab);
 }
 
+/* The keys of a message are objects of one session: a refused call must not cost it. */
+Test(vendors, cloudhsm_that_throttles_keeps_the_derived_keys_of_a_message)
+{
+    struct lab lab;
+    struct token_facts facts;
+    emulate(&lab, LAB_DERIVES, "noreadonly maker=Marvell throttle=2", "# nothing\n");
+    (void)start(&lab, "cloudhsm");
+    for (int i = 0; i < 10; i++)
+        exchange(&lab);
+    token_get_facts(lab.token, &facts);
+    cr_expect(facts.prf_derive);
+    cr_expect_gt(facts.derives, 0);
+    cr_expect_eq(token_generation(lab.token), 1);
+    lab_close(&lab);
+}
+
 Test(vendors, cloudhsm_that_throttles_for_long_is_busy_not_down)
 {
     struct lab lab;

@@ -59,6 +59,8 @@ Test(profile, a_row_goes_before_what_holds_for_all)
     } cases[] = {
         {"generic", CKR_DEVICE_ERROR, PROFILE_TOKEN_LOST},
         {"generic", CKR_FUNCTION_FAILED, PROFILE_SESSION_SICK},
+        {"generic", CKR_HOST_MEMORY, PROFILE_BUSY},
+        {"generic", CKR_SESSION_COUNT, PROFILE_FULL},
         {"generic", CKR_SESSION_HANDLE_INVALID, PROFILE_SESSION_LOST},
         {"generic", CKR_USER_NOT_LOGGED_IN, PROFILE_LOGIN_LOST},
         {"generic", CKR_KEY_SIZE_RANGE, PROFILE_FINAL},
