@@ -26,6 +26,11 @@
  *  - What cannot be seen in a text (control characters, bidirectional marks, bytes that are not
  *    UTF-8) is written as \u{202e} or \xff, and a backslash twice. Text longer than 2,048 bytes is
  *    cut and ends in "... (cut: N bytes in all)".
+ *  - "psk_uses" is how often keyholders were asked to use a pre-shared key for what the record tells
+ *    of; records "suppressed" and "recovered" have the sum of what they stand for. A checkpoint of
+ *    form 3 says the same from the other side: "holder", a keyholder by its random name, and "uses",
+ *    how often it was asked so far, stand in front of "signature" and in the signed text as further
+ *    lines. "holder" in "login", "token_up" and "token_down" says whom these are about.
  *  - Ceremony steps beside a running daemon are a log of their own, FILE.ceremony, signed by the
  *    ceremony. A record "ceremony" says how far that had come: "linked_file", and "linked_seq" and
  *    "linked_hash" of its last record. What it names has to be there.
@@ -100,6 +105,10 @@ struct audit_record {
     unsigned keys;             /* session keys released with this record */
     const char *reference;     /* the client's own name for the call: a Call-ID */
     uint64_t count;            /* AUDIT_SUPPRESSED */
+    uint64_t psk_uses;         /* how often keyholders were asked to use a pre-shared key for it */
+    const uint8_t *holder;     /* 16 bytes: the keyholder that it is about; NULL: none */
+    unsigned token;            /* its token, by its place in the configuration from 1; 0: none */
+    unsigned workers;          /* AUDIT_START: requests that are served at once */
     const char *policy_sha256; /* of the policy in force, hex; NULL outside the daemon */
     const char *store;         /* mark of the replay store (store/store.h), not older than this */
     const char *detail;        /* for people, one sentence */
@@ -112,7 +121,12 @@ struct audit_signer {
      * counts (claim->counted) fills in its count. */
     enum mikeyd_status (*sign)(void *context, struct checkpoint_claim *claim, uint8_t *signature,
                                size_t *len, struct error *err);
-    bool counts;           /* form 3 */
+    bool counts; /* form 3 */
+    /* Has somebody who can sign counted what he has not signed here? Asked when a checkpoint would
+     * be due but for lack of records. NULL: no. */
+    bool (*owes)(void *context);
+    /* How many sign in turn, so that each can as the log is closed. NULL: one. */
+    unsigned (*signers)(void *context);
     const char *key_label; /* "mikeyd/audit/NAME/GENERATION" */
 };
 

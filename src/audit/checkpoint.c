@@ -14,11 +14,20 @@
 #define SIGNER_GRACE_MS 10000
 #define SIGNER_GRACE_RETRY_MS 200
 
+/* What keys were used for without a record is signed, too. */
+static bool has_something_to_sign(const struct audit_log *log)
+{
+    return log->uncovered > 0 ||
+           (log->signer.owes != NULL && log->signer.owes(log->signer.context));
+}
+
 bool audit_checkpoint_due(const struct audit_log *log, int64_t now_ms)
 {
-    return log->signer.sign != NULL && !log->options.sign_at_close && log->uncovered > 0 &&
-           now_ms >= log->checkpoint_not_before_ms &&
-           (log->uncovered >= log->options.checkpoint_records || now_ms >= log->checkpoint_at_ms);
+    if (log->signer.sign == NULL || log->options.sign_at_close ||
+        now_ms < log->checkpoint_not_before_ms)
+        return false;
+    return log->uncovered >= log->options.checkpoint_records ||
+           (now_ms >= log->checkpoint_at_ms && has_something_to_sign(log));
 }
 
 /* base64 has room for AUDIT_SIGNATURE_MAX bytes. */
@@ -98,6 +107,15 @@ static bool signer_is_back(struct audit_log *log, bool final)
 
 /* ---- the checkpoint ---- */
 
+/* Uses of keys that are signed must have been recorded: what is held back is written now. */
+static void record_held_back(struct audit_log *log)
+{
+    if (audit_suppress_flush(log))
+        return;
+    audit_commit_queue(log); /* that makes room */
+    (void)audit_suppress_flush(log);
+}
+
 /* Everything queued goes to the disk; the number after it is kept for a record of our own. */
 static bool reserve(struct audit_log *log, uint64_t *number)
 {
@@ -172,6 +190,7 @@ void audit_checkpoint_make(struct audit_log *log, bool final)
         audit_commit_queue(log);
         return;
     }
+    record_held_back(log);
     if (!reserve(log, &number))
         return;
     enum mikeyd_status status = put_checkpoint(log, number, final, &err);

@@ -11,6 +11,7 @@ void audit_take_queue(struct audit_log *log)
     struct audit_lines empty = log->batch;
     empty.len = 0;
     empty.count = 0;
+    empty.psk_uses = 0;
     log->batch = log->queue;
     log->queue = empty;
 }
@@ -75,6 +76,7 @@ enum mikeyd_status audit_commit_batch(struct audit_log *log, struct error *err)
     log->file.durable = log->file.written;
     log->chain = chain;
     log->uncovered += log->batch.count;
+    log->batch.psk_uses = 0;
     log->own_len = 0;
 
     pthread_mutex_lock(&log->lock);
@@ -112,14 +114,18 @@ void audit_log_fail(struct audit_log *log, const struct error *err)
     log->retry_at_ms = log->failing_since_ms + AUDIT_RETRY_MS;
     log->failed_tries = 0;
     log->own_len = 0;
+    log->lost_psk_uses += log->batch.psk_uses;
     log->batch.len = 0;
     log->batch.count = 0;
+    log->batch.psk_uses = 0;
     pthread_mutex_lock(&log->lock);
     atomic_store(&log->healthy, false);
     if (log->last_sequence > log->chain.sequence)
         remember_loss(log, log->chain.sequence + 1, log->last_sequence);
+    log->lost_psk_uses += log->queue.psk_uses;
     log->queue.len = 0;
     log->queue.count = 0;
+    log->queue.psk_uses = 0;
     log->stats.failures++;
     pthread_cond_broadcast(&log->settled);
     pthread_mutex_unlock(&log->lock);
@@ -216,7 +222,7 @@ static void work_healthy(struct audit_log *log)
     int64_t now = clock_monotonic_ms();
     if (now >= log->flush_at_ms) {
         log->flush_at_ms = now + AUDIT_FLUSH_MS;
-        audit_suppress_flush(log);
+        (void)audit_suppress_flush(log);
     }
     audit_commit_queue(log);
     if (atomic_load(&log->healthy) && audit_checkpoint_due(log, now))
@@ -236,6 +242,11 @@ static void finish(struct audit_log *log)
     /* Who wrote nothing has nothing to sign. */
     if (!atomic_load(&log->healthy) || log->signer.sign == NULL || log->stats.records == 0)
         return;
+    /* Each in its turn, the last one over all. */
+    const unsigned signers =
+        log->signer.signers == NULL ? 1 : log->signer.signers(log->signer.context);
+    for (unsigned i = 1; i < signers && !log->signer_failing && atomic_load(&log->healthy); i++)
+        audit_checkpoint_make(log, false);
     audit_checkpoint_make(log, true);
 }
 

@@ -62,6 +62,15 @@ bool audit_log_push(struct audit_log *log, const char *fields, size_t len, bool 
     return true;
 }
 
+bool audit_log_push_record(struct audit_log *log, const struct audit_record *record,
+                           const char *fields, size_t len)
+{
+    const bool queued = audit_log_push(log, fields, len, false);
+    if (queued)
+        log->queue.psk_uses += record->psk_uses;
+    return queued;
+}
+
 static enum mikeyd_status append(struct audit_log *log, const struct audit_record *record,
                                  uint64_t *sequence, struct error *err)
 {
@@ -73,7 +82,7 @@ static enum mikeyd_status append(struct audit_log *log, const struct audit_recor
     pthread_mutex_lock(&log->lock);
     if (!atomic_load(&log->healthy) || log->closing)
         status = error_set(err, MIKEYD_AUDIT_DOWN, "audit log cannot be written");
-    else if (!audit_log_push(log, fields, len, false))
+    else if (!audit_log_push_record(log, record, fields, len))
         status = error_set(err, MIKEYD_AUDIT_DOWN, "audit log: the disk does not keep up");
     *sequence = log->last_sequence;
     /* Later ones find the committer awake or about to look. */
@@ -291,7 +300,7 @@ void audit_close(struct audit_log *log)
 {
     if (log == NULL)
         return;
-    audit_suppress_flush(log);
+    (void)audit_suppress_flush(log);
     pthread_mutex_lock(&log->lock);
     log->closing = true;
     pthread_cond_signal(&log->work);

@@ -39,6 +39,7 @@ struct audit_lines {
     char *data;
     size_t len;
     uint64_t count;
+    uint64_t psk_uses; /* that they record */
 };
 
 /* Sequence numbers that never reached the disk, first to last. */
@@ -54,6 +55,7 @@ struct audit_bucket {
     int64_t refilled_ms;
     unsigned tokens;
     uint64_t held_back;
+    uint64_t psk_uses; /* of what was held back */
     bool used;
 };
 #define AUDIT_BUCKETS 256
@@ -106,7 +108,8 @@ struct audit_log {
     int64_t retry_at_ms, failing_since_ms, rotate_not_before_ms, flush_at_ms;
     unsigned failed_tries;
     struct error failure;
-    uint64_t uncovered; /* durable records of others that no checkpoint covers */
+    uint64_t lost_psk_uses; /* of lost records, for the one that tells of them */
+    uint64_t uncovered;     /* durable records of others that no checkpoint covers */
     int64_t opened_ms, checkpoint_at_ms, checkpoint_not_before_ms;
     bool signer_failing;
 
@@ -121,6 +124,9 @@ size_t audit_log_format(struct audit_log *log, uint64_t sequence, const char *fi
 /* Queues a record with the next sequence number. False when there is no room. own: a record of the
  * log itself, which finds room where others do not. */
 bool audit_log_push(struct audit_log *log, const char *fields, size_t len, bool own);
+/* The same for what others have to record, and what it says of pre-shared keys. */
+bool audit_log_push_record(struct audit_log *log, const struct audit_record *record,
+                           const char *fields, size_t len);
 
 /* ---- committer.c */
 void *audit_committer_run(void *log);
@@ -163,7 +169,7 @@ void audit_checkpoint_make(struct audit_log *log, bool final);
 /* True: write this refusal; false: it was counted. */
 bool audit_suppress_pass(struct audit_log *log, const struct audit_record *record, int64_t now_ms);
 void audit_suppress_count(struct audit_log *log, const struct audit_record *record);
-/* Queues what was held back. */
-void audit_suppress_flush(struct audit_log *log);
+/* Queues what was held back. False when the queue has no room for all of it. */
+bool audit_suppress_flush(struct audit_log *log);
 
 #endif

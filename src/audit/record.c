@@ -181,6 +181,17 @@ static void put_digest(struct text *text, const char *name, const uint8_t *diges
     put_string(text, name, hex);
 }
 
+static void put_holder(struct text *text, const struct audit_record *record)
+{
+    if (record->holder != NULL) {
+        char hex[2 * CHECKPOINT_HOLDER + 1];
+        hex_encode(record->holder, CHECKPOINT_HOLDER, hex);
+        put_string(text, "holder", hex);
+    }
+    if (record->token != 0)
+        put_number(text, "token", record->token);
+}
+
 static void put_internal(struct text *text, const struct audit_internal *internal)
 {
     if (internal->cut_hash != NULL) {
@@ -227,6 +238,11 @@ size_t audit_record_format(const struct audit_record *record, const struct audit
     put_string(&text, "reference", record->reference);
     if (record->count != 0)
         put_number(&text, "count", record->count);
+    if (record->psk_uses != 0)
+        put_number(&text, "psk_uses", record->psk_uses);
+    put_holder(&text, record);
+    if (record->workers != 0)
+        put_number(&text, "workers", record->workers);
     if (record->policy_sha256 != NULL && record->policy_sha256[0] != '\0')
         put_string(&text, "policy", record->policy_sha256);
     put_string(&text, "store", record->store);

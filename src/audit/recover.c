@@ -264,13 +264,17 @@ static enum mikeyd_status write_recovered(struct audit_log *log, struct error *e
     uint64_t sequence = log->last_sequence + 1;
     pthread_mutex_unlock(&log->lock);
     describe_failure(log, detail, sizeof detail);
-    const struct audit_record record = {
-        .event = AUDIT_RECOVERED, .count = sequence - 1 - log->chain.sequence, .detail = detail};
+    const struct audit_record record = {.event = AUDIT_RECOVERED,
+                                        .count = sequence - 1 - log->chain.sequence,
+                                        .psk_uses = log->lost_psk_uses,
+                                        .detail = detail};
     const bool first = log->file.durable == 0 && log->previous_name[0] != '\0';
     const struct audit_internal internal = {.previous_file = first ? log->previous_name : NULL};
     enum mikeyd_status status = write_own(log, &record, &internal, sequence, err);
-    if (status == MIKEYD_OK)
+    if (status == MIKEYD_OK) {
         log->cut_from = 0;
+        log->lost_psk_uses = 0;
+    }
     return status;
 }
 

@@ -49,6 +49,12 @@ static struct audit_bucket *find(struct audit_log *log, const struct audit_recor
     return room;
 }
 
+static void hold_back(struct audit_bucket *bucket, const struct audit_record *record)
+{
+    bucket->held_back++;
+    bucket->psk_uses += record->psk_uses;
+}
+
 bool audit_suppress_pass(struct audit_log *log, const struct audit_record *record, int64_t now_ms)
 {
     pthread_mutex_lock(&log->suppress_lock);
@@ -58,7 +64,7 @@ bool audit_suppress_pass(struct audit_log *log, const struct audit_record *recor
     if (pass)
         bucket->tokens--;
     else
-        bucket->held_back++;
+        hold_back(bucket, record);
     pthread_mutex_unlock(&log->suppress_lock);
     return pass;
 }
@@ -66,7 +72,7 @@ bool audit_suppress_pass(struct audit_log *log, const struct audit_record *recor
 void audit_suppress_count(struct audit_log *log, const struct audit_record *record)
 {
     pthread_mutex_lock(&log->suppress_lock);
-    find(log, record, clock_monotonic_ms())->held_back++;
+    hold_back(find(log, record, clock_monotonic_ms()), record);
     pthread_mutex_unlock(&log->suppress_lock);
 }
 
@@ -77,23 +83,30 @@ static bool flush_bucket(struct audit_log *log, const struct audit_bucket *bucke
     const struct audit_record record = {.event = AUDIT_SUPPRESSED,
                                         .status = bucket->status,
                                         .client = bucket->client[0] == '\0' ? NULL : bucket->client,
-                                        .count = bucket->held_back};
+                                        .count = bucket->held_back,
+                                        .psk_uses = bucket->psk_uses};
     size_t len = audit_record_format(&record, NULL, fields);
     pthread_mutex_lock(&log->lock);
-    bool done = atomic_load(&log->healthy) && audit_log_push(log, fields, len, false);
+    bool done = atomic_load(&log->healthy) && audit_log_push_record(log, &record, fields, len);
     if (done)
         log->stats.suppressed += bucket->held_back;
     pthread_mutex_unlock(&log->lock);
     return done;
 }
 
-void audit_suppress_flush(struct audit_log *log)
+bool audit_suppress_flush(struct audit_log *log)
 {
+    bool all = true;
     pthread_mutex_lock(&log->suppress_lock);
     for (size_t i = 0; i <= AUDIT_BUCKETS; i++) {
         struct audit_bucket *bucket = &log->buckets[i];
-        if (bucket->used && bucket->held_back > 0 && flush_bucket(log, bucket))
-            bucket->held_back = 0;
+        if (!bucket->used || bucket->held_back == 0)
+            continue;
+        if (flush_bucket(log, bucket))
+            bucket->held_back = bucket->psk_uses = 0;
+        else
+            all = false;
     }
     pthread_mutex_unlock(&log->suppress_lock);
+    return all;
 }

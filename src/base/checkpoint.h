@@ -22,6 +22,7 @@
 
 #define CHECKPOINT_FORM 2
 #define CHECKPOINT_FORM_COUNTED 3
+#define CHECKPOINT_HOLDER 16
 /* Longest signed text, with its terminator: fixed parts, numbers and hashes. */
 #define CHECKPOINT_TEXT_MAX 320
 
@@ -29,7 +30,7 @@ struct checkpoint_claim {
     uint64_t covers;
     uint8_t chain[32], head[32];
     bool counted; /* form 3 */
-    uint8_t holder[16];
+    uint8_t holder[CHECKPOINT_HOLDER];
     uint64_t uses;
 };
 

@@ -87,12 +87,16 @@ static enum mikeyd_status append_record(struct exchange_worker *w, enum audit_ev
         .suites = suites_text(w),
         .prf = request_prf(w),
         .keys = (unsigned)w->released_count,
+        .psk_uses = request_uses(w),
         .reference = b->reference[0] == '\0' ? NULL : b->reference,
         .policy_sha256 = policy_sha256(w->call.binding->policy),
         .store = mark,
         .detail = record_detail(w, event),
     };
-    return audit_append(w->service->config.audit, &record, sequence, err);
+    enum mikeyd_status status = audit_append(w->service->config.audit, &record, sequence, err);
+    if (status == MIKEYD_OK)
+        w->unrecorded_uses = 0;
+    return status;
 }
 
 enum mikeyd_status request_finish(struct exchange_worker *w, enum audit_event event, bool release,

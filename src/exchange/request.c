@@ -109,6 +109,12 @@ const char *request_prf(const struct exchange_worker *w)
     return w->call.generation == NULL ? NULL : keys_port_prf(w->port);
 }
 
+uint64_t request_uses(struct exchange_worker *w)
+{
+    w->unrecorded_uses += keys_port_take_uses(w->port);
+    return w->unrecorded_uses;
+}
+
 const struct bound_key *request_key(const struct exchange_worker *w)
 {
     return &w->call.binding->keys[w->call.decision.key->index];

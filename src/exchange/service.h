@@ -81,6 +81,7 @@ struct exchange_worker {
     struct worker_secrets *secrets;
     struct worker_ready *ready; /* for the next answer: the one secret that outlives a request */
     size_t released_count;      /* of secrets->released, to be wiped */
+    uint64_t unrecorded_uses;   /* of pre-shared keys, that no audit record has yet */
     struct exchange_call call;
 
     /* Room that a request fills as far as it needs it. */
@@ -154,6 +155,9 @@ enum mikeyd_status request_check_suite(const struct exchange_worker *w, enum srt
 const char *request_prf(const struct exchange_worker *w);
 /* The policy and key as bound of w->call.decision.key. */
 const struct bound_key *request_key(const struct exchange_worker *w);
+/* How often keyholders were asked to use a pre-shared key since the last record that was taken: for
+ * the next one, which zeroes w->unrecorded_uses. */
+uint64_t request_uses(struct exchange_worker *w);
 /* Opens request->ticket into w->call.bundle and w->secrets->keys for that use. */
 enum mikeyd_status request_open_ticket(struct exchange_worker *w, enum bundle_use use,
                                        int64_t *expires, struct error *err);

@@ -134,9 +134,11 @@ static void refuse(struct exchange_worker *w, enum mikeyd_status status, const s
         .prf = request_prf(w),
         .reference = w->call.request->reference,
         .policy_sha256 = policy_sha256(w->call.binding->policy),
+        .psk_uses = request_uses(w),
         .detail = why->text,
     };
     audit_refusal(w->service->config.audit, &record);
+    w->unrecorded_uses = 0; /* written, or kept for the record of what was held back */
 }
 
 enum mikeyd_status exchange_serve(struct exchange_worker *worker,

@@ -153,6 +153,7 @@ extern const struct mikey_key_ops keys_port_ops;
 struct keys_checkpoint {
     const char *key_name; /* of the audit key */
     unsigned generation;
+    size_t member; /* who is to sign, while it serves; another one when it fails */
     struct checkpoint_claim claim;
 };
 

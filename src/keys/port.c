@@ -251,6 +251,16 @@ static enum mikeyd_status try_member(struct keys_port *port, struct keys_member 
 
 /* ---- the request */
 
+/* The cheapest; but who signs is chosen by whose turn it is. */
+static struct keys_member *choose(const struct keys_port *port, unsigned tried)
+{
+    struct keys_group *group = port->group;
+    if (port->request.op == DOOR_CHECKPOINT && port->preferred < group->members &&
+        (tried & 1u << port->preferred) == 0 && keys_member_serves(&group->member[port->preferred]))
+        return &group->member[port->preferred];
+    return keys_breaker_choose(group, tried);
+}
+
 /* Could another member do what this one could not? */
 static bool worth_repeating(enum mikeyd_status status)
 {
@@ -287,7 +297,7 @@ enum mikeyd_status keys_port_request(struct keys_port *port, struct error *err)
     const int64_t begun = clock_monotonic_ms();
     struct error kept = {0};
     unsigned tried = 0;
-    struct keys_member *member = keys_breaker_choose(port->group, tried);
+    struct keys_member *member = choose(port, tried);
     while (member != NULL) {
         tried |= 1u << member->index;
         const int64_t left = deadline_of(port, member, begun) - clock_monotonic_ms();
@@ -298,7 +308,7 @@ enum mikeyd_status keys_port_request(struct keys_port *port, struct error *err)
         }
         struct error failed = {0};
         bool here = false;
-        const bool last = keys_breaker_choose(port->group, tried) == NULL;
+        const bool last = choose(port, tried) == NULL;
         enum mikeyd_status status = try_member(port, member, left, last, &here, &failed);
         if (status == MIKEYD_OK)
             return MIKEYD_OK;
@@ -306,7 +316,7 @@ enum mikeyd_status keys_port_request(struct keys_port *port, struct error *err)
         keep(&kept, &failed);
         if (here || !worth_repeating(status))
             return error_set(err, status, "%s", failed.text);
-        struct keys_member *next = keys_breaker_choose(port->group, tried);
+        struct keys_member *next = choose(port, tried);
         if (next != NULL)
             (void)atomic_fetch_add(&member->retried_elsewhere, 1);
         member = next;

@@ -196,6 +196,7 @@ enum mikeyd_status keys_port_checkpoint(struct keys_port *port, const struct key
     port->request.op = DOOR_CHECKPOINT;
     port->request.audit.generation = what->generation;
     port->request.audit.claim = what->claim;
+    port->preferred = what->member;
     enum mikeyd_status status = take_name(what->key_name, port->request.audit.name, err);
     if (status == MIKEYD_OK)
         status = keys_port_request(port, err);

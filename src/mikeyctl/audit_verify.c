@@ -32,6 +32,12 @@ static json_t *verdict_json(const struct audit_verdict *verdict, const struct er
         "covered_seq", (json_int_t)verdict->covered_sequence, "covered_time", verdict->covered_time,
         "signer", verdict->signer, "failures", (json_int_t)verdict->failures, "warnings",
         (json_int_t)verdict->warnings, "problems", problems);
+    if (more != NULL && verdict->keyholders > 0)
+        (void)json_object_set_new(more, "psk_uses",
+                                  json_pack("{s:I, s:I, s:I}", "recorded",
+                                            (json_int_t)verdict->uses_recorded, "counted",
+                                            (json_int_t)verdict->uses_counted, "keyholders",
+                                            (json_int_t)verdict->keyholders));
     if (more != NULL && verdict->ceremony_records > 0)
         (void)json_object_set_new(more, "ceremony",
                                   json_pack("{s:I, s:I, s:I}", "records",
@@ -73,6 +79,11 @@ static void print_verdict(const struct audit_verdict *verdict)
                  verdict->first_sequence, verdict->last_sequence, verdict->file_count,
                  verdict->file_count == 1 ? "" : "s", verdict->first_time, verdict->last_time);
     print_signatures(verdict);
+    if (verdict->keyholders > 0)
+        (void)printf("key uses    %" PRIu64 " recorded; %" PRIu64 " counted and signed by %" PRIu64
+                     " keyholder%s\n",
+                     verdict->uses_recorded, verdict->uses_counted, verdict->keyholders,
+                     verdict->keyholders == 1 ? "" : "s");
     if (verdict->ceremony_records > 0)
         (void)printf("ceremony    %" PRIu64 " records beside the daemon, up to %" PRIu64
                      "; covered up to record %" PRIu64 "\n",

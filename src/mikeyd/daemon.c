@@ -93,6 +93,7 @@ enum mikeyd_status daemon_record(struct daemon *daemon, enum audit_event event,
     const struct audit_record record = {
         .event = event,
         .status = result,
+        .workers = event == AUDIT_START ? daemon->config->workers : 0,
         .policy_sha256 = policy_sha256(daemon->policy),
         .store = daemon->store == NULL ? NULL : mark,
         .detail = detail,
@@ -409,13 +410,15 @@ static void free_events(struct daemon *daemon)
         event_base_free(daemon->base);
 }
 
-/* The last record, whatever becomes of the rest. */
-static void close_audit(struct daemon *daemon)
+/* The last record, whatever becomes of the rest. whole: no request is left behind whose uses of keys
+ * are not recorded. */
+static void close_audit(struct daemon *daemon, bool whole)
 {
     struct error err = {.text = ""};
     if (daemon->audit == NULL)
         return;
-    if (daemon_record(daemon, AUDIT_STOP, MIKEYD_OK, NULL, &err) != MIKEYD_OK)
+    if (daemon_record(daemon, AUDIT_STOP, whole ? MIKEYD_OK : MIKEYD_TOKEN_DOWN,
+                      whole ? NULL : "a request that hangs is left behind", &err) != MIKEYD_OK)
         log_error("audit: %s", err.text);
     audit_close(daemon->audit);
     daemon->audit = NULL;
@@ -432,7 +435,7 @@ void daemon_close(struct daemon *daemon)
         release_gate_stop(daemon->gate);
     traffic_discard(daemon);
     listener_close_all(daemon);
-    close_audit(daemon);
+    close_audit(daemon, whole);
     if (!whole) {
         /* A thread hangs in the module: neither it nor what it uses can be taken down in order. */
         log_error("stopped while the token hangs");

@@ -133,13 +133,16 @@ void front_keys_hear(struct daemon *daemon)
 
 /* ---- what happened to the group */
 
+/* member: whom it is about, where its keyholder is known. */
 static void record(struct daemon *daemon, enum audit_event event, enum mikeyd_status status,
-                   const char *detail)
+                   size_t member, const uint8_t *holder, const char *detail)
 {
     struct error err = {.text = ""};
     const struct audit_record record = {
         .event = event,
         .status = status,
+        .holder = holder,
+        .token = (unsigned)member + 1,
         .policy_sha256 = policy_sha256(daemon->policy),
         .detail = detail,
     };
@@ -160,11 +163,11 @@ static void came_up(struct daemon *daemon, size_t member, uint64_t number)
         (void)snprintf(detail, sizeof detail, "token %s, serial %s, PRF by %s", facts->label,
                        facts->serial, facts->prf_derive ? "derivation" : "HMAC calls");
         log_notice("%s, %u keys", detail, (unsigned)facts->key_count);
-        record(daemon, AUDIT_LOGIN, MIKEYD_OK, detail);
+        record(daemon, AUDIT_LOGIN, MIKEYD_OK, member, facts->incarnation, detail);
     }
     if (m->announced && !m->was_up) {
         log_notice("token %s is up again", facts->label);
-        record(daemon, AUDIT_TOKEN_UP, MIKEYD_OK, facts->label);
+        record(daemon, AUDIT_TOKEN_UP, MIKEYD_OK, member, facts->incarnation, facts->label);
     }
     m->announced = m->was_up = true;
 }
@@ -178,7 +181,8 @@ static void went_down(struct daemon *daemon, size_t member, const char *why)
     m->was_up = false;
     keys_group_member_status(daemon->keys, member, &status);
     log_error("token %s is down: %s", status.facts.label, why);
-    record(daemon, AUDIT_TOKEN_DOWN, MIKEYD_TOKEN_DOWN, status.facts.label);
+    record(daemon, AUDIT_TOKEN_DOWN, MIKEYD_TOKEN_DOWN, member, status.facts.incarnation,
+           status.facts.label);
 }
 
 static void tell_event(struct daemon *daemon, const struct keys_event *event)
@@ -196,11 +200,11 @@ static void tell_event(struct daemon *daemon, const struct keys_event *event)
         break;
     case KEYS_EVENT_UNMARKED:
         log_warning("%s", event->text);
-        record(daemon, AUDIT_STORE, MIKEYD_OK, event->text);
+        record(daemon, AUDIT_STORE, MIKEYD_OK, event->member, NULL, event->text);
         break;
     case KEYS_EVENT_DIFFERS:
         log_error("token %zu is not used: %s", event->member, event->text);
-        record(daemon, AUDIT_TOKEN_DOWN, MIKEYD_POLICY, event->text);
+        record(daemon, AUDIT_TOKEN_DOWN, MIKEYD_POLICY, event->member, NULL, event->text);
         break;
     }
 }

@@ -196,6 +196,8 @@ static void note(struct audit_verifier *v, const json_t *record, const struct au
         verdict->recoveries++;
         verdict->lost += counted_gap(record);
     }
+    if (placed)
+        audit_uses_note(v, record, sealed->sequence);
     if (strcmp(event, "ceremony") == 0 && placed)
         audit_link_note(v, record, sealed->sequence);
     if (strcmp(event, "checkpoint") == 0 && placed)

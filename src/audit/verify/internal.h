@@ -1,5 +1,6 @@
 /*
- * Inside of verification: verify.c (files and verdict), follow.c (the chain), verify_signature.c.
+ * Inside of verification: verify.c (files and verdict), follow.c (the chain), signature.c,
+ * links.c (the ceremony's log), uses.c (what was done with keys).
  */
 #ifndef AUDIT_VERIFY_INTERNAL_H
 #define AUDIT_VERIFY_INTERNAL_H
@@ -9,6 +10,7 @@
 #include "audit/chain.h"
 #include "audit/verify/lines.h"
 #include "audit/verify/verify.h"
+#include "base/checkpoint.h"
 
 /* How far back a fork is recognised as one. */
 #define AUDIT_HISTORY 65536
@@ -55,6 +57,7 @@ struct audit_verifier {
     struct audit_link *links;
     size_t link_count, link_cap;
     uint64_t linked; /* the last record that a covered record of the daemon's log vouches for */
+    struct audit_uses *uses;
     bool anchor_seen;
     bool begins_late; /* the first record continues one that was not given */
     bool last_is_final;
@@ -71,14 +74,22 @@ void audit_copy_text(char *out, size_t cap, const char *text);
 /* follow.c: one whole line. */
 void audit_follow_line(struct audit_verifier *verifier);
 
-/* verify_signature.c */
-enum mikeyd_status audit_keys_load(struct audit_verifier *verifier, struct error *err);
-void audit_keys_free(struct audit_verifier *verifier);
+/* signature.c */
+enum mikeyd_status audit_public_keys_load(struct audit_verifier *verifier, struct error *err);
+void audit_public_keys_free(struct audit_verifier *verifier);
 /* A checkpoint that has its place in the chain. */
 void audit_checkpoint_check(struct audit_verifier *verifier, const json_t *record,
                             const struct audit_sealed *sealed);
 
-/* verify_links.c */
+/* uses.c */
+struct audit_uses *audit_uses_make(void); /* free() */
+/* A record that has its place in the chain, in order. */
+void audit_uses_note(struct audit_verifier *verifier, const json_t *record, uint64_t sequence);
+/* What a good checkpoint with that number claims. */
+void audit_uses_check(struct audit_verifier *verifier, const struct checkpoint_claim *claim,
+                      bool final, uint64_t sequence);
+
+/* links.c */
 /* A record "ceremony" that has its place in the chain. */
 void audit_link_note(struct audit_verifier *verifier, const json_t *record, uint64_t sequence);
 /* Every link of the daemon's log names a record of the ceremony's (NULL: not given), whose files

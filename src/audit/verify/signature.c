@@ -11,7 +11,7 @@
 #include "base/secret.h"
 #include "base/text.h"
 
-enum mikeyd_status audit_keys_load(struct audit_verifier *verifier, struct error *err)
+enum mikeyd_status audit_public_keys_load(struct audit_verifier *verifier, struct error *err)
 {
     const struct audit_verify_options *options = verifier->options;
     if (options->public_key_count > AUDIT_KEYS_MAX)
@@ -35,7 +35,7 @@ enum mikeyd_status audit_keys_load(struct audit_verifier *verifier, struct error
     return MIKEYD_OK;
 }
 
-void audit_keys_free(struct audit_verifier *verifier)
+void audit_public_keys_free(struct audit_verifier *verifier)
 {
     for (size_t i = 0; i < verifier->key_count; i++)
         EVP_PKEY_free(verifier->keys[i]);
@@ -194,6 +194,8 @@ void audit_checkpoint_check(struct audit_verifier *v, const json_t *record,
     verdict->covered_sequence = checkpoint.covers.sequence;
     audit_copy_text(verdict->covered_time, sizeof verdict->covered_time,
                     json_string_value(json_object_get(record, "time")));
+    if (checkpoint.claim.counted)
+        audit_uses_check(v, &checkpoint.claim, checkpoint.final, sealed->sequence);
     if (v->key_count > 0)
         verdict->good_signatures++;
 }

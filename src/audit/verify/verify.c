@@ -27,7 +27,8 @@ const char *audit_problem_name(enum audit_problem_kind kind)
         [AUDIT_DROPPED] = "dropped",     [AUDIT_REORDERED] = "reordered",
         [AUDIT_SPLICED] = "spliced",     [AUDIT_FORKED] = "forked",
         [AUDIT_TRUNCATED] = "truncated", [AUDIT_SIGNATURE] = "signature",
-        [AUDIT_UNCOVERED] = "unsigned",  [AUDIT_MISSING] = "missing",
+        [AUDIT_UNCOVERED] = "unsigned",  [AUDIT_USES] = "uses",
+        [AUDIT_MISSING] = "missing",
     };
     return (size_t)kind < sizeof names / sizeof names[0] ? names[kind] : "unknown";
 }
@@ -206,17 +207,19 @@ static enum mikeyd_status prepare(struct audit_verifier *v, struct error *err)
     v->hasher = audit_hasher_make();
     v->history = calloc(AUDIT_HISTORY, sizeof *v->history);
     v->reader = calloc(1, sizeof *v->reader);
-    if (v->hasher == NULL || v->history == NULL || v->reader == NULL)
+    v->uses = audit_uses_make();
+    if (v->hasher == NULL || v->history == NULL || v->reader == NULL || v->uses == NULL)
         return error_set(err, MIKEYD_INTERNAL, "out of memory");
-    return audit_keys_load(v, err);
+    return audit_public_keys_load(v, err);
 }
 
 static void finish(struct audit_verifier *v)
 {
-    audit_keys_free(v);
+    audit_public_keys_free(v);
     audit_hasher_free(v->hasher);
     free(v->history);
     free(v->reader);
+    free(v->uses);
     free(v->links);
 }
 

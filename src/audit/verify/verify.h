@@ -24,6 +24,7 @@ enum audit_problem_kind {
     AUDIT_TRUNCATED, /* the end is missing */
     AUDIT_SIGNATURE, /* a checkpoint that is not by the key, or signs other records than these */
     AUDIT_UNCOVERED, /* records that no good signature covers */
+    AUDIT_USES,      /* keyholders count more uses of pre-shared keys than are recorded */
     AUDIT_MISSING    /* an older file that this one continues is not there */
 };
 const char *audit_problem_name(enum audit_problem_kind kind); /* "changed", "dropped" ... */
@@ -70,6 +71,9 @@ struct audit_verdict {
         covered_sequence; /* the last record that a signature covers (a good one, if checked) */
     char covered_time[CLOCK_TEXT]; /* of that checkpoint */
     char signer[128];
+    /* Uses of pre-shared keys: as recorded, and as keyholders have signed them (verify/uses.c). */
+    uint64_t uses_recorded, uses_counted;
+    uint64_t keyholders; /* that signed a count */
     /* The ceremony's log, when there is one beside the daemon's; covered by its own signatures or
      * by a record of the daemon's that is. */
     uint64_t ceremony_records, ceremony_last, ceremony_covered;

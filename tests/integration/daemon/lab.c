@@ -161,6 +161,43 @@ int lab_verify_audit(struct lab *lab)
                    (const char *const[]){MIKEYCTL_PROGRAM, "audit", "verify", lab->audit, NULL});
 }
 
+void lab_sign_audit(struct lab *lab, const char *more)
+{
+    static const char is[] = "file: audit.jsonl}";
+    char *text = lab_read_file(lab->config), *signed_text = NULL;
+    char *at = strstr(text, is);
+    cr_assert_not_null(at);
+    cr_assert_gt(asprintf(&signed_text,
+                          "%.*sfile: audit.jsonl, sign: {key: lab, seconds: 1, records: 20}%s}%s",
+                          (int)(at - text), text, more, at + strlen(is)),
+                 0);
+    lab_write_file(lab->config, signed_text);
+    free(signed_text);
+    free(text);
+}
+
+static void run_must(struct lab *lab, const char *const argv[])
+{
+    char path[LAB_PATH];
+    int status = lab_run(lab, argv);
+    put_path(path, lab, "out");
+    char *output = lab_read_file(path);
+    cr_assert_eq(status, 0, "%s %s: exit status %d: %s", argv[0], argv[1], status, output);
+    free(output);
+}
+
+char *lab_verdict(struct lab *lab)
+{
+    char key[LAB_PATH], out[LAB_PATH];
+    put_path(key, lab, "key.pem");
+    put_path(out, lab, "out");
+    run_must(lab, (const char *const[]){MIKEYCTL_PROGRAM, "--config", lab->ceremony, "audit",
+                                        "export-key", "--name", "lab", "--out", key, NULL});
+    run_must(lab, (const char *const[]){MIKEYCTL_PROGRAM, "--json", "audit", "verify", lab->audit,
+                                        "--public-key", key, "--strict", NULL});
+    return lab_read_file(out);
+}
+
 /* ---- the folder ---- */
 
 void lab_write_policy(struct lab *lab, const char *more)

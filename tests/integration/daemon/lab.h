@@ -81,6 +81,12 @@ void lab_key_must(struct lab *lab, const char *const arguments[]);
 void lab_key_import(struct lab *lab, const char *kind, const char *name, const char *hex);
 /* mikeyctl audit verify on the audit log. */
 int lab_verify_audit(struct lab *lab);
+/* The configuration says that the log is signed by the key audit/lab/1, often; more: what else is
+ * said of the log, after a comma, or "". */
+void lab_sign_audit(struct lab *lab, const char *more);
+/* Verifies such a log with the public key, which it takes out of the token; the daemon has ended. The
+ * test fails unless it is good without a warning. Its verdict as JSON text; free() it. */
+char *lab_verdict(struct lab *lab);
 
 /* A client of the daemon. */
 mikeyd_client *lab_client(const struct lab *lab);

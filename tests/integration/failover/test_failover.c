@@ -1,7 +1,7 @@
 /*
  * Two tokens with the same keys, each behind a fault module with a plan of its own, and calls all the
- * while. Whatever becomes of one of them, no request fails, both ends have one key, and the member is
- * back by itself.
+ * while. Whatever becomes of one of them, no request fails, both ends have one key, the member is
+ * back by itself, and the audit log knows of each use of a key.
  */
 #include <criterion/criterion.h>
 #include <jansson.h>
@@ -97,10 +97,12 @@ static int64_t wait_until(unsigned token, bool up)
 static void make_lab(void)
 {
     lab_make_on(&lab, TOKEN_FIXTURE_SOFTHSM, NULL);
+    lab_key_must(&lab, (const char *const[]){"generate", "--kind", "audit", "--name", "lab", NULL});
     copy_token();
     plan(0, NOTHING);
     plan(1, NOTHING);
     write_config_of_two();
+    lab_sign_audit(&lab, "");
     lab_start(&lab);
     (void)wait_until(0, true);
     (void)wait_until(1, true);
@@ -114,6 +116,14 @@ static void remove_lab(void)
 }
 TestSuite(failover, .init = make_lab, .fini = remove_lab, .timeout = 120);
 
+/* Of all that the calls did, the log has each use of a key. */
+static void end_calls(void)
+{
+    lab_calls_end();
+    cr_assert_eq(lab_stop(&lab, SIGTERM), 0);
+    free(lab_verdict(&lab));
+}
+
 static void assert_failure_is_survived(const char *fault)
 {
     lab_calls_begin(&lab);
@@ -122,7 +132,7 @@ static void assert_failure_is_survived(const char *fault)
     lab_calls_wait(20);
     plan(0, NOTHING);
     (void)wait_until(0, true);
-    lab_calls_end();
+    end_calls();
 }
 
 /* ---- what becomes of a token */
@@ -142,7 +152,7 @@ Test(failover, a_keyholder_that_is_killed)
         }
         (void)wait_until(token, true);
     }
-    lab_calls_end();
+    end_calls();
 }
 
 Test(failover, a_keyholder_that_is_stopped)
@@ -154,7 +164,7 @@ Test(failover, a_keyholder_that_is_stopped)
     lab_calls_wait(20);
     (void)kill(stopped, SIGCONT); /* unless it was replaced */
     (void)wait_until(0, true);
-    lab_calls_end();
+    end_calls();
 }
 
 Test(failover, a_module_that_hangs_in_every_call)
@@ -193,5 +203,5 @@ Test(failover, a_module_that_leaks)
     plan(0, NOTHING);
     cr_assert(is_up(client, 0));
     mikeyd_client_close(client);
-    lab_calls_end();
+    end_calls();
 }

@@ -9,6 +9,7 @@
 
 #include "base/secret.h"
 #include "importer/importer.h"
+#include "pkcs11/provision/provision.h"
 
 /* Random, so that a run of them found somewhere is no accident. */
 const uint8_t lab_plain[32] = {0x7a, 0x1f, 0xc3, 0x90, 0x4e, 0xd2, 0x8b, 0x65, 0x3d, 0xf7, 0x12,
@@ -64,6 +65,20 @@ void lab_add_psk(struct lab *lab, const char *name, uint8_t first)
     const uint8_t value[32] = {first, 2, 3};
     (void)snprintf(label, sizeof label, "mikeyd/psk/%s/1", name);
     add_key(lab, label, value, sizeof value);
+}
+
+void lab_add_audit_key(struct lab *lab)
+{
+    struct token_config config = token_fixture_config(&lab->fixture);
+    struct token *token = NULL;
+    struct token_session *session = NULL;
+    struct error err = {0};
+    config.read_write = config.provisioning = true;
+    cr_assert_eq(token_open(&config, &token, &err), MIKEYD_OK, "%s", err.text);
+    cr_assert_eq(token_session_acquire(token, 2000, &session, &err), MIKEYD_OK, "%s", err.text);
+    cr_assert_eq(provision_generate_audit_key(session, "log", 1, &err), MIKEYD_OK, "%s", err.text);
+    token_session_release(session);
+    token_close(token);
 }
 
 void lab_make(struct lab *lab, enum token_fixture_kind kind)

@@ -41,6 +41,8 @@ void lab_make(struct lab *lab, enum token_fixture_kind kind);
 void lab_start(struct lab *lab);
 /* psk NAME/1, whose value begins with that byte. */
 void lab_add_psk(struct lab *lab, const char *name, uint8_t first);
+/* The key audit/log/1, that signs checkpoints. */
+void lab_add_audit_key(struct lab *lab);
 /* Both; token of the run. */
 void lab_open(struct lab *lab, enum lab_token need);
 /* Ends the control socket and the door, and waits for the keyholder to end. */

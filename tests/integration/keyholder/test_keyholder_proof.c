@@ -10,7 +10,6 @@
 #include "base/checkpoint.h"
 #include "importer/importer.h"
 #include "lab.h"
-#include "pkcs11/provision/provision.h"
 
 static struct lab lab;
 static struct door_answer answer;
@@ -129,20 +128,6 @@ Test(keyholder_proof, tokens_with_the_same_keys_give_the_same_proofs)
 
 /* ---- signatures */
 
-static void make_audit_key(void)
-{
-    struct token_config config = token_fixture_config(&lab.fixture);
-    struct token *token = NULL;
-    struct token_session *session = NULL;
-    struct error err = {0};
-    config.read_write = config.provisioning = true;
-    cr_assert_eq(token_open(&config, &token, &err), MIKEYD_OK, "%s", err.text);
-    cr_assert_eq(token_session_acquire(token, 2000, &session, &err), MIKEYD_OK, "%s", err.text);
-    cr_assert_eq(provision_generate_audit_key(session, "log", 1, &err), MIKEYD_OK, "%s", err.text);
-    token_session_release(session);
-    token_close(token);
-}
-
 static EVP_PKEY *read_pem(const char *pem, size_t len)
 {
     BIO *bio = BIO_new_mem_buf(pem, (int)len);
@@ -184,7 +169,7 @@ Test(keyholder_proof, a_checkpoint_is_signed_with_the_keyholders_own_count_of_us
 {
     char text[CHECKPOINT_TEXT_MAX];
     lab_make(&lab, lab_token_of_run(LAB_ANY));
-    make_audit_key();
+    lab_add_audit_key(&lab);
     lab_start(&lab);
     EVP_PKEY *key = ask_public_key();
     const struct keys_name name = lab_psk("plain");

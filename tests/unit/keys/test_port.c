@@ -345,6 +345,36 @@ Test(port, a_missing_audit_key_says_nothing_of_the_token)
     keys_port_close(port);
 }
 
+/* Every keyholder has to sign what it counts, also one that requests go past. */
+Test(port, a_checkpoint_is_signed_by_the_member_that_is_named_while_it_serves)
+{
+    make_serving_group(2, 2000);
+    struct keys_port *port = open_port();
+    uint8_t signature[64], incarnation[16];
+    uint64_t uses;
+    for (size_t member = 0; member < 2; member++) {
+        const struct keys_checkpoint point = {
+            .key_name = "audit", .generation = 1, .member = member};
+        const unsigned before = peer_uses(&peers[member]);
+        for (unsigned i = 1; i <= 3; i++) {
+            size_t len = sizeof signature;
+            prefer_first();
+            cr_assert_eq(
+                keys_port_checkpoint(port, &point, signature, &len, &uses, incarnation, &err),
+                MIKEYD_OK, "%s", err.text);
+            cr_assert_eq(peer_uses(&peers[member]), before + i, "member %zu", member);
+        }
+    }
+    peer_kill(&peers[1]);
+    const struct keys_checkpoint point = {.key_name = "audit", .generation = 1, .member = 1};
+    const unsigned before = peer_uses(&peers[0]);
+    size_t len = sizeof signature;
+    cr_assert_eq(keys_port_checkpoint(port, &point, signature, &len, &uses, incarnation, &err),
+                 MIKEYD_OK, "%s", err.text);
+    cr_assert_eq(peer_uses(&peers[0]), before + 1);
+    keys_port_close(port);
+}
+
 Test(port, a_pair_key_is_prepared_at_every_member)
 {
     make_serving_group(3, 2000);
