@@ -6,6 +6,7 @@
 
 #include "base/yaml.h"
 #include "config/config_gate.h"
+#include "config/config_replay.h"
 #include "pkcs11/token/profile.h"
 
 #define TOKENS_MAX 8
@@ -27,6 +28,7 @@ struct config_memory {
     struct token_config tokens[TOKENS_MAX];
     struct config_listen listen[LISTEN_MAX];
     struct config_gate gate;
+    struct config_redis redis;
 };
 
 /* Takes ownership of text (NULL: memory ran out). */
@@ -314,17 +316,30 @@ static enum mikeyd_status read_listen(struct config_memory *memory, const struct
     return status;
 }
 
+static enum mikeyd_status replay_path(void *memory, const struct yaml_node *node, const char **out,
+                                      struct error *err)
+{
+    return read_path(memory, node, out, err);
+}
+
 static enum mikeyd_status read_replay(struct config_memory *memory, const struct yaml_node *root,
                                       struct error *err)
 {
-    static const char *const known[] = {"lmdb", NULL};
-    const struct yaml_node *map;
+    static const char *const known[] = {"lmdb", "redis", NULL};
+    const struct config_replay_reader reader = {.path = replay_path, .memory = memory};
+    const struct yaml_node *map, *redis;
     enum mikeyd_status status = required(root, "replay", &map, err);
     if (status == MIKEYD_OK)
         status = yaml_map_check(map, known, err);
-    if (status == MIKEYD_OK)
-        status = required_path(memory, map, "lmdb", &memory->config.replay_lmdb, err);
-    return status;
+    if (status != MIKEYD_OK)
+        return status;
+    redis = yaml_map_get(map, "redis");
+    if (redis == NULL)
+        return required_path(memory, map, "lmdb", &memory->config.replay_lmdb, err);
+    if (yaml_map_get(map, "lmdb") != NULL)
+        return yaml_fail(map, err, "lmdb or redis, not both");
+    memory->config.replay_redis = &memory->redis;
+    return config_replay_read(redis, &reader, &memory->redis, err);
 }
 
 static enum mikeyd_status read_audit_sign(struct config *config, const struct yaml_node *map,

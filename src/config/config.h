@@ -48,6 +48,22 @@ struct config_gate {
     unsigned handshake_ms, idle_ms, stall_ms;
 };
 
+#define CONFIG_REDIS_MAX 16
+
+/* replay: {redis: {...}}: the store of a fleet. */
+struct config_redis {
+    const char *servers[CONFIG_REDIS_MAX]; /* each that may be the primary */
+    size_t server_count;
+    const char *sentinel_service; /* NULL: no Sentinel */
+    const char *sentinels[CONFIG_REDIS_MAX];
+    size_t sentinel_count;
+    unsigned replicas;                /* acknowledgements of each entry; default 1 */
+    unsigned timeout_ms;              /* default 1000 */
+    const char *user, *password_file; /* or NULL */
+    const char *tls_ca;               /* NULL: no TLS */
+    const char *tls_certificate, *tls_key, *tls_server_name; /* or NULL */
+};
+
 struct config {
     const char *path;
     struct token_config *tokens; /* several: a failover group holding the same keys */
@@ -55,7 +71,8 @@ struct config {
     const char *policy;
     const struct config_listen *listen; /* [{unix: PATH, mode: "0660", group: NAME}] */
     size_t listen_count;
-    const char *replay_lmdb; /* directory */
+    const char *replay_lmdb; /* directory; NULL: replay_redis it is */
+    const struct config_redis *replay_redis;
     const char *audit_file;
     /* audit: {sign: {key: NAME, generation: N, records: N, seconds: T}}; NULL: no checkpoints */
     const char *audit_key_name;

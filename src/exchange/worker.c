@@ -65,12 +65,15 @@ static void request_begin(struct exchange_worker *w, const struct exchange_reque
                                      .now = clock_unix_now(),
                                      .binding = service_binding(w->service),
                                      .error_number = EXCHANGE_ERROR_UNSPECIFIED};
-    keys_port_deadline(w->port, clock_monotonic_ms() + w->service->config.request_ms);
+    const int64_t deadline_ms = clock_monotonic_ms() + w->service->config.request_ms;
+    keys_port_deadline(w->port, deadline_ms);
+    store_set_deadline(deadline_ms);
     ticket_keys_refresh(w->service->ticket_keys, w->port, w->call.now);
 }
 
 static void request_end(struct exchange_worker *w)
 {
+    store_set_deadline(0);
     binding_unref(w->call.binding);
     w->call.binding = NULL;
     w->call.request = NULL;

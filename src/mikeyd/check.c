@@ -16,6 +16,7 @@
 #include "mikeyd/confinement.h"
 #include "mikeyd/front_keys.h"
 #include "policy/findings.h"
+#include "store/redis_wire.h"
 
 /* Ceremony and check hold few secrets at once. */
 #define CHECK_HEAP ((size_t)256 * 1024)
@@ -124,11 +125,35 @@ static enum mikeyd_status check_folder(const struct config *config, const char *
     return MIKEYD_OK;
 }
 
+static enum mikeyd_status check_addresses(const struct config *config, const char *const *addresses,
+                                          size_t count, struct error *err)
+{
+    for (size_t i = 0; i < count; i++) {
+        enum mikeyd_status status = redis_address_check(addresses[i], NULL, err);
+        if (status != MIKEYD_OK) {
+            error_prefix(err, "%s: replay.redis", config->path);
+            return status;
+        }
+    }
+    return MIKEYD_OK;
+}
+
+static enum mikeyd_status check_replay(const struct config *config, struct error *err)
+{
+    const struct config_redis *redis = config->replay_redis;
+    if (redis == NULL)
+        return check_folder(config, config->replay_lmdb, err);
+    enum mikeyd_status status = check_addresses(config, redis->servers, redis->server_count, err);
+    return status == MIKEYD_OK
+               ? check_addresses(config, redis->sentinels, redis->sentinel_count, err)
+               : status;
+}
+
 static enum mikeyd_status check_config(const struct config *config, struct error *err)
 {
     enum mikeyd_status status = check_folder(config, config->audit_file, err);
     if (status == MIKEYD_OK)
-        status = check_folder(config, config->replay_lmdb, err);
+        status = check_replay(config, err);
     for (size_t i = 0; i < config->listen_count && status == MIKEYD_OK; i++)
         status = check_folder(config, config->listen[i].unix_path, err);
     return status;

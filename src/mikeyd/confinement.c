@@ -6,6 +6,7 @@
 
 #include "base/log.h"
 #include "sandbox/sandbox.h"
+#include "store/redis_wire.h"
 
 #define PATHS_MAX 128
 
@@ -20,6 +21,8 @@ struct confinement {
     struct sandbox_report report;
     struct sandbox_profile profile;
     struct path_list readable, writable, folders; /* folders: ours to free */
+    uint16_t ports[2 * CONFIG_REDIS_MAX];         /* of the replay store */
+    size_t port_count;
 };
 
 static void add(struct path_list *list, const char *path)
@@ -48,14 +51,45 @@ static void add_file(struct confinement *c, const char *path)
     add(&c->readable, path); /* where a symbolic link leads */
 }
 
-static void collect_paths(struct confinement *c, const struct config *config)
+static void add_ports(struct confinement *c, const char *const *addresses, size_t count)
 {
-    add_file(c, config->path);
-    add_file(c, config->policy);
+    for (size_t i = 0; i < count; i++) {
+        uint16_t port = 0;
+        if (redis_address_check(addresses[i], &port, NULL) == MIKEYD_OK && port != 0)
+            c->ports[c->port_count++] = port;
+    }
+}
+
+/* Files are read again for each connection: a new password takes no restart. */
+static void add_redis(struct confinement *c, const struct config_redis *redis)
+{
+    const char *const files[] = {redis->password_file, redis->tls_ca, redis->tls_certificate,
+                                 redis->tls_key};
+    for (size_t i = 0; i < sizeof files / sizeof files[0]; i++) {
+        if (files[i] != NULL)
+            add_file(c, files[i]);
+    }
+    add_ports(c, redis->servers, redis->server_count);
+    add_ports(c, redis->sentinels, redis->sentinel_count);
+}
+
+static void add_replay(struct confinement *c, const struct config *config)
+{
+    if (config->replay_redis != NULL) {
+        add_redis(c, config->replay_redis);
+        return;
+    }
     /* The machine's boot, by which a crash of it is told from one of ours. */
     add(&c->readable, "/proc/sys/kernel/random/boot_id");
     add(&c->writable, config->replay_lmdb);
     add_folder_of(c, &c->readable, config->replay_lmdb);
+}
+
+static void collect_paths(struct confinement *c, const struct config *config)
+{
+    add_file(c, config->path);
+    add_file(c, config->policy);
+    add_replay(c, config);
     add_folder_of(c, &c->writable, config->audit_file);
     for (size_t i = 0; i < config->listen_count; i++)
         add_folder_of(c, &c->writable, config->listen[i].unix_path);
@@ -71,6 +105,8 @@ static void fill_profile(struct confinement *c, const struct config *config)
         .writable_count = c->writable.count,
         .bind_ports = &config->metrics_port,
         .bind_count = config->metrics_address == NULL ? 0 : 1,
+        .connect_ports = c->ports,
+        .connect_count = c->port_count,
     };
 }
 

@@ -238,7 +238,8 @@ enum mikeyd_status daemon_open(struct config *config, const struct daemon_start 
     daemon->has_gate = config->gate != NULL;
     /* The store would make it; for a rule of the sandbox it has to be there. The store tells of a
      * failure. */
-    (void)mkdir(config->replay_lmdb, 0700);
+    if (config->replay_lmdb != NULL)
+        (void)mkdir(config->replay_lmdb, 0700);
     enum mikeyd_status status =
         confinement_begin(config, start->sandbox, &daemon->confinement, err);
     return status != MIKEYD_OK ? status : open_parts(daemon, err);

@@ -95,7 +95,8 @@ static void look_at_store(struct daemon *daemon, struct health *health)
     struct error err = {.text = ""};
     if (store_watch_check(daemon, &err) != MIKEYD_OK)
         say_wrong(health, HEALTH_STORE, "%.511s", err.text);
-    look_at_disk(daemon->config->replay_lmdb, HEALTH_STORE, health);
+    if (daemon->config->replay_lmdb != NULL)
+        look_at_disk(daemon->config->replay_lmdb, HEALTH_STORE, health);
 }
 
 static void look_at_clock(const struct daemon *daemon, int64_t now, struct health *health)

@@ -62,9 +62,10 @@ static json_t *report_store(struct daemon *daemon)
 {
     struct store_stats stats;
     store_get_stats(daemon->store, &stats);
-    return json_pack("{s:o, s:o, s:o, s:o, s:I}", "entries", count_of(stats.entries), "inserted",
-                     count_of(stats.inserted), "refused", count_of(stats.refused), "expired",
-                     count_of(stats.expired), "closed_until", (json_int_t)stats.closed_until);
+    return json_pack("{s:s, s:o, s:o, s:o, s:o, s:I}", "kind", daemon->store->ops->name, "entries",
+                     count_of(stats.entries), "inserted", count_of(stats.inserted), "refused",
+                     count_of(stats.refused), "expired", count_of(stats.expired), "closed_until",
+                     (json_int_t)stats.closed_until);
 }
 
 static json_t *report_audit(struct daemon *daemon)

@@ -5,6 +5,7 @@
 
 #include "base/clock.h"
 #include "base/log.h"
+#include "store/redis.h"
 #include "store/store_clock.h"
 
 _Static_assert(STORE_MARK <= AUDIT_STORE_MARK_MAX, "the log takes every mark");
@@ -33,15 +34,43 @@ static enum mikeyd_status record_opening(struct daemon *daemon, struct error *er
                          result == MIKEYD_OK ? "the replay store goes on" : why.text, err);
 }
 
+static enum mikeyd_status open_redis(struct daemon *daemon, unsigned window_s,
+                                     const struct store_witness *witness, struct error *err)
+{
+    const struct config_redis *redis = daemon->config->replay_redis;
+    const struct redis_tls_files tls = {.ca = redis->tls_ca,
+                                        .certificate = redis->tls_certificate,
+                                        .key = redis->tls_key,
+                                        .server_name = redis->tls_server_name};
+    const struct redis_options options = {.servers = redis->servers,
+                                          .server_count = redis->server_count,
+                                          .sentinel_service = redis->sentinel_service,
+                                          .sentinels = redis->sentinels,
+                                          .sentinel_count = redis->sentinel_count,
+                                          .replicas = redis->replicas,
+                                          .user = redis->user,
+                                          .password_file = redis->password_file,
+                                          .tls = redis->tls_ca == NULL ? NULL : &tls,
+                                          .timeout_ms = redis->timeout_ms};
+    return redis_store_open(&options, window_s, witness, &daemon->store, err);
+}
+
+static enum mikeyd_status open_store(struct daemon *daemon, const struct store_witness *witness,
+                                     struct error *err)
+{
+    const unsigned window_s = exchange_store_window_s(daemon->policy);
+    const char *folder = daemon->config->replay_lmdb;
+    return folder != NULL ? lmdb_store_open(folder, window_s, witness, &daemon->store, err)
+                          : open_redis(daemon, window_s, witness, err);
+}
+
 enum mikeyd_status store_watch_open(struct daemon *daemon, struct error *err)
 {
     struct store_witness witness = {.mark = ""};
     clock_watch_start(&daemon->clock, clock_unix_ms(), store_clock_boottime_ms());
     enum mikeyd_status status = ask_log(daemon, &witness, err);
     if (status == MIKEYD_OK)
-        status =
-            lmdb_store_open(daemon->config->replay_lmdb, exchange_store_window_s(daemon->policy),
-                            &witness, &daemon->store, err);
+        status = open_store(daemon, &witness, err);
     return status == MIKEYD_OK ? record_opening(daemon, err) : status;
 }
 
@@ -104,16 +133,7 @@ void store_watch_look(struct daemon *daemon)
 
 enum mikeyd_status store_watch_check(struct daemon *daemon, struct error *err)
 {
-    struct store_stats stats;
-    char until[CLOCK_TEXT];
-    store_get_stats(daemon->store, &stats);
-    if (stats.closed_until <= clock_unix_now())
-        return MIKEYD_OK;
-    clock_format_utc(stats.closed_until * 1000, until);
-    return error_set(err, MIKEYD_STORE_DOWN,
-                     "replay track was lost: nothing is accepted before %s: "
-                     "%s",
-                     until, stats.closed_why);
+    return store_check(daemon->store, err);
 }
 
 enum mikeyd_status store_watch_check_clock(const struct daemon *daemon, struct error *err)

@@ -85,6 +85,7 @@ static const int serving[] = {
     SCMP_SYS(stat), SCMP_SYS(lstat), SCMP_SYS(fstat), SCMP_SYS(newfstatat), SCMP_SYS(statx),
     SCMP_SYS(statfs),     /* sqlite in NSS, LMDB */
     SCMP_SYS(fstatfs),    /* the same */
+    SCMP_SYS(fgetxattr),  /* who may read a PIN or password file, when it is read again */
     SCMP_SYS(access),     /* modules look for their objects */
     SCMP_SYS(faccessat),  /* the same */
     SCMP_SYS(faccessat2), /* the same */
@@ -109,7 +110,6 @@ static const int serving[] = {
 static const int of_modules[] = {
     SCMP_SYS(mlock),       /* they lock what they hold */
     SCMP_SYS(munlock),     /* the same */
-    SCMP_SYS(fgetxattr),   /* who may read the PIN file, when it is read again */
     SCMP_SYS(getppid),     /* has there been a fork? */
     SCMP_SYS(sigaltstack), /* handlers of their own */
     SCMP_SYS(select),      /* waiting for their device or server */
