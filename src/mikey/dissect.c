@@ -268,36 +268,52 @@ static void read_message(struct dissection *d, json_t *header)
     }
 }
 
-/* What this project says to a message of its own mode beyond the frame. */
+/* How the ends come to the TGK, when it is not by a key that is sent. */
+static void judge_method(struct dissection *d, const struct mikey_message *m)
+{
+    const struct mikey_method *method = mikey_message_method(m);
+    if (method->tgk != NULL)
+        dissect_find(d, FINDING_NOTE, "KEMAC",
+                     "no key is sent: both ends derive the TGK from PSK and RAND (mikeyd only)");
+    if (method->exchanges && method->mark != NULL)
+        dissect_find(d, FINDING_NOTE, "DH",
+                     "psk-dhe: the PSK enters the TGK as well (mikeyd only)");
+    if (method->exchanges && m->dh_count == 0)
+        dissect_find(d, FINDING_NOTE, "DH", "no value: the bundle keeps its TGK (RFC 4650 3.1)");
+}
+
+/* Of an I_MESSAGE that was read to its end: of what was not reached nobody knows whether it is
+ * absent. */
+static void judge_init(struct dissection *d)
+{
+    if (d->ids < 2 && d->type == MIKEY_TYPE_PSK_INIT)
+        dissect_find(d, FINDING_NOTE, "ID",
+                     "no IDr: nothing under the MAC says for whom the message is (RFC 3830 9.5)");
+    if (d->ids < 2 && d->type == MIKEY_TYPE_DHHMAC_INIT)
+        dissect_find(d, FINDING_NOTE, "ID",
+                     "no IDi: the carrier has to say who sends the message (RFC 4650 3)");
+    if (!d->has_rand)
+        dissect_find(d, FINDING_NOTE, "RAND", "no RAND: an update of an earlier bundle");
+    if (!d->has_sdp_ids)
+        dissect_find(d, FINDING_NOTE, "General Extension",
+                     "no SDP IDs: no protection against bidding down (RFC 4567 4.1.4)");
+}
+
+/* What this project says to a message that has to do with pre-shared keys beyond the frame. */
 static void judge(struct dissection *d, const uint8_t *bytes, size_t len)
 {
     struct mikey_message m;
     struct error err = {0};
-    bool psk = d->type == MIKEY_TYPE_PSK_INIT || d->type == MIKEY_TYPE_PSK_RESP ||
-               d->type == MIKEY_TYPE_ERROR;
-    if (!psk) {
-        dissect_find(d, FINDING_NOTE, "HDR", "not a message of pre-shared key mode");
+    if (!mikey_is_read(d->type)) {
+        dissect_find(d, FINDING_NOTE, "HDR", "not a message of pre-shared key mode or DHHMAC");
         return;
     }
     if (!d->errors && mikey_parse(bytes, len, &m, NULL, &err) != MIKEYD_OK)
         dissect_find(d, FINDING_ERROR, "message", "%s", err.text);
-    if (!d->errors && !mikey_message_method(&m)->transports) {
-        dissect_find(d, FINDING_NOTE, "KEMAC",
-                     "no key is sent: both ends derive the TGK from PSK and RAND (mikeyd only)");
-    }
-    /* Of what was not reached nobody knows whether it is absent. */
-    if (d->type != MIKEY_TYPE_PSK_INIT || !d->whole)
-        return;
-    if (d->ids < 2) {
-        dissect_find(d, FINDING_NOTE, "ID",
-                     "no IDr: nothing under the MAC says for whom the message is (RFC 3830 9.5)");
-    }
-    if (!d->has_rand)
-        dissect_find(d, FINDING_NOTE, "RAND", "no RAND: an update of an earlier bundle");
-    if (!d->has_sdp_ids) {
-        dissect_find(d, FINDING_NOTE, "General Extension",
-                     "no SDP IDs: no protection against bidding down (RFC 4567 4.1.4)");
-    }
+    if (!d->errors)
+        judge_method(d, &m);
+    if (d->whole && (d->type == MIKEY_TYPE_PSK_INIT || d->type == MIKEY_TYPE_DHHMAC_INIT))
+        judge_init(d);
 }
 
 json_t *mikey_dissect(const uint8_t *bytes, size_t len)

@@ -146,6 +146,8 @@ struct mikey_message {
 enum mikeyd_status mikey_parse(const uint8_t *bytes, size_t len, struct mikey_message *out,
                                uint8_t *mikey_error, struct error *err);
 
+/* Is it one of the data types that mikey_parse() reads? */
+bool mikey_is_read(uint8_t type);
 /* True for an I_MESSAGE, of either data type. */
 bool mikey_is_init(const struct mikey_message *m);
 /* Who the message says it is from and to; NULL: it does not. A lone ID is IDi in a PSK I_MESSAGE (RFC

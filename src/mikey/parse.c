@@ -48,11 +48,16 @@ static enum mikeyd_status malformed(struct mikey_parser *p, const char *what)
     return mikey_parser_refuse(p, MIKEYD_SYNTAX, MIKEY_ERROR_UNSPECIFIED, "%s", what);
 }
 
+bool mikey_is_read(uint8_t type)
+{
+    return type == MIKEY_TYPE_PSK_INIT || type == MIKEY_TYPE_PSK_RESP || type == MIKEY_TYPE_ERROR ||
+           type == MIKEY_TYPE_DHHMAC_INIT || type == MIKEY_TYPE_DHHMAC_RESP;
+}
+
 static enum mikeyd_status check_type(struct mikey_parser *p)
 {
     uint8_t type = p->m->type;
-    if (type == MIKEY_TYPE_PSK_INIT || type == MIKEY_TYPE_PSK_RESP || type == MIKEY_TYPE_ERROR ||
-        type == MIKEY_TYPE_DHHMAC_INIT || type == MIKEY_TYPE_DHHMAC_RESP)
+    if (mikey_is_read(type))
         return MIKEYD_OK;
     /* RFC 4738 6: 13 for a type this end does not do; RFC 3830: 11 for one nobody defined. */
     bool registered = type <= 26;

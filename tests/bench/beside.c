@@ -34,15 +34,15 @@ static void print(enum operation operation, struct figures *f, unsigned rounds)
 bool beside_measure(struct load *one, struct load *other)
 {
     const unsigned rounds = one->options->rounds;
-    struct figures figures[OPERATIONS];
-    double *room = calloc((size_t)rounds * 3 * OPERATIONS, sizeof *room);
+    struct figures figures[UPDATE];
+    double *room = calloc((size_t)rounds * 3 * UPDATE, sizeof *room);
     bool ok = room != NULL;
-    for (int op = 0; ok && op < OPERATIONS; op++) {
+    for (int op = 0; ok && op < UPDATE; op++) {
         double *at = room + (size_t)op * 3 * rounds;
         figures[op] = (struct figures){at, at + rounds, at + 2 * (size_t)rounds};
     }
     for (unsigned round = 0; ok && round < rounds; round++) {
-        for (enum operation op = INITIATE; ok && op < OPERATIONS; op++)
+        for (enum operation op = INITIATE; ok && op < UPDATE; op++)
             ok = run_both(one, other, op, round, &figures[op]);
         load_forget(one);
         load_forget(other);
@@ -50,7 +50,7 @@ bool beside_measure(struct load *one, struct load *other)
     if (ok)
         printf("%-9s %12s %12s %7s %7s %7s\n", "operation", "this", "beside", "ratio", "least",
                "most");
-    for (enum operation op = INITIATE; ok && op < OPERATIONS; op++)
+    for (enum operation op = INITIATE; ok && op < UPDATE; op++)
         print(op, &figures[op], rounds);
     free(room);
     return ok;

@@ -7,7 +7,7 @@
 
 #include "base/clock.h"
 
-const char *const operation_names[OPERATIONS] = {"initiate", "respond", "confirm"};
+const char *const operation_names[OPERATIONS] = {"initiate", "respond", "confirm", "update"};
 
 struct call {
     struct load *load;
@@ -46,8 +46,11 @@ static void finished(void *user, enum mikeyd_status status, mikeyd_exchange *exc
     } else if (load->operation == RESPOND) {
         bytes = mikeyd_exchange_message(exchange, &len);
         call->reply = blob_copy(bytes, len);
-    } else if (mikeyd_exchange_keys(exchange, NULL) == 0) {
-        load->failed++;
+    } else if (load->operation == CONFIRM) {
+        bytes = mikeyd_exchange_ticket(exchange, &len);
+        free(call->ticket.data);
+        call->ticket = blob_copy(bytes, len);
+        load->failed += mikeyd_exchange_keys(exchange, NULL) == 0 ? 1 : 0;
     }
     mikeyd_exchange_free(exchange);
 }
@@ -72,6 +75,9 @@ static enum mikeyd_status submit(struct load *load, struct call *call)
                                        .message_len = call->message.len};
         return mikeyd_submit_respond(client, &answer, finished, call);
     }
+    if (load->operation == UPDATE)
+        return mikeyd_submit_update(client, call->ticket.data, call->ticket.len, NULL, 0, true,
+                                    false, finished, call);
     return mikeyd_submit_confirm(client, call->ticket.data, call->ticket.len, call->reply.data,
                                  call->reply.len, finished, call);
 }

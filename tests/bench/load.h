@@ -7,7 +7,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
-enum operation { INITIATE, RESPOND, CONFIRM, OPERATIONS };
+/* UPDATE goes on from CONFIRM; it is not for `tgk: derived`. */
+enum operation { INITIATE, RESPOND, CONFIRM, UPDATE, OPERATIONS };
 extern const char *const operation_names[OPERATIONS];
 
 struct options {
@@ -24,7 +25,7 @@ struct blob {
 
 struct call;
 
-/* One daemon, and the exchanges on their way through the three operations. */
+/* One daemon, and the exchanges on their way through the operations. */
 struct load {
     enum mikeyd_method method;
     const struct options *options;

@@ -60,7 +60,9 @@ static int measure(struct load *load, const char *method, const struct token_con
     if (!o->json)
         printf("%-8s %-9s %12s %9s %9s %7s %6s %8s %12s %6s\n", "method", "operation", "per second",
                "p50 us", "p99 us", "HMACs", "MACs", "derives", "floor", "ratio");
-    for (enum operation op = INITIATE; op < OPERATIONS; op++) {
+    const enum operation end =
+        load->method == MIKEYD_METHOD_BY_POLICY ? UPDATE : OPERATIONS; /* may be a derived TGK */
+    for (enum operation op = INITIATE; op < end; op++) {
         struct counters before, after;
         if (!read_counters(load, &before))
             return 1;

@@ -10,8 +10,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
     json_t *dissection = mikey_dissect(data, len);
     PROMISE(dissection != NULL);
     bool valid = json_is_true(json_object_get(dissection, "valid"));
-    bool psk = len >= 2 && (data[1] <= 1 || data[1] == 6);
-    if (psk)
+    if (len >= 2 && mikey_is_read(data[1]))
         PROMISE(valid == (mikey_parse(data, len, &m, NULL, NULL) == MIKEYD_OK));
     char *text = json_dumps(dissection, 0);
     PROMISE(text != NULL);

@@ -25,6 +25,8 @@ mikeyd_integration_test(test_ctl SOURCES daemon/test_ctl.c LIBS daemon_lab PkgCo
     TOKENS softhsm nss isolated opencryptoki)
 mikeyd_integration_test(test_daemon_accounting SOURCES daemon/test_accounting.c
     LIBS daemon_lab PkgConfig::JANSSON TOKENS softhsm nss THREADS)
+mikeyd_integration_test(test_ctl_method SOURCES daemon/test_ctl_method.c
+    LIBS daemon_lab PkgConfig::JANSSON PkgConfig::CRYPTO)
 # Behind p11-kit whatever the run is on: there a token can be halted.
 mikeyd_integration_test(test_daemon_token_hangs SOURCES daemon/test_token_hangs.c LIBS daemon_lab THREADS)
 mikeyd_integration_test(test_daemon_users SOURCES daemon/test_users.c LIBS daemon_lab)
