@@ -134,8 +134,8 @@ void token_call_end(struct token_session *session);
  * Ends the bracket of a call that did not return CKR_OK: fills err ("token T: OPERATION: CKR_..."),
  * closes the session (an active operation cannot be cancelled otherwise) and has the next begin
  * open another; when the token is busy, unless token_wait_while_busy() comes first. Returns the
- * status for the caller: TOKEN_DOWN, UNSUPPORTED for CKR_MECHANISM_*, TOKEN_BUSY, AUTH_FAILED for a
- * wrapping or cipher text that is not right.
+ * status for the caller: TOKEN_DOWN, TOKEN_BUSY; in the ceremony also UNSUPPORTED for
+ * CKR_MECHANISM_* and AUTH_FAILED for a wrapping or cipher text that is not right.
  */
 enum mikeyd_status token_call_failed(struct token_session *session, const char *operation, CK_RV rv,
                                      struct error *err);

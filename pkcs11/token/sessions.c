@@ -134,10 +134,9 @@ void token_call_end(struct token_session *session)
         (void)token_overdue(session->token, clock_monotonic_ms());
 }
 
-static enum mikeyd_status status_of(const struct token *token, CK_RV rv)
+/* In the ceremony the operator hears what he asked for in vain. */
+static enum mikeyd_status status_in_ceremony(CK_RV rv)
 {
-    if (token_rv_busy(token, rv))
-        return MIKEYD_TOKEN_BUSY;
     switch (rv) {
     case CKR_MECHANISM_INVALID:
     case CKR_MECHANISM_PARAM_INVALID:
@@ -151,6 +150,18 @@ static enum mikeyd_status status_of(const struct token *token, CK_RV rv)
     default:
         return MIKEYD_TOKEN_DOWN;
     }
+}
+
+/*
+ * In the service every call is one that this token did before: whatever it answers is its trouble
+ * and another token may be asked. It is never a verdict on a message, which UNSUPPORTED and
+ * AUTH_FAILED would be.
+ */
+static enum mikeyd_status status_of(const struct token *token, CK_RV rv)
+{
+    if (token_rv_busy(token, rv))
+        return MIKEYD_TOKEN_BUSY;
+    return token->provisioning ? status_in_ceremony(rv) : MIKEYD_TOKEN_DOWN;
 }
 
 enum mikeyd_status token_call_failed(struct token_session *session, const char *operation, CK_RV rv,
@@ -314,4 +325,10 @@ void token_session_release(struct token_session *session)
     session->taken = false;
     (void)pthread_cond_signal(&token->pool_freed);
     (void)pthread_mutex_unlock(&token->pool_lock);
+}
+
+/* One that was dropped is opened by the next call. */
+uint64_t token_session_life(const struct token_session *session)
+{
+    return session->openings + (session->handle == CK_INVALID_HANDLE ? 1 : 0);
 }

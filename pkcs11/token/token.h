@@ -147,6 +147,9 @@ enum mikeyd_status token_rescan(struct token *token, struct error *err);
 enum mikeyd_status token_session_acquire(struct token *token, unsigned timeout_ms,
                                          struct token_session **out, struct error *err);
 void token_session_release(struct token_session *session);
+/* Another number once what was made in this session (keys derived, or given in clear) has gone with
+ * it: whoever was in the middle of something can begin it anew. */
+uint64_t token_session_life(const struct token_session *session);
 
 /* ---- HMAC */
 

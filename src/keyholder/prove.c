@@ -87,11 +87,12 @@ static enum mikeyd_status prove_by_hmac(struct proof *proof, const struct invent
     return status;
 }
 
-/* A key that may only derive: HKDF with the text as info, then HMAC under what came out. */
-static enum mikeyd_status prove_by_hkdf(struct proof *proof, const struct inventory_key *key,
-                                        uint8_t out[DOOR_PROOF], struct error *err)
+/* *lost: what was derived has gone with an initialisation of the module. */
+static enum mikeyd_status prove_by_hkdf_once(struct proof *proof, const struct inventory_key *key,
+                                             uint8_t out[DOOR_PROOF], bool *lost, struct error *err)
 {
     struct token_object derived;
+    *lost = false;
     enum mikeyd_status status =
         token_hkdf_pair(proof->session, key->key, proof->text, sizeof proof->text, &derived, err);
     if (status != MIKEYD_OK)
@@ -99,9 +100,19 @@ static enum mikeyd_status prove_by_hkdf(struct proof *proof, const struct invent
     status = tag_blocks(proof, &derived, 1, err);
     if (status == MIKEYD_OK)
         memcpy(out, proof->desk->secrets->tag[0], DOOR_PROOF);
-    if (derived.generation == token_generation(proof->holder->token))
+    *lost = derived.generation != token_generation(proof->holder->token);
+    if (!*lost)
         token_object_destroy(proof->session, derived.handle);
     return status;
+}
+
+/* A key that may only derive: HKDF with the text as info, then HMAC under what came out. */
+static enum mikeyd_status prove_by_hkdf(struct proof *proof, const struct inventory_key *key,
+                                        uint8_t out[DOOR_PROOF], struct error *err)
+{
+    bool lost = false;
+    enum mikeyd_status status = prove_by_hkdf_once(proof, key, out, &lost, err);
+    return status != MIKEYD_OK && lost ? prove_by_hkdf_once(proof, key, out, &lost, err) : status;
 }
 
 /* *of_key: what stands in the way of a proof of this one key; the return value: of all. */

@@ -164,7 +164,7 @@ static enum mikeyd_status take_key(struct use *use, struct error *err)
 /*
  * Gives the pair key back. One that failed in the token is not found again. True when it was derived
  * under an initialisation of the module that has ended meanwhile, so that another attempt, with a
- * key derived anew, is worth it.
+ * key derived anew, is worth it. So it is when the session was lost, and the message's keys with it.
  */
 static bool give_key(struct use *use, enum mikeyd_status status)
 {
@@ -265,12 +265,13 @@ enum mikeyd_status keyholder_use(struct keyholder *holder, struct desk *desk, in
     if (status != MIKEYD_OK)
         return status;
     (void)pair_cache_sweep(holder->pairs, use.session);
-    for (int attempt = 0;; attempt++) {
+    for (bool again = true, first = true; again; first = false) {
+        const uint64_t life = token_session_life(use.session);
         status = take_key(&use, err);
         if (status == MIKEYD_OK)
             status = work(&use, err);
-        if (!give_key(&use, status) || attempt != 0)
-            break;
+        again = give_key(&use, status) || token_session_life(use.session) != life;
+        again = again && first && status == MIKEYD_TOKEN_DOWN;
     }
     keyholder_session_end(holder, use.session);
     return status;

@@ -179,7 +179,6 @@ struct fault fault_next(enum fault_function function)
 struct fault_state fault_state(void)
 {
     (void)pthread_mutex_lock(&lock);
-    read_plan();
     const struct fault_state now = state;
     (void)pthread_mutex_unlock(&lock);
     return now;

@@ -72,6 +72,7 @@ struct fault_state {
 /* Counts this call and says what the plan has for it. FAULT_DELAY, FAULT_HANG and FAULT_LEAK are
  * over when it returns. Any thread. */
 struct fault fault_next(enum fault_function function);
+/* As the latest fault_next() has read it. */
 struct fault_state fault_state(void);
 
 #endif
