@@ -13,12 +13,14 @@
 #include "base/bytes.h"
 #include "base/clock.h"
 #include "lab.h"
+#include "support/fault_control.h"
 #include "support/memory_scan.h"
 
 static struct lab lab; /* its token, and its door; the keyholder is another process */
 static struct door_answer answer;
 static pid_t child;
 static int monitor;
+static struct fault_control faults;
 
 static void stop(void)
 {
@@ -27,6 +29,7 @@ static void stop(void)
         (void)waitpid(child, NULL, 0);
     }
     lab_close(&lab);
+    fault_control_end(&faults);
 }
 TestSuite(keyholder_program, .fini = stop, .timeout = 120);
 
@@ -39,9 +42,11 @@ static void write_config(const char *uri, const char *pin_file)
     (void)fprintf(file,
                   "tokens:\n  - module: %s\n    uri: \"%s\"\n    pin_file: %s\n    sessions: 3\n"
                   "    init_args: \"%s\"\n"
+                  "    call_timeout: %us\n"
                   "policy: policy.yaml\nlisten: [{unix: mikeyd.sock}]\nreplay: {lmdb: replay}\n"
                   "audit: {file: audit.jsonl}\nsandbox: {writable: [%s]}\n",
-                  lab.config.module, uri, pin_file, lab.fixture.init_args, lab.fixture.dir);
+                  lab.config.module, uri, pin_file, lab.fixture.init_args,
+                  lab.config.call_timeout_ms / 1000, lab.fixture.dir);
     cr_assert_eq(fclose(file), 0);
 }
 
@@ -205,18 +210,17 @@ Test(keyholder_program, only_mikeyd_starts_it)
 
 /* ---- what stays in its memory */
 
+static void make_faulty(void)
+{
+    lab_make(&lab, lab_token_of_run(LAB_SIGNS));
+    lab.config.module = FAULT_MODULE;
+    fault_control_make(&faults, lab.fixture.dir, "program");
+    fault_control_export(&faults, lab.fixture.module);
+}
+
 static void plan(const char *text)
 {
-    char path[128], fresh[160];
-    (void)snprintf(path, sizeof path, "%s/plan", lab.fixture.dir);
-    (void)snprintf(fresh, sizeof fresh, "%s.new", path);
-    FILE *file = fopen(fresh, "we");
-    cr_assert_not_null(file);
-    cr_assert_geq(fputs(text, file), 0);
-    cr_assert_eq(fclose(file), 0);
-    cr_assert_eq(rename(fresh, path), 0);
-    cr_assert_eq(setenv("MIKEYD_FAULT_PLAN", path, 1), 0);
-    cr_assert_eq(setenv("MIKEYD_FAULT_REAL", lab.fixture.module, 1), 0);
+    fault_control_plan(&faults, text);
 }
 
 struct message_secrets {
@@ -284,9 +288,7 @@ Test(keyholder_program, nothing_of_a_message_stays_in_its_memory)
 #ifdef MIKEYD_SANITIZED
     cr_skip_test("a sanitizer keeps what was freed, and terabytes of its own");
 #endif
-    lab_make(&lab, lab_token_of_run(LAB_SIGNS));
-    lab.config.module = FAULT_MODULE;
-    plan("# nothing\n");
+    make_faulty();
     start_made();
     know_secrets(&secrets);
     assert_serves();
@@ -311,4 +313,42 @@ Test(keyholder_program, nothing_of_a_message_stays_in_its_memory)
         for (size_t i = 0; i < 5; i++)
             cr_assert_eq(secrets.pattern[i].hits, 0, "%s stays", secrets.pattern[i].name);
     }
+}
+
+/* ---- how long a request waits for a session */
+
+#define SESSIONS 3 /* of write_config() */
+
+/* So that the front hears "busy" within a member's share of the time-out, a quarter. What it waited
+ * stands in the refusal. */
+Test(keyholder_program, a_request_waits_an_eighth_of_the_time_out_for_a_session)
+{
+    int hanging[SESSIONS];
+    uint8_t room[512];
+    unsigned waited_ms = 0;
+    make_faulty();
+    lab.config.call_timeout_ms = 16000;
+    start_made();
+    const struct keys_name name = lab_psk("plain");
+    const struct door_request request = lab_seal(&name, MIKEY_ALGORITHMS_256);
+    struct byte_writer out = writer_of(room, sizeof room);
+    cr_assert_eq(door_write_request(&request, &out, NULL), MIKEYD_OK);
+    plan("C_Sign 1+ hang\n");
+    for (int i = 0; i < SESSIONS; i++) {
+        hanging[i] = lab_connect(&lab);
+        cr_assert_eq(door_send(hanging[i], &out, NULL), MIKEYD_OK);
+    }
+    const int64_t until_ms = clock_monotonic_ms() + 30000;
+    while (lab_facts(&lab).sessions_used < SESSIONS) {
+        cr_assert_lt(clock_monotonic_ms(), until_ms);
+        (void)usleep(10000);
+    }
+    cr_assert_eq(lab_ask(&lab, &request, &answer), MIKEYD_TOKEN_BUSY, "%s", answer.text);
+    const char *within = strstr(answer.text, "within ");
+    cr_assert(within != NULL && sscanf(within, "within %u ms", &waited_ms) == 1, "%s", answer.text);
+    cr_expect_leq(waited_ms, 16000 / 8);
+    cr_expect_gt(waited_ms, 16000 / 16);
+    plan(FAULT_NOTHING);
+    for (int i = 0; i < SESSIONS; i++)
+        (void)close(hanging[i]);
 }
