@@ -9,10 +9,17 @@
 
 CK_FUNCTION_LIST *fault_real;
 
+/*
+ * What takes sessions away, or ends the module, takes effect here alone: a real module that was not
+ * made for it dies when that happens under calls of other threads, and the product is not to blame.
+ * The real sessions go when the product closes them, the real module when it is initialised anew.
+ */
 static struct {
     CK_SESSION_HANDLE handle; /* 0: free */
     CK_SLOT_ID slot;
+    bool dead;
 } open_sessions[SESSIONS_MAX];
+static bool ended; /* as if somebody had called C_Finalize */
 static CK_SLOT_ID slot_shift;
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 
@@ -20,58 +27,61 @@ static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 
 static void note_opened(CK_SESSION_HANDLE handle, CK_SLOT_ID slot)
 {
+    size_t i = 0;
     (void)pthread_mutex_lock(&lock);
-    for (size_t i = 0; i < SESSIONS_MAX; i++) {
-        if (open_sessions[i].handle == 0) {
-            open_sessions[i].handle = handle;
-            open_sessions[i].slot = slot;
-            (void)atomic_fetch_add(&fault_tally()->sessions, 1);
-            break;
-        }
+    while (i < SESSIONS_MAX && open_sessions[i].handle != 0)
+        i++;
+    if (i < SESSIONS_MAX) {
+        open_sessions[i].handle = handle;
+        open_sessions[i].slot = slot;
+        open_sessions[i].dead = false;
+        (void)atomic_fetch_add(&fault_tally()->sessions, 1);
     }
     (void)pthread_mutex_unlock(&lock);
 }
 
-/* handle 0: all of the slot; slot NULL: of every slot. */
-static void note_closed(CK_SESSION_HANDLE handle, const CK_SLOT_ID *slot)
+/* handle 0: all of the slot; slot NULL: of every slot. Freed, or dead until they are. */
+static void note_gone(CK_SESSION_HANDLE handle, const CK_SLOT_ID *slot, bool freed)
 {
     (void)pthread_mutex_lock(&lock);
     for (size_t i = 0; i < SESSIONS_MAX; i++) {
         if (open_sessions[i].handle == 0 || (handle != 0 && open_sessions[i].handle != handle) ||
             (slot != NULL && open_sessions[i].slot != *slot))
             continue;
-        open_sessions[i].handle = 0;
-        (void)atomic_fetch_sub(&fault_tally()->sessions, 1);
+        if (!open_sessions[i].dead)
+            (void)atomic_fetch_sub(&fault_tally()->sessions, 1);
+        open_sessions[i].dead = true;
+        if (freed)
+            open_sessions[i].handle = 0;
     }
     (void)pthread_mutex_unlock(&lock);
 }
 
-static CK_RV close_all(CK_SLOT_ID slot)
+static bool session_is_dead(CK_SESSION_HANDLE handle)
 {
-    CK_RV rv = fault_real->C_CloseAllSessions(slot);
-    if (rv == CKR_OK)
-        note_closed(0, &slot);
-    return rv;
+    bool dead = false;
+    (void)pthread_mutex_lock(&lock);
+    for (size_t i = 0; i < SESSIONS_MAX && handle != 0; i++)
+        dead = dead || (open_sessions[i].handle == handle && open_sessions[i].dead);
+    (void)pthread_mutex_unlock(&lock);
+    return dead;
 }
 
-static CK_RV finalize(void *reserved)
+static bool set_ended(bool now)
 {
-    CK_RV rv = fault_real->C_Finalize(reserved);
-    if (rv == CKR_OK)
-        note_closed(0, NULL);
-    return rv;
+    (void)pthread_mutex_lock(&lock);
+    const bool before = ended;
+    ended = now;
+    (void)pthread_mutex_unlock(&lock);
+    return before;
 }
 
-static void close_every(void)
+static bool has_ended(void)
 {
-    for (size_t i = 0; i < SESSIONS_MAX; i++) {
-        (void)pthread_mutex_lock(&lock);
-        const bool is_open = open_sessions[i].handle != 0;
-        const CK_SLOT_ID slot = open_sessions[i].slot;
-        (void)pthread_mutex_unlock(&lock);
-        if (is_open)
-            (void)close_all(slot);
-    }
+    (void)pthread_mutex_lock(&lock);
+    const bool now = ended;
+    (void)pthread_mutex_unlock(&lock);
+    return now;
 }
 
 /* ---- striking */
@@ -96,15 +106,23 @@ static bool refuse_lost(enum fault_function function, CK_RV *rv)
         *rv = CKR_DEVICE_REMOVED;
         break;
     }
-    close_every();
+    note_gone(0, NULL, false);
     return true;
+}
+
+/* What was taken away before. */
+static bool refuse_gone(enum fault_function function, CK_SESSION_HANDLE session, CK_RV *rv)
+{
+    if (function == FAULT_C_Initialize || function == FAULT_C_Finalize)
+        return false;
+    *rv = has_ended() ? CKR_CRYPTOKI_NOT_INITIALIZED : CKR_SESSION_HANDLE_INVALID;
+    return *rv == CKR_CRYPTOKI_NOT_INITIALIZED || session_is_dead(session);
 }
 
 bool fault_strikes(enum fault_function function, CK_SESSION_HANDLE session, struct fault *fault,
                    CK_RV *rv)
 {
     const struct fault next = fault_next(function);
-    CK_SESSION_INFO info;
     if (fault != NULL)
         *fault = next;
     switch (next.action) {
@@ -115,16 +133,19 @@ bool fault_strikes(enum fault_function function, CK_SESSION_HANDLE session, stru
         (void)fault_real->C_Logout(session);
         break;
     case FAULT_CLOSE_ALL:
-        if (fault_real->C_GetSessionInfo(session, &info) == CKR_OK)
-            (void)close_all(info.slotID);
+        (void)fault_real->C_Logout(session); /* with the last session goes the login */
+        note_gone(0, NULL, false);
         break;
     case FAULT_FINALIZE:
-        (void)finalize(NULL);
+        (void)set_ended(true);
+        note_gone(0, NULL, false);
         break;
     default: /* done already, or done with the answer */
         break;
     }
-    return fault_state().lost && refuse_lost(function, rv);
+    if (fault_state().lost && refuse_lost(function, rv))
+        return true;
+    return refuse_gone(function, session, rv);
 }
 
 void fault_distort(const struct fault *fault, CK_ULONG *len)
@@ -142,11 +163,21 @@ static CK_SLOT_ID real_slot(CK_SLOT_ID slot)
     return slot - slot_shift;
 }
 
+static CK_RV finalize(void *reserved)
+{
+    CK_RV rv = fault_real->C_Finalize(reserved);
+    if (rv == CKR_OK)
+        note_gone(0, NULL, true);
+    return rv;
+}
+
 static CK_RV s_initialize(void *args)
 {
     CK_RV rv;
     if (fault_strikes(FAULT_C_Initialize, 0, NULL, &rv))
         return rv;
+    if (set_ended(false))
+        (void)finalize(NULL);
     rv = fault_real->C_Initialize(args);
     if (rv == CKR_OK) {
         fault_object_begin_anew();
@@ -158,7 +189,11 @@ static CK_RV s_initialize(void *args)
 static CK_RV s_finalize(void *reserved)
 {
     CK_RV rv;
-    return fault_strikes(FAULT_C_Finalize, 0, NULL, &rv) ? rv : finalize(reserved);
+    if (fault_strikes(FAULT_C_Finalize, 0, NULL, &rv))
+        return rv;
+    if (has_ended())
+        return CKR_CRYPTOKI_NOT_INITIALIZED;
+    return finalize(reserved);
 }
 
 static CK_RV s_get_info(CK_INFO *info)
@@ -247,18 +282,25 @@ static CK_RV s_open_session(CK_SLOT_ID slot, CK_FLAGS flags, void *application, 
 static CK_RV s_close_session(CK_SESSION_HANDLE session)
 {
     CK_RV rv;
-    if (fault_strikes(FAULT_C_CloseSession, session, NULL, &rv))
+    const bool dead = session_is_dead(session);
+    if (fault_strikes(FAULT_C_CloseSession, session, NULL, &rv) && !dead)
         return rv;
     rv = fault_real->C_CloseSession(session);
     if (rv == CKR_OK)
-        note_closed(session, NULL);
-    return rv;
+        note_gone(session, NULL, true);
+    return dead ? CKR_SESSION_HANDLE_INVALID : rv;
 }
 
 static CK_RV s_close_all_sessions(CK_SLOT_ID slot)
 {
     CK_RV rv;
-    return fault_strikes(FAULT_C_CloseAllSessions, 0, NULL, &rv) ? rv : close_all(real_slot(slot));
+    const CK_SLOT_ID theirs = real_slot(slot);
+    if (fault_strikes(FAULT_C_CloseAllSessions, 0, NULL, &rv))
+        return rv;
+    rv = fault_real->C_CloseAllSessions(theirs);
+    if (rv == CKR_OK)
+        note_gone(0, &theirs, true);
+    return rv;
 }
 
 static CK_RV s_get_session_info(CK_SESSION_HANDLE session, CK_SESSION_INFO *info)
