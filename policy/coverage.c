@@ -119,6 +119,26 @@ static const struct policy_coverage rows[] = {
      "Identities are visible and linkable; persistent ones cost privacy", POLICY_REPORTED,
      "told for every policy with nodes", "RFC9257-7-PRIVACY", "policy/rules_identity.c",
      "tests/unit/policy/rules_identity.c"},
+    {"RFC9257-TLS-LENGTH", "RFC 9257 6 (1)", "MUST",
+     "A client's PSK for TLS is at least 128 bits long, and combined with an ephemeral exchange",
+     POLICY_ENFORCED,
+     "the gate's list and a client's file are refused with a key under 256 bits or of zeros; "
+     "OpenSSL offers and takes psk_dhe_ke alone",
+     "", "src/base/psk_file.c src/gate/psk.c",
+     "tests/unit/base/psk_file.c tests/integration/gate/test_gate_psk.c"},
+    {"RFC9257-TLS-UNIQUE", "RFC 9257 6 (2)", "MUST",
+     "A client's PSK for TLS is one client's and one server's", POLICY_ENFORCED,
+     "a list with a name or a key twice is refused; all gates of a fleet are one server; the "
+     "context of the imported key names client and server in their roles",
+     "", "src/base/psk_file.c src/importer/importer_tls.c",
+     "tests/unit/base/psk_file.c tests/unit/importer/tls.c tests/integration/gate/test_gate_psk.c"},
+    {"RFC9257-TLS-USE", "RFC 9257 6 (3)", "SHOULD",
+     "A client's PSK for TLS has one use, by the importer of RFC 9258", POLICY_ENFORCED,
+     "it is never used itself: what TLS gets is imported for TLS 1.3 and SHA-384, and a client of "
+     "the policy is known by it where `tls_psk: true` says so alone; keys in the token are never "
+     "read, so they cannot serve here",
+     "", "src/importer/importer_tls.c policy/model.c",
+     "tests/unit/importer/tls.c tests/integration/gate/test_gate_psk.c"},
 
     {"RFC3830-9-1-TRANSPORT", "RFC 3830 9.1", "MUST",
      "What protects keys in transport is at least as strong as the keys", POLICY_REPORTED,

@@ -68,15 +68,18 @@ static enum mikeyd_status read_word_set(const struct yaml_node *list, const char
     return status;
 }
 
-/* Who the client is: a user of this host, or the name in its certificate. */
+/* Who the client is: a user of this host, the name in its certificate, or who has its TLS PSK. */
 static enum mikeyd_status read_who(struct policy_client *client, const struct yaml_node *map,
                                    struct error *err)
 {
     const struct yaml_node *uid = yaml_map_get(map, "uid"), *san = yaml_map_get(map, "tls_san");
+    const struct yaml_node *psk = yaml_map_get(map, "tls_psk");
     enum mikeyd_status status = MIKEYD_OK;
-    if (uid == NULL && san == NULL)
-        return yaml_fail(map, err, "one of \"uid\" and \"tls_san\" is needed");
-    if (uid != NULL) {
+    if (psk != NULL)
+        status = yaml_bool(psk, &client->tls_psk, err);
+    if (status == MIKEYD_OK && uid == NULL && san == NULL && !client->tls_psk)
+        return yaml_fail(map, err, "one of \"uid\", \"tls_san\" and \"tls_psk\" is needed");
+    if (status == MIKEYD_OK && uid != NULL) {
         uint64_t number = 0;
         status = yaml_unsigned(uid, 0, UID_HIGHEST, &number, err);
         client->has_uid = true;
@@ -94,8 +97,8 @@ static enum mikeyd_status read_who(struct policy_client *client, const struct ya
 static enum mikeyd_status read_client(const struct policy *policy,
                                       struct policy_client_entry *entry, struct error *err)
 {
-    static const char *const known[] = {"name",   "uid",     "tls_san", "acts_as", "may",
-                                        "suites", "methods", "rate",    NULL};
+    static const char *const known[] = {"name", "uid",    "tls_san", "tls_psk", "acts_as",
+                                        "may",  "suites", "methods", "rate",    NULL};
     static const char *const roles[] = {"initiate", "respond", NULL};
     static const char *const methods[] = {"dhhmac", "psk-dhe", "psk", NULL};
     struct policy_client *client = &entry->client;

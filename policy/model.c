@@ -180,6 +180,10 @@ const struct policy_client *policy_client_by_san(const struct policy *policy, co
 const struct policy_client *policy_client_by_caller(const struct policy *policy,
                                                     const struct caller *caller)
 {
+    if (caller->san != NULL && caller->by_psk) {
+        const struct policy_client *client = policy_client_by_name(policy, caller->san);
+        return client != NULL && client->tls_psk ? client : NULL;
+    }
     if (caller->san != NULL)
         return policy_client_by_san(policy, caller->san);
     return caller->has_uid ? policy_client_by_uid(policy, caller->uid) : NULL;

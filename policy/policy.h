@@ -84,6 +84,7 @@ struct policy_client {
     bool has_uid;
     uid_t uid;
     const char *tls_san;
+    bool tls_psk;     /* may come with the TLS PSK of its name */
     unsigned may;     /* enum policy_role bits */
     uint32_t suites;  /* bit per enum srtp_suite; 0: the pair's */
     unsigned methods; /* bit per enum policy_method that is one */

@@ -86,8 +86,11 @@ static enum mikeyd_status take_option(const char *text, size_t len, struct addre
     const struct {
         const char *name;
         char **value;
-    } options[] = {
-        {"ca=", &out->ca}, {"cert=", &out->cert}, {"key=", &out->key}, {"name=", &out->name}};
+    } options[] = {{"ca=", &out->ca},
+                   {"cert=", &out->cert},
+                   {"key=", &out->key},
+                   {"name=", &out->name},
+                   {"psk=", &out->psk}};
     for (size_t i = 0; i < sizeof options / sizeof options[0]; i++) {
         const size_t name_len = strlen(options[i].name);
         if (len <= name_len || strncmp(text, options[i].name, name_len) != 0 ||
@@ -113,9 +116,13 @@ static enum mikeyd_status take_options(const char *text, struct address *out, st
         status = take_option(text, len, out, err);
         text += len + (text[len] == '&');
     }
-    if (status == MIKEYD_OK && (out->ca == NULL || out->cert == NULL || out->key == NULL))
+    if (status != MIKEYD_OK)
+        return status;
+    const bool all = out->ca != NULL && out->cert != NULL && out->key != NULL;
+    const bool any = out->ca != NULL || out->cert != NULL || out->key != NULL || out->name != NULL;
+    if (out->psk == NULL ? !all : any)
         status = error_set(err, MIKEYD_INVALID_ARGUMENT,
-                           "a tls:// address needs ?ca=FILE&cert=FILE&key=FILE");
+                           "a tls:// address needs ?ca=FILE&cert=FILE&key=FILE or ?psk=FILE");
     return status;
 }
 
@@ -150,5 +157,6 @@ void address_clear(struct address *address)
     free(address->cert);
     free(address->key);
     free(address->name);
+    free(address->psk);
     *address = (struct address){0};
 }

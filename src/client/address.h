@@ -1,6 +1,7 @@
 /*
  * Where a daemon is: "unix:/path" or "/path" for this host's, and for gates on others
  *   tls://HOST:PORT[,HOST:PORT]...?ca=FILE&cert=FILE&key=FILE[&name=NAME]
+ *   tls://HOST:PORT[,HOST:PORT]...?psk=FILE
  * Values are taken as they stand; "%XX" stands for a byte.
  */
 #ifndef CLIENT_ADDRESS_H
@@ -22,7 +23,8 @@ struct address {
     char *path; /* of the Unix socket, or NULL: by TLS */
     struct address_host hosts[ADDRESS_HOSTS_MAX];
     size_t host_count;
-    char *ca, *cert, *key; /* files */
+    char *ca, *cert, *key; /* files; or else */
+    char *psk;             /* the file of this client's own */
     char *name;            /* in the gates' certificates; NULL: the host's own */
 };
 

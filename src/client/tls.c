@@ -15,7 +15,8 @@
 #include <unistd.h>
 
 #include "base/clock.h"
-#include "base/private_file.h"
+#include "client/tls_psk.h"
+#include "tls/tls_common.h"
 
 #define WHY_MAX 200
 /* A gate whose host is gone says nothing: what it does not acknowledge for so long breaks the
@@ -82,50 +83,19 @@ static BIO *socket_bio(int fd)
 
 /* ---- what both ends must be */
 
-static const char *queue_reason(char *text, size_t cap)
-{
-    const unsigned long code = ERR_peek_last_error();
-    const char *reason = code == 0 ? NULL : ERR_reason_error_string(code);
-    if (code != 0 && ERR_SYSTEM_ERROR(code))
-        reason = strerror(ERR_GET_REASON(code));
-    (void)snprintf(text, cap, "%s", reason == NULL ? "the connection ended" : reason);
-    ERR_clear_error();
-    return text;
-}
-
 static enum mikeyd_status fail_file(const char *what, const char *path, struct error *err)
 {
     char why[WHY_MAX];
     return error_set(err, MIKEYD_INVALID_ARGUMENT, "%s=%.200s: %s", what, path,
-                     queue_reason(why, sizeof why));
+                     tls_queue_reason("it cannot be used", why, sizeof why));
 }
 
-/* Nobody is there to type one. */
-static int no_passphrase(char *text, int size, int writing, void *context)
-{
-    (void)text;
-    (void)size;
-    (void)writing;
-    (void)context;
-    return -1;
-}
-
-/* A key that others can read is nobody's. */
 static enum mikeyd_status use_key(SSL_CTX *tls, const char *path, struct error *err)
 {
-    int fd = -1;
-    struct stat st;
-    enum mikeyd_status status = private_file_open("private key", path, &fd, &st, err);
-    if (status != MIKEYD_OK)
-        return status;
-    BIO *file = BIO_new_fd(fd, BIO_CLOSE);
-    if (file == NULL) {
-        (void)close(fd);
-        return error_set(err, MIKEYD_INTERNAL, "out of memory");
-    }
-    EVP_PKEY *key = PEM_read_bio_PrivateKey(file, NULL, no_passphrase, NULL);
-    (void)BIO_free(file);
-    if (key == NULL || SSL_CTX_use_PrivateKey(tls, key) != 1 || SSL_CTX_check_private_key(tls) != 1)
+    EVP_PKEY *key = NULL;
+    enum mikeyd_status status = tls_read_key(path, &key, err);
+    if (status == MIKEYD_OK &&
+        (SSL_CTX_use_PrivateKey(tls, key) != 1 || SSL_CTX_check_private_key(tls) != 1))
         status = fail_file("key", path, err);
     EVP_PKEY_free(key);
     return status;
@@ -150,6 +120,8 @@ static enum mikeyd_status make_context(const struct address *address, SSL_CTX **
     enum mikeyd_status status = MIKEYD_OK;
     if (tls == NULL || !set_protocol(tls))
         status = error_set(err, MIKEYD_INTERNAL, "OpenSSL has no TLS 1.3 as it is needed");
+    else if (address->psk != NULL)
+        status = tls_psk_use(tls, address->psk, err);
     else if (SSL_CTX_load_verify_file(tls, address->ca) != 1)
         status = fail_file("ca", address->ca, err);
     else if (SSL_CTX_use_certificate_chain_file(tls, address->cert) != 1)
@@ -297,6 +269,10 @@ enum mikeyd_status tls_connect(const struct address *address, const struct addre
     SSL_CTX_free(context); /* the connection keeps it */
     status = *out == NULL ? error_set(err, MIKEYD_INTERNAL, "out of memory")
                           : shake_hands(*out, *fd, host, deadline_ms, err);
+    /* With a PSK alone there is no CA, so no certificate could have been taken in its place. */
+    if (status == MIKEYD_OK && address->psk != NULL && SSL_session_reused(*out) != 1)
+        status = error_set(err, MIKEYD_UNREACHABLE, "%s:%s: TLS: the gate does not know this PSK",
+                           host->host, host->port);
     if (status != MIKEYD_OK) {
         SSL_free(*out);
         (void)close(*fd);
@@ -317,7 +293,7 @@ const char *tls_reason(SSL *tls, char *text, size_t cap)
         ERR_clear_error();
         return text;
     }
-    return queue_reason(text, cap);
+    return tls_queue_reason("the connection ended", text, cap);
 }
 
 static ssize_t outcome(SSL *tls, int result, size_t done)

@@ -39,8 +39,10 @@ struct config_gate {
     uint16_t port;
     const char *certificate; /* PEM: its own first, then those between it and the CA */
     const char *key;
-    const char *ca;  /* PEM: who signs clients' certificates */
-    const char *crl; /* PEM, of every CA; or NULL */
+    const char *ca;       /* PEM: who signs clients' certificates */
+    const char *psk_file; /* NAME:HEX of clients without one; or NULL. Without this, the three above
+                             are there; with it, all of them or none */
+    const char *crl;      /* PEM, of every CA; or NULL */
     unsigned connections, connections_per_client;
     unsigned handshakes, handshakes_per_address; /* clients that have not said yet who they are */
     unsigned in_flight, in_flight_per_client;    /* requests without their answers */

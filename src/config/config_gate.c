@@ -118,12 +118,33 @@ static enum mikeyd_status read_limits(const struct yaml_node *root, struct confi
     return status;
 }
 
+/* By what clients and gate prove who they are: certificates, PSKs, or both. */
+static enum mikeyd_status read_proofs(const struct yaml_node *map,
+                                      const struct config_gate_reader *reader,
+                                      struct config_gate *out, struct error *err)
+{
+    enum mikeyd_status status = may_path(map, "psk_file", reader, &out->psk_file, err);
+    const bool certificates = out->psk_file == NULL || yaml_map_get(map, "certificate") != NULL ||
+                              yaml_map_get(map, "key") != NULL || yaml_map_get(map, "ca") != NULL ||
+                              yaml_map_get(map, "crl") != NULL;
+    if (status != MIKEYD_OK || !certificates)
+        return status;
+    status = need_path(map, "certificate", reader, &out->certificate, err);
+    if (status == MIKEYD_OK)
+        status = need_path(map, "key", reader, &out->key, err);
+    if (status == MIKEYD_OK)
+        status = need_path(map, "ca", reader, &out->ca, err);
+    if (status == MIKEYD_OK)
+        status = may_path(map, "crl", reader, &out->crl, err);
+    return status;
+}
+
 enum mikeyd_status config_gate_read(const struct yaml_node *map,
                                     const struct config_gate_reader *reader,
                                     struct config_gate *out, struct error *err)
 {
-    static const char *const known[] = {"user", "listen", "certificate", "key",
-                                        "ca",   "crl",    "limits",      NULL};
+    static const char *const known[] = {"user", "listen",   "certificate", "key", "ca",
+                                        "crl",  "psk_file", "limits",      NULL};
     const struct yaml_node *user, *listen = NULL;
     *out = defaults;
     enum mikeyd_status status = yaml_map_check(map, known, err);
@@ -136,13 +157,7 @@ enum mikeyd_status config_gate_read(const struct yaml_node *map,
     if (status == MIKEYD_OK)
         status = reader->address(reader->memory, listen, &out->address, &out->port, err);
     if (status == MIKEYD_OK)
-        status = need_path(map, "certificate", reader, &out->certificate, err);
-    if (status == MIKEYD_OK)
-        status = need_path(map, "key", reader, &out->key, err);
-    if (status == MIKEYD_OK)
-        status = need_path(map, "ca", reader, &out->ca, err);
-    if (status == MIKEYD_OK)
-        status = may_path(map, "crl", reader, &out->crl, err);
+        status = read_proofs(map, reader, out, err);
     if (status == MIKEYD_OK)
         status = read_limits(map, out, err);
     return status;

@@ -4,16 +4,17 @@
 #include <stdlib.h>
 #include <string.h>
 
-struct client *client_enter(struct client **clients, const char *name)
+struct client *client_enter(struct client **clients, const char *name, bool by_psk)
 {
     struct client *client = *clients;
-    while (client != NULL && strcmp(client->name, name) != 0)
+    while (client != NULL && (client->by_psk != by_psk || strcmp(client->name, name) != 0))
         client = client->next;
     if (client == NULL) {
         client = calloc(1, sizeof *client);
         if (client == NULL)
             return NULL;
         (void)snprintf(client->name, sizeof client->name, "%s", name);
+        client->by_psk = by_psk;
         client->next = *clients;
         *clients = client;
     }

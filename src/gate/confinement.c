@@ -30,7 +30,7 @@ static void add_file(struct paths *paths, const char *path)
 static struct sandbox_profile profile_of(const struct config *config, struct paths *paths)
 {
     const struct config_gate *gate = config->gate;
-    const char *const files[] = {gate->certificate, gate->key, gate->ca, gate->crl};
+    const char *const files[] = {gate->certificate, gate->key, gate->ca, gate->crl, gate->psk_file};
     paths->files = paths->count = 0;
     for (size_t i = 0; i < sizeof files / sizeof files[0]; i++)
         add_file(paths, files[i]);

@@ -11,6 +11,9 @@
 #include "gate/memory.h"
 #include "gate/tls.h"
 
+/* Two lists of PSKs at a reload, and the file of one. */
+#define SECRET_HEAP ((size_t)4 << 20)
+
 static const char usage_text[] =
     "usage: mikeyd-gate --config FILE [--check] [--no-sandbox]\n"
     "  --config FILE  mikeyd.yaml, of which the gate reads `gate:` and `listen:`\n"
@@ -23,6 +26,8 @@ static enum mikeyd_status prepare_process(struct error *err)
     (void)umask(077);
     (void)signal(SIGPIPE, SIG_IGN);
     enum mikeyd_status status = secret_process_harden(err);
+    if (status == MIKEYD_OK)
+        status = secret_heap_init(SECRET_HEAP, err);
     if (status == MIKEYD_OK)
         memory_protect();
     return status;

@@ -25,6 +25,7 @@ enum mikeyd_status rewrite_request(struct rewriter *rewriter, const struct rewri
         return error_set(err, MIKEYD_SYNTAX, "the frame is not a request");
     Mikeyd__Channel channel = MIKEYD__CHANNEL__INIT;
     channel.bits = client->bits;
+    channel.psk = client->by_psk;
     request->channel = &channel;
     request->on_behalf = unconst(client->name);
     const size_t need = mikeyd__request__get_packed_size(request);

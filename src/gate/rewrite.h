@@ -6,6 +6,8 @@
 #ifndef GATE_REWRITE_H
 #define GATE_REWRITE_H
 
+#include <stdbool.h>
+
 #include "base/error.h"
 #include "rpc/arena.h"
 #include "rpc/frame.h"
@@ -21,6 +23,7 @@ struct rewriter {
 struct rewrite_client {
     const char *name;
     unsigned bits;
+    bool by_psk;
 };
 
 void rewriter_init(struct rewriter *rewriter);

@@ -16,6 +16,7 @@
 
 #include "base/clock.h"
 #include "base/log.h"
+#include "gate/psk.h"
 #include "gate/session_internal.h"
 #include "gate/tls.h"
 
@@ -183,24 +184,38 @@ static int64_t expiry_of(const X509 *certificate)
     return ASN1_TIME_to_tm(X509_get0_notAfter(certificate), &end) == 1 ? timegm(&end) : 0;
 }
 
+/* NOT_ENTITLED as in name.h; AUTH_FAILED when it has proven nothing, which the handshake does not let
+ * happen. */
+static enum mikeyd_status find_name(struct session *session, const SSL *ssl,
+                                    char name[NAME_MAX_LEN + 1], struct error *err)
+{
+    const char *psk = psk_client(ssl);
+    const X509 *certificate = SSL_get0_peer_certificate(ssl);
+    if (psk != NULL) {
+        session->by_psk = true;
+        session->expires = INT64_MAX;
+        (void)snprintf(name, NAME_MAX_LEN + 1, "%s", psk);
+        return MIKEYD_OK;
+    }
+    if (certificate == NULL || SSL_get_verify_result(ssl) != X509_V_OK)
+        return error_set(err, MIKEYD_AUTH_FAILED, "there is no proof of who it is");
+    session->expires = expiry_of(certificate);
+    return name_of_certificate(certificate, name, err);
+}
+
 /* The handshake is done: who is it? */
 static void welcome(struct session *session)
 {
     struct gate *gate = session->gate;
     SSL *ssl = bufferevent_openssl_get_ssl(session->tls);
-    const X509 *certificate = SSL_get0_peer_certificate(ssl);
     char name[NAME_MAX_LEN + 1];
     struct error err = {0};
-    if (certificate == NULL || SSL_get_verify_result(ssl) != X509_V_OK) {
-        session_close(session); /* not without one: the handshake would have failed */
-        return;
-    }
-    enum mikeyd_status status = name_of_certificate(certificate, name, &err);
+    enum mikeyd_status status = find_name(session, ssl, name, &err);
     if (status != MIKEYD_OK) {
         turn_away(session, status, err.text);
         return;
     }
-    struct client *client = client_enter(&gate->clients, name);
+    struct client *client = client_enter(&gate->clients, name, session->by_psk);
     if (client == NULL) {
         session_close(session);
         return;
@@ -208,7 +223,6 @@ static void welcome(struct session *session)
     session->client = client;
     gate->handshake_count--;
     session->bits = (unsigned)SSL_CIPHER_get_bits(SSL_get_current_cipher(ssl), NULL);
-    session->expires = expiry_of(certificate);
     session->last_ms = clock_monotonic_ms();
     if (client->sessions > gate->settings->connections_per_client ||
         gate->session_count - gate->handshake_count > gate->settings->connections)

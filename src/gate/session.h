@@ -25,7 +25,8 @@ struct session {
     struct bufferevent *daemon; /* NULL during the handshake, and when the daemon has gone */
     struct client *client;      /* NULL during the handshake */
     unsigned bits;              /* of the negotiated suite's key */
-    int64_t expires;            /* the client's certificate, Unix seconds */
+    bool by_psk;
+    int64_t expires; /* the client's certificate, Unix seconds; of a PSK client: never */
     size_t in_flight;
 
     int64_t since_ms;   /* connected */

@@ -31,7 +31,8 @@ static bool pass_request(struct session *session, const uint8_t *frame, size_t l
 {
     static struct log_limit limit;
     struct rewriter *rewriter = &session->gate->rewriter;
-    const struct rewrite_client client = {.name = session->client->name, .bits = session->bits};
+    const struct rewrite_client client = {
+        .name = session->client->name, .bits = session->bits, .by_psk = session->by_psk};
     struct error err = {0};
     if (rewrite_request(rewriter, &client, frame, len, &err) != MIKEYD_OK) {
         log_write_limited(&limit, LOG_LEVEL_WARNING, "%s (%s): %s", session->client->name,

@@ -1,63 +1,21 @@
 #include "gate/tls.h"
 
-#include <errno.h>
 #include <openssl/err.h>
-#include <openssl/pem.h>
 #include <openssl/x509_vfy.h>
-#include <stdio.h>
-#include <string.h>
-#include <unistd.h>
 
-#include "base/private_file.h"
+#include "gate/psk.h"
+#include "tls/tls_common.h"
 
 /* Strongest first: the gate's order decides. A suite of 128 bits carries no longer session key. */
 #define SUITES "TLS_AES_256_GCM_SHA384:TLS_CHACHA20_POLY1305_SHA256:TLS_AES_128_GCM_SHA256"
 #define CHAIN_MAX 4
 #define WHY_MAX 256
 
-const char *tls_why(char *text, size_t cap)
-{
-    const unsigned long code = ERR_get_error();
-    const char *reason = code == 0 ? NULL : ERR_reason_error_string(code);
-    if (code != 0 && ERR_SYSTEM_ERROR(code))
-        reason = strerror(ERR_GET_REASON(code));
-    (void)snprintf(text, cap, "%s", reason == NULL ? "no reason given" : reason);
-    ERR_clear_error();
-    return text;
-}
-
 static enum mikeyd_status fail(const char *field, const char *path, struct error *err)
 {
     char why[WHY_MAX];
     return error_set(err, MIKEYD_INVALID_ARGUMENT, "gate: %s: %.200s: %s", field, path,
-                     tls_why(why, sizeof why));
-}
-
-/* A key in clear has no passphrase; nobody is there to type one. */
-static int no_passphrase(char *text, int size, int writing, void *context)
-{
-    (void)text;
-    (void)size;
-    (void)writing;
-    (void)context;
-    return -1;
-}
-
-static enum mikeyd_status read_key(const char *path, EVP_PKEY **out, struct error *err)
-{
-    int fd = -1;
-    struct stat st;
-    enum mikeyd_status status = private_file_open("private key", path, &fd, &st, err);
-    if (status != MIKEYD_OK)
-        return status;
-    BIO *file = BIO_new_fd(fd, BIO_CLOSE);
-    if (file == NULL) {
-        (void)close(fd);
-        return error_set(err, MIKEYD_INTERNAL, "out of memory");
-    }
-    *out = PEM_read_bio_PrivateKey(file, NULL, no_passphrase, NULL);
-    (void)BIO_free(file);
-    return *out != NULL ? MIKEYD_OK : fail("key", path, err);
+                     tls_queue_reason("it cannot be used", why, sizeof why));
 }
 
 static enum mikeyd_status use_identity(SSL_CTX *tls, const struct config_gate *gate,
@@ -66,7 +24,7 @@ static enum mikeyd_status use_identity(SSL_CTX *tls, const struct config_gate *g
     EVP_PKEY *key = NULL;
     if (SSL_CTX_use_certificate_chain_file(tls, gate->certificate) != 1)
         return fail("certificate", gate->certificate, err);
-    enum mikeyd_status status = read_key(gate->key, &key, err);
+    enum mikeyd_status status = tls_read_key(gate->key, &key, err);
     if (status == MIKEYD_OK &&
         (SSL_CTX_use_PrivateKey(tls, key) != 1 || SSL_CTX_check_private_key(tls) != 1))
         status = fail("key", gate->key, err);
@@ -93,7 +51,6 @@ static enum mikeyd_status use_authorities(SSL_CTX *tls, const struct config_gate
         return fail("ca", gate->ca, err);
     }
     SSL_CTX_set_client_CA_list(tls, names);
-    SSL_CTX_set_verify(tls, SSL_VERIFY_PEER | SSL_VERIFY_FAIL_IF_NO_PEER_CERT, NULL);
     SSL_CTX_set_verify_depth(tls, CHAIN_MAX);
     return gate->crl == NULL ? MIKEYD_OK
                              : use_revocations(SSL_CTX_get_cert_store(tls), gate->crl, err);
@@ -106,7 +63,10 @@ static bool set_protocol(SSL_CTX *tls)
                                        SSL_OP_NO_RENEGOTIATION | SSL_OP_CLEANSE_PLAINTEXT);
     (void)SSL_CTX_set_session_cache_mode(tls, SSL_SESS_CACHE_OFF);
     (void)SSL_CTX_set_mode(tls, SSL_MODE_RELEASE_BUFFERS);
-    return SSL_CTX_set_min_proto_version(tls, TLS1_3_VERSION) == 1 &&
+    /* OpenSSL asks for a name of what sessions are for, also of those that are PSKs. */
+    static const unsigned char use[] = "mikeyd-gate";
+    return SSL_CTX_set_session_id_context(tls, use, sizeof use - 1) == 1 &&
+           SSL_CTX_set_min_proto_version(tls, TLS1_3_VERSION) == 1 &&
            SSL_CTX_set_max_proto_version(tls, TLS1_3_VERSION) == 1 &&
            SSL_CTX_set_num_tickets(tls, 0) == 1 && SSL_CTX_set_ciphersuites(tls, SUITES) == 1;
 }
@@ -119,9 +79,13 @@ enum mikeyd_status tls_make(const struct config_gate *gate, SSL_CTX **out, struc
         SSL_CTX_free(tls);
         return error_set(err, MIKEYD_INTERNAL, "OpenSSL has no TLS 1.3 as it is needed");
     }
-    enum mikeyd_status status = use_authorities(tls, gate, err);
-    if (status == MIKEYD_OK)
+    /* Whoever has no PSK of the list has to have a certificate, or comes no further. */
+    SSL_CTX_set_verify(tls, SSL_VERIFY_PEER | SSL_VERIFY_FAIL_IF_NO_PEER_CERT, NULL);
+    enum mikeyd_status status = gate->ca == NULL ? MIKEYD_OK : use_authorities(tls, gate, err);
+    if (status == MIKEYD_OK && gate->certificate != NULL)
         status = use_identity(tls, gate, err);
+    if (status == MIKEYD_OK && gate->psk_file != NULL)
+        status = psk_use(tls, gate->psk_file, err);
     if (status == MIKEYD_OK)
         *out = tls;
     else
@@ -131,6 +95,10 @@ enum mikeyd_status tls_make(const struct config_gate *gate, SSL_CTX **out, struc
 
 enum mikeyd_status tls_check_again(SSL_CTX *tls, SSL *connection, struct error *err)
 {
+    if (psk_client(connection) != NULL)
+        return psk_is_known(tls, connection)
+                   ? MIKEYD_OK
+                   : error_set(err, MIKEYD_AUTH_FAILED, "its PSK is no longer in the list");
     X509_STORE_CTX *check = X509_STORE_CTX_new();
     X509 *certificate = SSL_get0_peer_certificate(connection);
     bool good = check != NULL && certificate != NULL &&

@@ -10,7 +10,5 @@
 enum mikeyd_status tls_make(const struct config_gate *gate, SSL_CTX **out, struct error *err);
 /* Would this peer, accepted before, still be? AUTH_FAILED when not. */
 enum mikeyd_status tls_check_again(SSL_CTX *tls, SSL *connection, struct error *err);
-/* Why OpenSSL failed, for people; empties its queue. */
-const char *tls_why(char *text, size_t cap);
 
 #endif

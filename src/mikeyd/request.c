@@ -110,7 +110,8 @@ enum mikeyd_status request_caller(const Mikeyd__Request *request, bool by_gate,
     /* The gate says both, or something is wrong with it. */
     if (behalf == NULL || request->channel == NULL)
         return error_set(err, MIKEYD_NOT_ENTITLED, "the gate does not say for whom, or how");
-    *caller = (struct caller){.san = behalf, .tls_bits = request->channel->bits};
+    *caller = (struct caller){
+        .san = behalf, .by_psk = request->channel->psk, .tls_bits = request->channel->bits};
     return MIKEYD_OK;
 }
 

@@ -32,17 +32,20 @@ static void pause_ms(long milliseconds)
 static void write_policy(struct gate_lab *lab)
 {
     lab_write_policy(&lab->lab, "  - {name: sbc, tls_san: " GATE_CLIENT ", acts_as: [\"" LAB_A
-                                "\", \"" LAB_B "\"], may: [initiate, respond]}\n");
+                                "\", \"" LAB_B "\"], may: [initiate, respond]}\n"
+                                "  - {name: psk-a, tls_psk: true, acts_as: [\"" LAB_A "\", \"" LAB_B
+                                "\"], may: [initiate, respond]}\n"
+                                "  - {name: psk-b, tls_psk: true, acts_as: [\"" LAB_A "\", \"" LAB_B
+                                "\"], may: [initiate, respond]}\n");
 }
 
 void gate_lab_configure(struct gate_lab *lab, const char *settings, unsigned user)
 {
     char extra[1024];
-    (void)snprintf(extra, sizeof extra,
-                   "gate: {user: \"%u\", listen: \"127.0.0.1:0\", certificate: gate.crt, key: "
-                   "gate.key, ca: ca.pem%s%s}\n",
-                   user == 0 ? (unsigned)getuid() : user, settings == NULL ? "" : ", ",
-                   settings == NULL ? "" : settings);
+    (void)snprintf(extra, sizeof extra, "gate: {user: \"%u\", listen: \"127.0.0.1:0\"%s%s%s}\n",
+                   user == 0 ? (unsigned)getuid() : user,
+                   lab->no_certificates ? "" : ", certificate: gate.crt, key: gate.key, ca: ca.pem",
+                   settings == NULL ? "" : ", ", settings == NULL ? "" : settings);
     lab_write_config(&lab->lab, &(struct lab_config){.extra = extra});
 }
 

@@ -19,6 +19,7 @@ struct gate_lab {
     struct lab lab;
     struct pki pki;
     long gate_serial, client_serial;
+    bool no_certificates; /* to be set before: the section `gate:` names none */
 };
 
 /*

@@ -41,6 +41,15 @@ Test(client_address, several_hosts_and_options)
     address_clear(&address);
 }
 
+Test(client_address, key_in_place_of_certificates)
+{
+    struct address address;
+    struct error err = {0};
+    cr_assert_eq(address_parse("tls://a:1?psk=/own", &address, &err), MIKEYD_OK, "%s", err.text);
+    cr_assert_str_eq(address.psk, "/own");
+    address_clear(&address);
+}
+
 Test(client_address, other_forms_are_refused)
 {
     static const char *const wrong[] = {
@@ -59,6 +68,9 @@ Test(client_address, other_forms_are_refused)
         "tls://a:1?ca=/a&cert=/b",
         "tls://a:1" FILES "&ca=/d",
         "tls://a:1" FILES "&verify=no",
+        "tls://a:1" FILES "&psk=/own",
+        "tls://a:1?psk=/own&name=g",
+        "tls://a:1?psk=/own&ca=/a",
         "tls://a:1" FILES "&name=",
         "tls://a:1" FILES "&name=%0",
         "tls://a:1" FILES "&name=%00",

@@ -202,7 +202,7 @@ Test(policy_load, names_missing_fields)
     refuses("policy: 1\nkeys: [{name: k}]\n",
             "policy.yaml:2: keys[0]: the field \"kind\" is missing");
     refuses("policy: 1\nclients: [{name: c, acts_as: [], may: []}]\n",
-            "policy.yaml:2: clients[0]: one of \"uid\" and \"tls_san\" is needed");
+            "policy.yaml:2: clients[0]: one of \"uid\", \"tls_san\" and \"tls_psk\" is needed");
     refuses("policy: 1\nkeys: [{name: k, kind: psk, previous: {generation: 1}}]\n",
             "policy.yaml:2: keys[0].previous: the field \"until\" is missing");
 }
