@@ -41,7 +41,8 @@ void rewrite_answer(struct rewriter *rewriter, uint64_t id, enum mikeyd_status s
                     const char *text)
 {
     char copy[TEXT_MAX];
-    Mikeyd__Response response = MIKEYD__RESPONSE__INIT;
+    Mikeyd__Response response;
+    mikeyd__response__init(&response);
     (void)snprintf(copy, sizeof copy, "%s", text);
     response.id = id;
     response.status = (uint32_t)status;
