@@ -268,7 +268,7 @@ Test(gate, client_moves_on_from_a_gate_without_daemon)
 {
     struct gate other = {0};
     mikeyd_client *client = NULL;
-    struct gate_lab alone;
+    struct gate_lab alone = {0};
     gate_lab_make(&alone, NULL);
     gate_start(&alone, &other);
     (void)lab_stop(&alone.lab, SIGTERM);
