@@ -202,6 +202,16 @@ Test(audit_uses, what_can_be_in_work_is_let_be)
     expect_good();
 }
 
+Test(audit_uses, no_writer_has_more_in_work_than_a_daemon_can_have)
+{
+    step((struct audit_record){.event = AUDIT_START, .workers = 1000000});
+    use(0, 512 * 16 + 1);
+    record_uses(0);
+    record_uses(0);
+    kill_writer();
+    expect_uses("tell of 0 (at most 8192");
+}
+
 Test(audit_uses, what_was_in_work_at_a_checkpoint_is_recorded_by_the_next)
 {
     use(0, 5000);
@@ -266,6 +276,8 @@ Test(audit_uses, a_count_does_not_fall)
     record_uses(9);
     atomic_store(&counts[0], 8);
     record_uses(0);
+    atomic_store(&counts[0], 9);
+    record_uses(0);
     kill_writer();
     expect_uses("signs 8 uses of keys, and has signed 9");
 }
@@ -299,6 +311,10 @@ Test(audit_uses, the_last_count_before_a_kill_is_not_judged)
 {
     use(0, 3000); /* their records were in the queue */
     record_uses(0);
+    kill_writer();
+    open_writer();
+    atomic_store(&signing, 1);
+    step((struct audit_record){.event = AUDIT_START, .workers = WORKERS, .psk_uses = 1});
     kill_writer();
     expect_good();
 }
