@@ -90,14 +90,16 @@ static void guess_replies(mikeyd_client *client)
     mikeyd_exchange_free(responded);
 }
 
-/* Recorded and counted alike. */
+/* What is recorded, which is what is counted; but a keyholder that grew and was replaced meanwhile has
+ * not signed what it did last. */
 static json_int_t uses_of(const char *verdict)
 {
     json_t *object = json_loads(verdict, 0, NULL);
     const json_t *uses = json_object_get(object, "psk_uses");
     const json_int_t recorded = json_integer_value(json_object_get(uses, "recorded"));
     const json_int_t counted = json_integer_value(json_object_get(uses, "counted"));
-    cr_assert_eq(recorded, counted, "%s", verdict);
+    if (json_integer_value(json_object_get(uses, "keyholders")) == 1)
+        cr_assert_eq(recorded, counted, "%s", verdict);
     json_decref(object);
     return recorded;
 }
