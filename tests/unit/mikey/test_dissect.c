@@ -219,6 +219,39 @@ Test(dissect, dhhmac_is_judged_by_the_parser)
     json_decref(d);
 }
 
+/* RFC 4650 3, 4.2, and our marks: what the parser refuses of DHHMAC. */
+Test(dissect, what_dhhmac_does_not_have_is_refused)
+{
+    static const struct {
+        const char *hex, *said;
+    } messages[] = {
+        {DHHMAC_HEAD DHHMAC_T("0b") DHHMAC_RAND
+         "03 00 0003 626f62" /* key data in KEMAC */
+         "01" DHHMAC_DH "00 00 0002 abcd 01 00112233445566778899aabbccddeeff00112233",
+         "DHHMAC message with key data"},
+        {DHHMAC_HEAD DHHMAC_T("0b") "03 10 a0a1a2a3a4a5a6a7a8a9aaabacadaeaf"
+                                    "01" DHHMAC_DH DHHMAC_KEMAC,
+         "without IDr"},
+        {DHHMAC_HEAD DHHMAC_T("0b") DHHMAC_RAND "03 00 0003 626f62"
+                                                "00" DHHMAC_DH,
+         "without KEMAC"},
+        {DHHMAC_HEAD DHHMAC_T("0b") DHHMAC_RAND
+         "15 00 0003 626f62"
+         "03 00 0013 6d696b6579642074676b3a2064657269766564" /* mikeyd tgk: derived */
+         "01" DHHMAC_DH DHHMAC_KEMAC,
+         "derived TGK"},
+        {DHHMAC_HEAD DHHMAC_T("06") "15 00 0003 626f62"
+                                    "01 00 000e 6d696b6579642070736b2d646865" DHHMAC_KEMAC,
+         "values exchanged"},
+    };
+    for (size_t i = 0; i < sizeof messages / sizeof messages[0]; i++) {
+        json_t *d = dissect(messages[i].hex);
+        cr_expect_not(json_is_true(json_object_get(d, "valid")), "%zu", i);
+        cr_expect(finds(d, messages[i].said), "%zu: %s", i, messages[i].said);
+        json_decref(d);
+    }
+}
+
 Test(dissect, dhhmac_updates_and_psk_dhe_are_told)
 {
     json_t *d = dissect(DHHMAC_HEAD DHHMAC_T("06") "01 00 0003 626f62" DHHMAC_KEMAC);

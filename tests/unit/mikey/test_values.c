@@ -16,6 +16,7 @@ struct exchange {
     struct call call;
     struct mikey_dh_pair own_i, own_r;
     struct mikey_dh sent;
+    const uint8_t *mki_r; /* 4 bytes that the answer's own value carries; NULL: none */
     struct mikey_message i, r;
     uint8_t psk_key_i[MIKEY_PSK_KEY_LEN], psk_key_r[MIKEY_PSK_KEY_LEN];
 };
@@ -53,7 +54,9 @@ static enum mikeyd_status answer(const uint8_t *message, size_t len)
     struct mikey_covered covered;
     uint8_t v[HMAC_TAG_MAX];
     struct byte_writer w = writer_of(x.call.reply, sizeof x.call.reply);
-    const struct mikey_dh own = view(&x.own_r);
+    struct mikey_dh own = view(&x.own_r);
+    own.spi = x.mki_r;
+    own.spi_len = x.mki_r == NULL ? 0 : 4;
     x.call.reply_len = 0;
     enum mikeyd_status status = mikey_parse(message, len, &x.i, NULL, &err);
     if (status == MIKEYD_OK && !mikey_is_init(&x.i))
@@ -437,6 +440,137 @@ Test(values, an_answer_to_another_value_is_refused)
     }
 }
 
+/* What an answer may differ in from what was sent, and what is said then: before any key is used,
+ * because a right MAC does not make it an answer to us. */
+static const struct {
+    enum {
+        ITS_BUNDLE,
+        ITS_T,
+        ITS_ALGORITHMS,
+        ITS_IDI,
+        ITS_IDR,
+        ITS_MKI,
+        ITS_STREAMS,
+        OWN_MKI
+    } what;
+    enum mikeyd_status status;
+    const char *said;
+} differences[] = {
+    {ITS_BUNDLE, MIKEYD_SYNTAX, "another crypto session bundle"},
+    {ITS_T, MIKEYD_SYNTAX, "does not repeat the timestamp"},
+    {ITS_ALGORITHMS, MIKEYD_UNSUPPORTED, "other algorithms"},
+    {ITS_IDI, MIKEYD_SYNTAX, "another initiator or responder"},
+    {ITS_IDR, MIKEYD_SYNTAX, "another initiator or responder"},
+    {ITS_MKI, MIKEYD_SYNTAX, "does not give back"},
+    {ITS_STREAMS, MIKEYD_SYNTAX, "other crypto sessions"},
+    {OWN_MKI, MIKEYD_SYNTAX, "another MKI"},
+};
+
+static void differ(size_t n)
+{
+    struct mikey_init *init = &x.call.init;
+    switch (differences[n].what) {
+    case ITS_BUNDLE:
+        init->csb_id++;
+        break;
+    case ITS_T:
+        init->t++;
+        break;
+    case ITS_ALGORITHMS:
+        init->algorithms = MIKEY_ALGORITHMS_1;
+        break;
+    case ITS_IDI:
+        init->idi.len--;
+        break;
+    case ITS_IDR:
+        init->idr.len--;
+        break;
+    case ITS_MKI:
+        x.sent.spi = (const uint8_t *)"\1\2\3\5";
+        break;
+    case ITS_STREAMS:
+        init->stream_count = 2;
+        break;
+    case OWN_MKI:
+        x.mki_r = (const uint8_t *)"\1\2\3\5";
+        break;
+    }
+}
+
+Test(values, an_answer_that_differs_is_refused_by_what_differs)
+{
+    EACH_METHOD(n)
+    {
+        for (size_t i = 0; i < sizeof differences / sizeof differences[0]; i++) {
+            begin_nth(n);
+            if (differences[i].what == ITS_ALGORITHMS &&
+                x.call.init.algorithms == MIKEY_ALGORITHMS_1)
+                continue;
+            x.call.streams[1].ssrc = 0x77;
+            x.sent.spi = (const uint8_t *)"\1\2\3\4";
+            x.sent.spi_len = 4;
+            const struct mikey_init init = x.call.init;
+            const struct mikey_dh sent = x.sent;
+            differ(i);
+            cr_assert_eq(call_seal(&x.call), MIKEYD_OK);
+            cr_assert_eq(answer(x.call.message, x.call.message_len), MIKEYD_OK, "%s", err.text);
+            x.call.init = init;
+            x.sent = sent;
+            cr_expect_eq(verify(x.call.reply, x.call.reply_len), differences[i].status, "%zu: %s",
+                         i, err.text);
+            cr_expect_not_null(strstr(err.text, differences[i].said), "%zu: %s", i, err.text);
+            call_free(&x.call);
+        }
+    }
+}
+
+Test(values, an_answer_in_another_group_is_refused)
+{
+    begin(&mikey_method_dhhmac, MIKEY_ALGORITHMS_256);
+    cr_assert_eq(seal(MIKEY_GROUP_X25519), MIKEYD_OK);
+    cr_assert_eq(answer(x.call.message, x.call.message_len), MIKEYD_OK, "%s", err.text);
+    cr_assert_eq(verify(x.call.reply, x.call.reply_len), MIKEYD_OK, "%s", err.text);
+    /* DHr becomes a value of OAKLEY 5, which is longer. */
+    const size_t at = (size_t)(x.r.dh[0].value - x.r.bytes), more = 192 - 32;
+    uint8_t *reply = x.call.reply;
+    cr_assert_lt(x.call.reply_len + more, sizeof x.call.reply);
+    memmove(reply + at + 192, reply + at + 32, x.call.reply_len - at - 32);
+    memset(reply + at, 7, 192);
+    reply[at - 1] = MIKEY_GROUP_OAKLEY_5;
+    cr_assert_eq(verify(reply, x.call.reply_len + more), MIKEYD_SYNTAX);
+    cr_assert_not_null(strstr(err.text, "another Diffie-Hellman group"), "%s", err.text);
+    call_free(&x.call);
+}
+
+/* A draft answers the message it is for: with a value of its group, or without one where it has
+ * none (RFC 4650 3.1). */
+Test(values, a_draft_has_a_value_exactly_when_the_message_has_one)
+{
+    static uint8_t room[1024];
+    struct mikey_covered covered;
+    begin(&mikey_method_dhhmac, MIKEY_ALGORITHMS_256);
+    for (int without = 0; without < 2; without++) {
+        cr_assert_eq(seal(MIKEY_GROUP_X25519), MIKEYD_OK);
+        x.call.init.update = without == 1;
+        x.call.init.dh = without == 1 ? NULL : &x.sent;
+        cr_assert_eq(call_seal(&x.call), MIKEYD_OK);
+        cr_assert_eq(mikey_parse(x.call.message, x.call.message_len, &x.i, NULL, &err), MIKEYD_OK,
+                     "%s", err.text);
+        const struct mikey_dh own = view(&x.own_r);
+        struct mikey_dh other = own;
+        other.group = MIKEY_GROUP_OAKLEY_5;
+        const struct mikey_dh *const values[] = {&own, NULL, &other};
+        for (int i = 0; i < 3; i++) {
+            struct byte_writer w = writer_of(room, sizeof room);
+            const enum mikeyd_status status =
+                mikey_draft_exchange(&x.i, x.i.cs, values[i], &x.call.init.idi, &w, &covered, &err);
+            cr_expect_eq(status, i == without ? MIKEYD_OK : MIKEYD_INVALID_ARGUMENT, "%d %d",
+                         without, i);
+        }
+    }
+    call_free(&x.call);
+}
+
 Test(values, an_mki_goes_with_the_value)
 {
     begin(&mikey_method_psk_dhe, MIKEY_ALGORITHMS_256);
@@ -462,6 +596,12 @@ Test(values, what_cannot_be_exchanged_is_not_sealed)
     x.call.init.key_count = 0;
     x.call.init.idr.len = 0;
     cr_expect_eq(call_seal(&x.call), MIKEYD_INVALID_ARGUMENT, "no IDr");
+    call_free(&x.call);
+    begin(&mikey_method_psk_dhe, MIKEY_ALGORITHMS_256);
+    cr_assert_eq(seal(MIKEY_GROUP_X25519), MIKEYD_OK);
+    x.call.init.update = true;
+    x.call.init.dh = NULL;
+    cr_expect_eq(call_seal(&x.call), MIKEYD_INVALID_ARGUMENT, "an update of psk-dhe has a value");
     call_free(&x.call);
 }
 
