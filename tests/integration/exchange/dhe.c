@@ -204,6 +204,12 @@ Test(dhe, forged_messages_cost_no_exchange_and_leave_the_value_for_the_next)
     lab_open(&lab, LAB_ANY, "dh_group: oakley-5");
     forge_and_answer(&lab, POLICY_METHOD_DHHMAC, 0);
     forge_and_answer(&lab, POLICY_METHOD_PSK_DHE, 0);
+    /* One that is ready in another group does not serve. */
+    static struct lab_result refused;
+    lab_must(initiate(&lab, POLICY_METHOD_DHHMAC, &offer), offer);
+    offer.message.data[offer.message.len - 1] ^= 1;
+    lab_refused(lab_respond(&lab, &offer.message, NULL, &refused), refused, MIKEYD_AUTH_FAILED);
+    call(&lab, POLICY_METHOD_PSK_DHE);
     lab_close(&lab);
 }
 

@@ -504,8 +504,10 @@ Test(values, an_answer_that_differs_is_refused_by_what_differs)
         for (size_t i = 0; i < sizeof differences / sizeof differences[0]; i++) {
             begin_nth(n);
             if (differences[i].what == ITS_ALGORITHMS &&
-                x.call.init.algorithms == MIKEY_ALGORITHMS_1)
+                x.call.init.algorithms == MIKEY_ALGORITHMS_1) {
+                call_free(&x.call);
                 continue;
+            }
             x.call.streams[1].ssrc = 0x77;
             x.sent.spi = (const uint8_t *)"\1\2\3\4";
             x.sent.spi_len = 4;
@@ -539,6 +541,29 @@ Test(values, an_answer_in_another_group_is_refused)
     reply[at - 1] = MIKEY_GROUP_OAKLEY_5;
     cr_assert_eq(verify(reply, x.call.reply_len + more), MIKEYD_SYNTAX);
     cr_assert_not_null(strstr(err.text, "another Diffie-Hellman group"), "%s", err.text);
+    call_free(&x.call);
+}
+
+/* The key's holder takes no more than that in one call. */
+Test(values, an_answer_longer_than_one_mac_covers_is_refused)
+{
+    static uint8_t reply[MIKEY_COVERED_MAX + 2048];
+    begin(&mikey_method_dhhmac, MIKEY_ALGORITHMS_256);
+    cr_assert_eq(seal(MIKEY_GROUP_X25519), MIKEYD_OK);
+    cr_assert_eq(answer(x.call.message, x.call.message_len), MIKEYD_OK, "%s", err.text);
+    /* Behind T an extension that nobody knows. */
+    const size_t t = MIKEY_HEADER_MIN + 9 * x.call.init.stream_count, len = MIKEY_COVERED_MAX;
+    struct byte_writer w = writer_of(reply, sizeof reply);
+    writer_bytes(&w, x.call.reply, t + 10);
+    writer_u8(&w, reply[t]);
+    writer_u8(&w, 9);
+    writer_u16(&w, (uint16_t)len);
+    (void)writer_room(&w, len);
+    writer_bytes(&w, x.call.reply + t + 10, x.call.reply_len - t - 10);
+    cr_assert_not(w.failed);
+    reply[t] = MIKEY_PAYLOAD_EXTENSION;
+    cr_assert_eq(verify(reply, w.len), MIKEYD_UNSUPPORTED);
+    cr_assert_not_null(strstr(err.text, "more than"), "%s", err.text);
     call_free(&x.call);
 }
 
