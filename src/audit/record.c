@@ -131,9 +131,14 @@ static void put_string(struct text *text, const char *name, const char *value)
     if (value == NULL)
         return;
     char shown[TEXT_MAX + TEXT_NOTE_MAX], escaped[6 * sizeof shown + 2];
-    const char *out = shown;
-    size_t len = show(value, shown), out_len = len;
-    bool plain = is_plain(shown, len);
+    const char *out = value;
+    size_t len = strlen(value), out_len = len;
+    bool plain = len <= TEXT_MAX && is_plain(value, len);
+    if (!plain) {
+        out = shown;
+        out_len = len = show(value, shown);
+        plain = is_plain(shown, len);
+    }
     if (!plain) {
         json_t *string = json_stringn(shown, len);
         out_len = string == NULL ? 0
