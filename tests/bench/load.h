@@ -15,6 +15,7 @@ struct options {
     const char *method; /* "psk", "psk-dhe", "dhhmac", "policy" or "all" */
     const char *config, *socket, *beside, *from, *to;
     unsigned connections, depth, count, rounds;
+    double call_ms; /* 0: the floor is measured */
     bool json;
 };
 

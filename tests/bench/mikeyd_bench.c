@@ -3,12 +3,14 @@
  * with another daemon, for instance one of another build (see tests/bench/beside).
  *
  *   mikeyd-bench --config FILE --from ID --to ID [--socket PATH] [--connections N] [--depth N]
- *                [--count N] [--method psk|psk-dhe|dhhmac|policy|all] [--json]
+ *                [--count N] [--method psk|psk-dhe|dhhmac|policy|all] [--call-ms MS] [--json]
  *   mikeyd-bench --beside SOCKET [--rounds N] ...
  *
  * Each operation runs `count` times: all initiates, then all responds to those messages, then all
  * confirms of those replies, each pipelined over N connections with `depth` requests in flight on
- * each. The policy must let this user act for both ends.
+ * each. The policy must let this user act for both ends. With --call-ms the token is one whose calls
+ * take so long (see tests/bench/slow-token): the floor is sessions / (calls x latency), and "rounds"
+ * is how many calls' time the median request waits.
  */
 #include <getopt.h>
 #include <stdio.h>
@@ -53,13 +55,21 @@ static bool read_counters(struct load *load, struct counters *out)
     return token != NULL;
 }
 
+/* Of a token whose calls all take one time, whatever else the machine does. */
+static double floor_of_latency(const struct options *o, const struct token_config *token,
+                               double calls)
+{
+    return calls > 0 ? token->sessions * 1000.0 / (calls * o->call_ms) : 0;
+}
+
 static int measure(struct load *load, const char *method, const struct token_config *token,
                    json_t *report)
 {
     const struct options *o = load->options;
     if (!o->json)
-        printf("%-8s %-9s %12s %9s %9s %7s %6s %8s %12s %6s\n", "method", "operation", "per second",
-               "p50 us", "p99 us", "HMACs", "MACs", "derives", "floor", "ratio");
+        printf("%-8s %-9s %12s %9s %9s %7s %7s %6s %8s %12s %6s\n", "method", "operation",
+               "per second", "p50 us", "p99 us", "rounds", "HMACs", "MACs", "derives", "floor",
+               "ratio");
     const enum operation end =
         load->method == MIKEYD_METHOD_BY_POLICY ? UPDATE : OPERATIONS; /* may be a derived TGK */
     for (enum operation op = INITIATE; op < end; op++) {
@@ -84,20 +94,24 @@ static int measure(struct load *load, const char *method, const struct token_con
                                 /* PRF func of the message's header: 0 is mikey-1's. */
                                 .hash_bytes = (load_message(load)->data[3] & 0x7f) == 0 ? 20 : 32};
         struct error err = {0};
-        if (floor_measure(token, &mix, o->count, &floor, &err) != MIKEYD_OK) {
+        const double rounds = o->call_ms == 0 ? 0 : p50 / 1000 / o->call_ms;
+        if (o->call_ms != 0) {
+            floor = floor_of_latency(o, token, hmacs + macs + derives);
+        } else if (floor_measure(token, &mix, o->count, &floor, &err) != MIKEYD_OK) {
             fprintf(stderr, "mikeyd-bench: floor: %s\n", err.text);
             return 1;
         }
         if (o->json) {
             json_array_append_new(
-                report,
-                json_pack("{s:s,s:s,s:f,s:f,s:f,s:f,s:f,s:f,s:s,s:f,s:f}", "method", method,
-                          "operation", operation_names[op], "per_second", rate, "p50_us", p50,
-                          "p99_us", p99, "hmacs", hmacs, "macs", macs, "derives", derives, "prf",
-                          after.prf, "floor_per_second", floor, "ratio", rate / floor));
+                report, json_pack("{s:s,s:s,s:f,s:f,s:f,s:f,s:f,s:f,s:f,s:s,s:f,s:f}", "method",
+                                  method, "operation", operation_names[op], "per_second", rate,
+                                  "p50_us", p50, "p99_us", p99, "rounds", rounds, "hmacs", hmacs,
+                                  "macs", macs, "derives", derives, "prf", after.prf,
+                                  "floor_per_second", floor, "ratio", rate / floor));
         } else {
-            printf("%-8s %-9s %12.0f %9.0f %9.0f %7.2f %6.2f %8.2f %12.0f %6.2f\n", method,
-                   operation_names[op], rate, p50, p99, hmacs, macs, derives, floor, rate / floor);
+            printf("%-8s %-9s %12.0f %9.0f %9.0f %7.1f %7.2f %6.2f %8.2f %12.0f %6.2f\n", method,
+                   operation_names[op], rate, p50, p99, rounds, hmacs, macs, derives, floor,
+                   rate / floor);
         }
     }
     return 0;
@@ -148,6 +162,7 @@ static bool read_options(int argc, char **argv, struct options *o)
                                           {"depth", required_argument, NULL, 'd'},
                                           {"count", required_argument, NULL, 'k'},
                                           {"method", required_argument, NULL, 'm'},
+                                          {"call-ms", required_argument, NULL, 'l'},
                                           {"json", no_argument, NULL, 'j'},
                                           {NULL, 0, NULL, 0}};
     *o = (struct options){.method = "policy",
@@ -190,6 +205,9 @@ static bool read_options(int argc, char **argv, struct options *o)
         case 'm':
             o->method = optarg;
             break;
+        case 'l':
+            o->call_ms = strtod(optarg, NULL);
+            break;
         case 'j':
             o->json = true;
             break;
@@ -230,10 +248,11 @@ int main(int argc, char **argv)
     struct options options;
     struct load load;
     if (!read_options(argc, argv, &options)) {
-        fprintf(stderr, "usage: mikeyd-bench --socket PATH --from ID --to ID "
-                        "{--config FILE | --beside PATH [--rounds N]}\n"
-                        "       [--connections N] [--depth N] [--count N]\n"
-                        "       [--method psk|psk-dhe|dhhmac|policy|all] [--json]\n");
+        fprintf(stderr,
+                "usage: mikeyd-bench --socket PATH --from ID --to ID "
+                "{--config FILE | --beside PATH [--rounds N]}\n"
+                "       [--connections N] [--depth N] [--count N]\n"
+                "       [--method psk|psk-dhe|dhhmac|policy|all] [--call-ms MS] [--json]\n");
         return 1;
     }
     int result = load_open(&load, &options, options.socket) ? 0 : 5;
