@@ -2,6 +2,12 @@
 
 #include <stdlib.h>
 
+/* Turns that a forgery costs, and how many may be owed: soon paid when the flood is over. */
+#define FORGERY_TURNS 4
+#define TURNS_OWED_MAX 32
+/* Clients that owe at a time; of more the one that owes least is let off. */
+#define DEBTORS 16
+
 /* Who takes turns: a place in a ring. */
 struct turn {
     struct turn *next, *previous;
@@ -21,8 +27,15 @@ struct client {
     struct turn *flows; /* whose turn it is */
 };
 
+/* Outlives the client's requests. */
+struct debt {
+    uid_t uid;
+    unsigned turns; /* 0: nobody's */
+};
+
 struct fair_queue {
     size_t capacity, count;
+    struct debt debts[DEBTORS];
     struct turn *clients; /* whose turn it is; NULL: nothing waits */
 };
 
@@ -178,9 +191,53 @@ struct job *fair_queue_put(struct fair_queue *queue, struct job *job)
 
 /* ---- out ---- */
 
+/* ---- debts ---- */
+
+static struct debt *find_debt(struct fair_queue *queue, uid_t uid)
+{
+    for (size_t i = 0; i < DEBTORS; i++) {
+        if (queue->debts[i].turns != 0 && queue->debts[i].uid == uid)
+            return &queue->debts[i];
+    }
+    return NULL;
+}
+
+void fair_queue_charge_forgery(struct fair_queue *queue, uid_t uid)
+{
+    struct debt *debt = find_debt(queue, uid);
+    if (debt == NULL) {
+        debt = &queue->debts[0];
+        for (size_t i = 1; i < DEBTORS; i++) {
+            if (queue->debts[i].turns < debt->turns)
+                debt = &queue->debts[i];
+        }
+        *debt = (struct debt){.uid = uid};
+    }
+    debt->turns += FORGERY_TURNS;
+    if (debt->turns > TURNS_OWED_MAX)
+        debt->turns = TURNS_OWED_MAX;
+}
+
+/* Once around, each client in debt gives up a turn; when all do, it is the first one's after all. */
+static struct client *client_in_turn(struct fair_queue *queue)
+{
+    struct turn *const first = queue->clients;
+    struct turn *at = first;
+    if (first == NULL || first->next == first)
+        return (struct client *)first;
+    do {
+        struct debt *debt = find_debt(queue, ((struct client *)at)->uid);
+        if (debt == NULL)
+            return (struct client *)at;
+        debt->turns--;
+        at = at->next;
+    } while (at != first);
+    return (struct client *)first;
+}
+
 struct job *fair_queue_take(struct fair_queue *queue)
 {
-    struct client *client = (struct client *)queue->clients;
+    struct client *client = client_in_turn(queue);
     if (client == NULL)
         return NULL;
     struct flow *flow = (struct flow *)client->flows;

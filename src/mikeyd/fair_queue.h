@@ -1,7 +1,9 @@
 /*
  * Requests waiting for a worker, so that no client waits for another's crowd: clients take turns,
  * and the connections of one client take turns among themselves. When the queue is full, room for
- * one that has little waiting is made by the newest request of the one that has most.
+ * one that has little waiting is made by the newest request of the one that has most. A client whose
+ * requests turn out to be forgeries, which its network sends it, pays for each with turns of its own
+ * while others wait.
  * Not thread-safe: its owner has a mutex.
  */
 #ifndef MIKEYD_FAIR_QUEUE_H
@@ -22,6 +24,8 @@ struct job *fair_queue_put(struct fair_queue *queue, struct job *job);
 struct job *fair_queue_take(struct fair_queue *queue);
 /* Moves the jobs that were queued before deadline (monotonic ms) to the end of `late`. */
 void fair_queue_take_late(struct fair_queue *queue, int64_t deadline_ms, struct job_list *late);
+/* A request of this client was a forgery. */
+void fair_queue_charge_forgery(struct fair_queue *queue, uid_t uid);
 size_t fair_queue_count(const struct fair_queue *queue);
 
 #endif

@@ -114,6 +114,14 @@ static enum mikeyd_status serve(struct worker *worker, struct job *job,
     return serve_exchange(worker, job, &exchange, err);
 }
 
+/* Whoever passes forgeries on, knowing or not, has less of the token than others. */
+static void charge_forgery(struct worker_pool *pool, uid_t uid)
+{
+    (void)pthread_mutex_lock(&pool->mutex);
+    fair_queue_charge_forgery(pool->queue, uid);
+    (void)pthread_mutex_unlock(&pool->mutex);
+}
+
 static void work(struct worker *worker, struct job *job)
 {
     struct error err = {.text = ""};
@@ -127,6 +135,8 @@ static void work(struct worker *worker, struct job *job)
     job->status = serve(worker, job, request, &err);
     job->hang_up = request == NULL;
     job->done_ms = clock_monotonic_ms();
+    if (job->status == MIKEYD_AUTH_FAILED)
+        charge_forgery(worker->pool, job->uid);
 
     atomic_store(&worker->current, NULL);
     int running = JOB_RUNNING;

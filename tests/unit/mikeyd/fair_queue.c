@@ -123,3 +123,57 @@ Test(fair_queue, late_ones_are_found_wherever_they_wait)
     expect_next((const uint64_t[]){1102}, 1);
     cr_assert_null(fair_queue_take(queue));
 }
+
+/* Client 1 alone sends forgeries. */
+Test(fair_queue, forgeries_cost_turns_while_others_wait)
+{
+    queue = fair_queue_make(32);
+    put(1, 1, 3);
+    put(2, 2, 12);
+    fair_queue_charge_forgery(queue, 1);
+    expect_next((const uint64_t[]){2200, 2201, 2202, 2203, 1100, 2204, 1101, 2205}, 8);
+    fair_queue_charge_forgery(queue, 1);
+    expect_next((const uint64_t[]){2206, 2207, 2208, 2209, 1102}, 5);
+}
+
+Test(fair_queue, who_owes_turns_is_served_when_nobody_else_waits)
+{
+    queue = fair_queue_make(8);
+    put(1, 1, 2);
+    fair_queue_charge_forgery(queue, 1);
+    expect_next((const uint64_t[]){1100, 1101}, 2);
+}
+
+Test(fair_queue, who_all_owe_turns_take_turns)
+{
+    queue = fair_queue_make(8);
+    put(1, 1, 2);
+    put(2, 2, 2);
+    fair_queue_charge_forgery(queue, 1);
+    fair_queue_charge_forgery(queue, 2);
+    expect_next((const uint64_t[]){1100, 2200, 1101, 2201}, 4);
+}
+
+Test(fair_queue, a_flood_that_is_over_is_soon_paid_for)
+{
+    queue = fair_queue_make(JOBS_MAX);
+    for (int i = 0; i < 1000; i++)
+        fair_queue_charge_forgery(queue, 1);
+    put(1, 1, 1);
+    put(2, 2, 50);
+    for (int i = 0; i < 32; i++)
+        cr_assert_eq(fair_queue_take(queue)->uid, 2);
+    cr_assert_eq(fair_queue_take(queue)->uid, 1);
+}
+
+/* However many clients forge, the table of who owes has room for the worst. */
+Test(fair_queue, more_debtors_than_are_remembered_do_no_harm)
+{
+    queue = fair_queue_make(64);
+    for (uid_t uid = 10; uid < 60; uid++)
+        fair_queue_charge_forgery(queue, uid);
+    fair_queue_charge_forgery(queue, 1);
+    put(1, 1, 1);
+    put(2, 2, 1);
+    expect_next((const uint64_t[]){2200, 1100}, 2);
+}
