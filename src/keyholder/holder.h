@@ -26,6 +26,7 @@ struct keyholder {
     bool hkdf, prf_derive;            /* it can import an EPSK; run MIKEY's PRF */
     bool session_keys;                /* it takes the keys of a message: MACs in the token */
     bool spreads;                     /* independent calls run side by side */
+    atomic_uint wary;                 /* messages still to be authenticated first: see use.c */
     struct inventory *inventory;
     struct pair_cache *pairs;
     atomic_uint_fast64_t era; /* of pair keys at hand: those of earlier ones are made anew */

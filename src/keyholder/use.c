@@ -8,6 +8,9 @@
 #include "keyholder/strategy.h"
 #include "mikey/label.h"
 
+/* Authentic messages after which a flood of forged ones counts as over. */
+#define AUTHENTIC_AFTER_FLOOD 16
+
 struct use {
     struct keyholder *holder;
     struct desk *desk;
@@ -124,6 +127,28 @@ static enum mikeyd_status take_pair(struct use *use, struct error *err)
     return status;
 }
 
+/*
+ * On a token that spreads its calls all keys of a message are made at once, which costs a forged one
+ * six HMACs instead of two. While forgeries come, messages are authenticated first after all: an
+ * authentic one then takes two rounds of calls more.
+ */
+static bool is_wary(const struct use *use)
+{
+    return use->desk->request.op == DOOR_OPEN && atomic_load(&use->holder->wary) != 0;
+}
+
+static void note_authenticity(const struct use *use, enum mikeyd_status status)
+{
+    atomic_uint *wary = &use->holder->wary;
+    unsigned left = atomic_load(wary);
+    if (use->desk->request.op != DOOR_OPEN)
+        return;
+    if (status == MIKEYD_AUTH_FAILED)
+        atomic_store(wary, AUTHENTIC_AFTER_FLOOD);
+    else if (status == MIKEYD_OK && left != 0)
+        (void)atomic_compare_exchange_strong(wary, &left, left - 1);
+}
+
 static enum mikeyd_status choose_strategy(struct use *use, struct error *err)
 {
     const struct keyholder *holder = use->holder;
@@ -135,7 +160,7 @@ static enum mikeyd_status choose_strategy(struct use *use, struct error *err)
                          use->name->name, holder->label);
     }
     psk->hmac = &keyholder_hmac_token;
-    psk->keys_at_once = holder->spreads;
+    psk->keys_at_once = holder->spreads && !is_wary(use);
     if (can_derive)
         psk->ops = &keyholder_psk_derive;
     else if ((use->name->how & KEYS_MAC_HOST) != 0 || !holder->session_keys)
@@ -273,6 +298,7 @@ enum mikeyd_status keyholder_use(struct keyholder *holder, struct desk *desk, in
         again = give_key(&use, status) || token_session_life(use.session) != life;
         again = again && first && status == MIKEYD_TOKEN_DOWN;
     }
+    note_authenticity(&use, status);
     keyholder_session_end(holder, use.session);
     return status;
 }

@@ -6,6 +6,7 @@
 #include <openssl/evp.h>
 
 #include "base/secret.h"
+#include "keyholder/holder.h"
 #include "lab.h"
 
 static struct lab lab;
@@ -198,6 +199,36 @@ Test(keyholder_use, a_forged_message_gives_neither_key_data_nor_a_right_mac)
     message.covered[3] ^= 0x80;
     cr_assert_eq(lab_ask(&lab, &message.request, &answer), MIKEYD_AUTH_FAILED);
     cr_assert_eq(lab_facts(&lab).uses, 4, "the forged ones, too");
+    lab_host_close(&host);
+}
+
+static uint64_t hmacs_of(const struct door_request *request, enum mikeyd_status expected)
+{
+    const uint64_t before = lab_facts(&lab).hmacs;
+    cr_assert_eq(lab_ask(&lab, request, &answer), expected, "%s", answer.text);
+    return lab_facts(&lab).hmacs - before;
+}
+
+Test(keyholder_use, a_flood_of_forged_messages_costs_two_hmacs_and_the_mac_each)
+{
+    struct arrived message;
+    lab_open(&lab, LAB_SIGNS);
+    /* As on a token whose calls take long. */
+    lab.holder->spreads = true;
+    arrive(&message, MIKEY_ALGORITHMS_256);
+    message.request.open.reply = NULL;
+    cr_assert_eq(hmacs_of(&message.request, MIKEYD_OK), 7);
+    message.mac[0] ^= 1;
+    cr_assert_eq(hmacs_of(&message.request, MIKEYD_AUTH_FAILED), 7, "nobody could know");
+    for (int i = 0; i < 3; i++)
+        cr_assert_eq(hmacs_of(&message.request, MIKEYD_AUTH_FAILED), 3);
+    message.mac[0] ^= 1;
+    /* Authenticated first, an honest one costs no more HMACs, but more rounds. */
+    for (int i = 0; i < 16; i++) {
+        cr_assert_eq(lab.holder->wary, 16u - (unsigned)i);
+        cr_assert_eq(hmacs_of(&message.request, MIKEYD_OK), 7);
+    }
+    cr_assert_eq(lab.holder->wary, 0, "the flood is over");
     lab_host_close(&host);
 }
 
