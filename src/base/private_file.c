@@ -137,3 +137,31 @@ enum mikeyd_status private_file_open(const char *what, const char *path, int *fd
     }
     return status;
 }
+
+enum mikeyd_status private_file_read(const char *what, const char *path, size_t most,
+                                     struct secret *out, struct error *err)
+{
+    int fd = -1;
+    struct stat st;
+    enum mikeyd_status status = private_file_open(what, path, &fd, &st, err);
+    if (status != MIKEYD_OK)
+        return status;
+    if (st.st_size < 0 || (size_t)st.st_size > most)
+        status = error_set(err, MIKEYD_INVALID_ARGUMENT, "%s %s: longer than %zu bytes", what, path,
+                           most);
+    else if (!secret_make(out, (size_t)st.st_size + 1))
+        status = error_set(err, MIKEYD_INTERNAL, "out of memory");
+    for (size_t at = 0; status == MIKEYD_OK && at < out->len - 1;) {
+        const ssize_t got = read(fd, out->data + at, out->len - 1 - at);
+        if (got < 0 && errno == EINTR)
+            continue;
+        if (got <= 0) {
+            status = error_set(err, MIKEYD_INVALID_ARGUMENT, "%s %s: %s", what, path,
+                               got == 0 ? "changed while it was read" : strerror(errno));
+            break;
+        }
+        at += (size_t)got;
+    }
+    (void)close(fd);
+    return status;
+}

@@ -15,9 +15,15 @@
 #include <sys/stat.h>
 
 #include "base/error.h"
+#include "base/secret.h"
 
 /* what: "PIN file", for the error. *fd: to be closed by the caller. INVALID_ARGUMENT. */
 enum mikeyd_status private_file_open(const char *what, const char *path, int *fd, struct stat *st,
                                      struct error *err);
+
+/* The whole of one, of at most so many bytes, in secret memory and with a zero byte behind it (which
+ * out->len counts). */
+enum mikeyd_status private_file_read(const char *what, const char *path, size_t most,
+                                     struct secret *out, struct error *err);
 
 #endif

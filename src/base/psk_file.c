@@ -1,41 +1,11 @@
 #include "base/psk_file.h"
 
-#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "base/private_file.h"
 
 #define FILE_MAX ((size_t)1 << 20)
-
-/* The whole file in secret memory, NUL-terminated. */
-static enum mikeyd_status read_file(const char *path, struct secret *out, struct error *err)
-{
-    int fd = -1;
-    struct stat st;
-    enum mikeyd_status status = private_file_open("PSK file", path, &fd, &st, err);
-    if (status != MIKEYD_OK)
-        return status;
-    if (st.st_size < 0 || (size_t)st.st_size > FILE_MAX)
-        status = error_set(err, MIKEYD_INVALID_ARGUMENT, "PSK file %s: longer than %zu bytes", path,
-                           FILE_MAX);
-    else if (!secret_make(out, (size_t)st.st_size + 1))
-        status = error_set(err, MIKEYD_INTERNAL, "out of memory");
-    for (size_t at = 0; status == MIKEYD_OK && at < out->len - 1;) {
-        const ssize_t got = read(fd, out->data + at, out->len - 1 - at);
-        if (got < 0 && errno == EINTR)
-            continue;
-        if (got <= 0) {
-            status = error_set(err, MIKEYD_INVALID_ARGUMENT, "PSK file %s: %s", path,
-                               got == 0 ? "changed while it was read" : strerror(errno));
-            break;
-        }
-        at += (size_t)got;
-    }
-    (void)close(fd);
-    return status;
-}
 
 static int hex_value(char c)
 {
@@ -132,7 +102,7 @@ enum mikeyd_status psk_file_load(const char *path, struct psk_file *out, struct 
     *out = (struct psk_file){.entries = calloc(PSK_ENTRIES_MAX, sizeof *out->entries)};
     enum mikeyd_status status = out->entries == NULL
                                     ? error_set(err, MIKEYD_INTERNAL, "out of memory")
-                                    : read_file(path, &text, err);
+                                    : private_file_read("PSK file", path, FILE_MAX, &text, err);
     if (status == MIKEYD_OK)
         status = take_lines(path, (const char *)text.data, out, err);
     if (status != MIKEYD_OK)

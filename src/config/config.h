@@ -38,7 +38,8 @@ struct config_gate {
     const char *address; /* of listen: "HOST:PORT" */
     uint16_t port;
     const char *certificate; /* PEM: its own first, then those between it and the CA */
-    const char *key;
+    const char *key;         /* PEM file; or "pkcs11:..." of a key in a token, and then */
+    const char *module, *pin_file;
     const char *ca;       /* PEM: who signs clients' certificates */
     const char *psk_file; /* NAME:HEX of clients without one; or NULL. Without this, the three above
                              are there; with it, all of them or none */

@@ -118,6 +118,23 @@ static enum mikeyd_status read_limits(const struct yaml_node *root, struct confi
     return status;
 }
 
+/* A file; or a key in a token, with the module and the PIN by which it is reached. */
+static enum mikeyd_status read_key(const struct yaml_node *map,
+                                   const struct config_gate_reader *reader, struct config_gate *out,
+                                   struct error *err)
+{
+    const struct yaml_node *key;
+    enum mikeyd_status status = need(map, "key", &key, err);
+    if (status == MIKEYD_OK)
+        status = yaml_string(key, &out->key, err);
+    if (status != MIKEYD_OK)
+        return status;
+    if (strncmp(out->key, "pkcs11:", 7) != 0)
+        return reader->path(reader->memory, key, &out->key, err);
+    status = need_path(map, "module", reader, &out->module, err);
+    return status != MIKEYD_OK ? status : need_path(map, "pin_file", reader, &out->pin_file, err);
+}
+
 /* By what clients and gate prove who they are: certificates, PSKs, or both. */
 static enum mikeyd_status read_proofs(const struct yaml_node *map,
                                       const struct config_gate_reader *reader,
@@ -131,7 +148,7 @@ static enum mikeyd_status read_proofs(const struct yaml_node *map,
         return status;
     status = need_path(map, "certificate", reader, &out->certificate, err);
     if (status == MIKEYD_OK)
-        status = need_path(map, "key", reader, &out->key, err);
+        status = read_key(map, reader, out, err);
     if (status == MIKEYD_OK)
         status = need_path(map, "ca", reader, &out->ca, err);
     if (status == MIKEYD_OK)
@@ -143,8 +160,9 @@ enum mikeyd_status config_gate_read(const struct yaml_node *map,
                                     const struct config_gate_reader *reader,
                                     struct config_gate *out, struct error *err)
 {
-    static const char *const known[] = {"user", "listen",   "certificate", "key", "ca",
-                                        "crl",  "psk_file", "limits",      NULL};
+    static const char *const known[] = {"user",     "listen",   "certificate", "key",
+                                        "module",   "pin_file", "ca",          "crl",
+                                        "psk_file", "limits",   NULL};
     const struct yaml_node *user, *listen = NULL;
     *out = defaults;
     enum mikeyd_status status = yaml_map_check(map, known, err);

@@ -5,6 +5,7 @@
 #include <stdio.h>
 
 #include "base/log.h"
+#include "gate/token_key.h"
 #include "sandbox/sandbox.h"
 
 #define FILES_MAX 8
@@ -12,7 +13,7 @@
 /* The files, and the folders they stand in: files are replaced by renaming, and a rule follows the
  * old one. A symbolic link leads to a file of its own. */
 struct paths {
-    const char *path[2 * FILES_MAX];
+    const char *path[2 * FILES_MAX + CONFIG_SANDBOX_MAX];
     char folder[FILES_MAX][PATH_MAX];
     size_t files, count;
 };
@@ -30,14 +31,28 @@ static void add_file(struct paths *paths, const char *path)
 static struct sandbox_profile profile_of(const struct config *config, struct paths *paths)
 {
     const struct config_gate *gate = config->gate;
-    const char *const files[] = {gate->certificate, gate->key, gate->ca, gate->crl, gate->psk_file};
+    const struct config_sandbox *module = &config->sandbox;
+    const bool in_token = token_key_is_wanted(gate);
+    const char *const files[] = {gate->certificate, in_token ? gate->pin_file : gate->key, gate->ca,
+                                 gate->crl, gate->psk_file};
     paths->files = paths->count = 0;
     for (size_t i = 0; i < sizeof files / sizeof files[0]; i++)
         add_file(paths, files[i]);
-    return (struct sandbox_profile){.readable = paths->path,
-                                    .readable_count = paths->count,
-                                    .bind_ports = &gate->port,
-                                    .bind_count = 1};
+    struct sandbox_profile profile = {
+        .readable = paths->path, .bind_ports = &gate->port, .bind_count = 1};
+    /* Then a module lives here, as in a keyholder. */
+    if (in_token) {
+        for (size_t i = 0; i < module->readable_count; i++)
+            paths->path[paths->count++] = module->readable[i];
+        profile.writable = module->writable;
+        profile.writable_count = module->writable_count;
+        profile.connect_ports = module->connect;
+        profile.connect_count = module->connect_count;
+        profile.module = true;
+        profile.late_code = module->late_code;
+    }
+    profile.readable_count = paths->count;
+    return profile;
 }
 
 enum mikeyd_status confinement_begin(const struct config *config, bool wanted, struct error *err)

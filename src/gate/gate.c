@@ -16,6 +16,7 @@
 #include "gate/confinement.h"
 #include "gate/session.h"
 #include "gate/tls.h"
+#include "gate/token_key.h"
 #include "mikeyd/acceptor.h"
 #include "mikeyd/notify.h"
 
@@ -106,8 +107,10 @@ enum mikeyd_status gate_open(const struct config *config, const struct gate_star
     enum mikeyd_status status = claim_descriptors(gate->settings, err);
     if (status == MIKEYD_OK)
         status = confinement_begin(config, start->sandbox, err);
+    if (status == MIKEYD_OK && token_key_is_wanted(gate->settings))
+        status = token_key_open(gate->settings, &gate->token_key, err);
     if (status == MIKEYD_OK)
-        status = tls_make(gate->settings, &gate->tls, err);
+        status = tls_make(gate->settings, gate->token_key, &gate->tls, err);
     if (status == MIKEYD_OK)
         status = open_port(gate, err);
     return status != MIKEYD_OK ? status : confinement_enter(config, start->sandbox, err);
@@ -149,7 +152,7 @@ static void on_reload(evutil_socket_t signal, short events, void *context)
     (void)signal;
     (void)events;
     notify_reloading();
-    if (tls_make(gate->settings, &tls, &err) != MIKEYD_OK) {
+    if (tls_make(gate->settings, gate->token_key, &tls, &err) != MIKEYD_OK) {
         log_error("reload refused, everything stays as it was: %s", err.text);
     } else {
         SSL_CTX_free(gate->tls);

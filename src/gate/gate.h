@@ -25,7 +25,8 @@ struct session;
 struct gate {
     const struct config *config;
     const struct config_gate *settings;
-    SSL_CTX *tls; /* for new connections; those that exist keep theirs */
+    EVP_PKEY *token_key; /* or NULL: the key is in a file */
+    SSL_CTX *tls;        /* for new connections; those that exist keep theirs */
 
     struct event_base *base;
     int listen_fd;

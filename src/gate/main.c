@@ -10,6 +10,7 @@
 #include "gate/gate.h"
 #include "gate/memory.h"
 #include "gate/tls.h"
+#include "gate/token_key.h"
 
 /* Two lists of PSKs at a reload, and the file of one. */
 #define SECRET_HEAP ((size_t)4 << 20)
@@ -36,7 +37,12 @@ static enum mikeyd_status prepare_process(struct error *err)
 static enum mikeyd_status check(const struct config_gate *settings, struct error *err)
 {
     SSL_CTX *tls = NULL;
-    enum mikeyd_status status = tls_make(settings, &tls, err);
+    EVP_PKEY *token_key = NULL;
+    enum mikeyd_status status = MIKEYD_OK;
+    if (token_key_is_wanted(settings))
+        status = token_key_open(settings, &token_key, err);
+    if (status == MIKEYD_OK)
+        status = tls_make(settings, token_key, &tls, err);
     SSL_CTX_free(tls);
     return status;
 }

@@ -19,16 +19,17 @@ static enum mikeyd_status fail(const char *field, const char *path, struct error
 }
 
 static enum mikeyd_status use_identity(SSL_CTX *tls, const struct config_gate *gate,
-                                       struct error *err)
+                                       EVP_PKEY *token_key, struct error *err)
 {
-    EVP_PKEY *key = NULL;
+    EVP_PKEY *key = token_key;
     if (SSL_CTX_use_certificate_chain_file(tls, gate->certificate) != 1)
         return fail("certificate", gate->certificate, err);
-    enum mikeyd_status status = tls_read_key(gate->key, &key, err);
+    enum mikeyd_status status = token_key != NULL ? MIKEYD_OK : tls_read_key(gate->key, &key, err);
     if (status == MIKEYD_OK &&
         (SSL_CTX_use_PrivateKey(tls, key) != 1 || SSL_CTX_check_private_key(tls) != 1))
         status = fail("key", gate->key, err);
-    EVP_PKEY_free(key);
+    if (token_key == NULL)
+        EVP_PKEY_free(key);
     return status;
 }
 
@@ -71,7 +72,8 @@ static bool set_protocol(SSL_CTX *tls)
            SSL_CTX_set_num_tickets(tls, 0) == 1 && SSL_CTX_set_ciphersuites(tls, SUITES) == 1;
 }
 
-enum mikeyd_status tls_make(const struct config_gate *gate, SSL_CTX **out, struct error *err)
+enum mikeyd_status tls_make(const struct config_gate *gate, EVP_PKEY *token_key, SSL_CTX **out,
+                            struct error *err)
 {
     ERR_clear_error();
     SSL_CTX *tls = SSL_CTX_new(TLS_server_method());
@@ -83,7 +85,7 @@ enum mikeyd_status tls_make(const struct config_gate *gate, SSL_CTX **out, struc
     SSL_CTX_set_verify(tls, SSL_VERIFY_PEER | SSL_VERIFY_FAIL_IF_NO_PEER_CERT, NULL);
     enum mikeyd_status status = gate->ca == NULL ? MIKEYD_OK : use_authorities(tls, gate, err);
     if (status == MIKEYD_OK && gate->certificate != NULL)
-        status = use_identity(tls, gate, err);
+        status = use_identity(tls, gate, token_key, err);
     if (status == MIKEYD_OK && gate->psk_file != NULL)
         status = psk_use(tls, gate->psk_file, err);
     if (status == MIKEYD_OK)

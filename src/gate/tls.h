@@ -6,8 +6,10 @@
 
 #include "config/config.h"
 
-/* Reads all files anew. INVALID_ARGUMENT naming the file. */
-enum mikeyd_status tls_make(const struct config_gate *gate, SSL_CTX **out, struct error *err);
+/* Reads all files anew. token_key: where the private key is in a token, else NULL. INVALID_ARGUMENT
+ * naming the file. */
+enum mikeyd_status tls_make(const struct config_gate *gate, EVP_PKEY *token_key, SSL_CTX **out,
+                            struct error *err);
 /* Would this peer, accepted before, still be? AUTH_FAILED when not. */
 enum mikeyd_status tls_check_again(SSL_CTX *tls, SSL *connection, struct error *err);
 

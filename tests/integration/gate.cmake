@@ -4,6 +4,7 @@ target_include_directories(gate_lab PUBLIC ${CMAKE_CURRENT_SOURCE_DIR}/gate ${PR
 target_compile_definitions(gate_lab PRIVATE GATE_PROGRAM="$<TARGET_FILE:mikeyd-gate>")
 add_dependencies(gate_lab mikeyd-gate)
 
+mikeyd_integration_test(test_gate_token SOURCES gate/test_gate_token.c LIBS gate_lab)
 mikeyd_integration_test(test_gate_psk SOURCES gate/test_gate_psk.c LIBS gate_lab)
 mikeyd_integration_test(test_gate_life SOURCES gate/test_gate_life.c LIBS gate_lab)
 mikeyd_integration_test(test_gate SOURCES gate/test_gate.c LIBS gate_lab)

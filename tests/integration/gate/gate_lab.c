@@ -41,10 +41,11 @@ static void write_policy(struct gate_lab *lab)
 
 void gate_lab_configure(struct gate_lab *lab, const char *settings, unsigned user)
 {
-    char extra[1024];
+    char extra[1024], proofs[512];
+    (void)snprintf(proofs, sizeof proofs, ", certificate: gate.crt, ca: ca.pem, key: %s",
+                   lab->key == NULL ? "gate.key" : lab->key);
     (void)snprintf(extra, sizeof extra, "gate: {user: \"%u\", listen: \"127.0.0.1:0\"%s%s%s}\n",
-                   user == 0 ? (unsigned)getuid() : user,
-                   lab->no_certificates ? "" : ", certificate: gate.crt, key: gate.key, ca: ca.pem",
+                   user == 0 ? (unsigned)getuid() : user, lab->no_certificates ? "" : proofs,
                    settings == NULL ? "" : ", ", settings == NULL ? "" : settings);
     lab_write_config(&lab->lab, &(struct lab_config){.extra = extra});
 }

@@ -19,6 +19,7 @@ struct gate_lab {
     struct lab lab;
     struct pki pki;
     long gate_serial, client_serial;
+    const char *key;      /* in place of gate.key: the rest of that line of `gate:`; or NULL */
     bool no_certificates; /* to be set before: the section `gate:` names none */
 };
 

@@ -120,6 +120,20 @@ Test(gate_psk, client_that_the_policy_knows_otherwise_gets_nothing_by_a_key)
     cr_assert_eq(initiate(gate_client(&lab, &gate, "psk-a")), MIKEYD_NOT_ENTITLED);
 }
 
+Test(gate_psk, names_of_keys_and_of_certificates_are_counted_apart)
+{
+    mikeyd_client *by_key;
+    lab.no_certificates = false;
+    gate_lab_make(&lab, "psk_file: clients.psk, limits: {connections_per_client: 1}");
+    (void)put("clients.psk", BOTH);
+    (void)pki_issue(&lab.pki, "psk-a", "DNS:psk-a", -HOUR, HOUR);
+    gate_start(&lab, &gate);
+    cr_assert_eq(enter("psk-a:" KEY_A "\n", &by_key), MIKEYD_OK);
+    mikeyd_client *by_certificate = gate_client(&lab, &gate, "psk-a");
+    mikeyd_client_close(by_key);
+    mikeyd_client_close(by_certificate);
+}
+
 Test(gate_psk, reload_ends_connections_of_keys_that_have_gone)
 {
     mikeyd_client *a, *b;
