@@ -13,8 +13,9 @@
 
 #define PASSWORD_MAX 512
 #define ARGV_MAX (24 + 512)
-/* WAIT ends so much before the deadline, so that its answer comes in time. */
-#define WAIT_MARGIN_MS 5
+/* WAIT ends so much before the deadline, so that its answer comes in time: Redis looks at its
+ * time-outs ten times a second. */
+#define WAIT_MARGIN_MS 150
 
 static const char *const keys[] = {"mikeyd:meta",         "mikeyd:entries", "mikeyd:expiry",
                                    "mikeyd:counters",     "mikeyd:lanes",   "mikeyd:ends",
@@ -202,10 +203,11 @@ static bool put_script(struct redis_store *store, struct redis_wire *wire,
 static bool put_wait(const struct redis_store *store, struct redis_wire *wire, int64_t deadline_ms)
 {
     char count[16], patience[24];
-    const int64_t left = deadline_ms - clock_monotonic_ms() - WAIT_MARGIN_MS;
+    const int64_t left = deadline_ms - clock_monotonic_ms();
+    const int64_t waits = left < 2 * WAIT_MARGIN_MS ? left / 2 : left - WAIT_MARGIN_MS;
     (void)snprintf(count, sizeof count, "%u", store->replicas);
     /* 0 would be for ever. */
-    (void)snprintf(patience, sizeof patience, "%" PRId64, left < 1 ? 1 : left);
+    (void)snprintf(patience, sizeof patience, "%" PRId64, waits < 1 ? 1 : waits);
     return redis_wire_put_words(wire, (const char *const[]){"WAIT", count, patience, NULL});
 }
 

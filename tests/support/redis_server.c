@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/prctl.h>
+#include <sys/random.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -17,15 +18,26 @@
 #define PATIENCE_MS 30000
 #define PORT_ATTEMPTS 10
 
+/* Below those that the kernel gives to connections: a server that restarts finds its own free. */
+#define PORT_FIRST 20000
+#define PORT_COUNT 12000
+
 uint16_t redis_free_port(void)
 {
-    struct sockaddr_in any = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
-    socklen_t len = sizeof any;
-    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    cr_assert(fd >= 0 && bind(fd, (struct sockaddr *)&any, sizeof any) == 0 &&
-              getsockname(fd, (struct sockaddr *)&any, &len) == 0);
-    (void)close(fd);
-    return ntohs(any.sin_port);
+    for (;;) {
+        uint16_t number = 0;
+        cr_assert_eq(getrandom(&number, sizeof number, 0), (ssize_t)sizeof number);
+        const uint16_t port = (uint16_t)(PORT_FIRST + number % PORT_COUNT);
+        const struct sockaddr_in at = {.sin_family = AF_INET,
+                                       .sin_port = htons(port),
+                                       .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+        int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+        cr_assert_geq(fd, 0);
+        const bool is_free = bind(fd, (const struct sockaddr *)&at, sizeof at) == 0;
+        (void)close(fd);
+        if (is_free)
+            return port;
+    }
 }
 
 pid_t redis_program_start(const char *folder, const char *name, const char *const *argv)
@@ -56,8 +68,7 @@ static bool answers(const char *path)
     return good;
 }
 
-/* False when it died instead. */
-static bool wait_until_up(struct redis_server *server)
+bool redis_server_is_up(struct redis_server *server)
 {
     for (int waited = 0; waited < PATIENCE_MS; waited += 5) {
         if (answers(server->socket))
@@ -73,10 +84,20 @@ static bool wait_until_up(struct redis_server *server)
 static void spawn(struct redis_server *server, const char *const *more)
 {
     char port[8], dump[40];
-    const char *argv[ARGV_MAX] = {"redis-server", "--port", port,       "--unixsocket",
-                                  server->socket, "--save", "",         "--dbfilename",
-                                  dump,           "--bind", "127.0.0.1"};
-    size_t argc = 11;
+    const char *argv[ARGV_MAX] = {"redis-server",
+                                  "--port",
+                                  port,
+                                  "--unixsocket",
+                                  server->socket,
+                                  "--save",
+                                  "",
+                                  "--dbfilename",
+                                  dump,
+                                  "--bind",
+                                  "127.0.0.1",
+                                  "--repl-diskless-sync-delay",
+                                  "0"};
+    size_t argc = 13;
     (void)snprintf(port, sizeof port, "%u", server->port);
     (void)snprintf(dump, sizeof dump, "%s.rdb", server->name);
     for (; more != NULL && *more != NULL && argc < ARGV_MAX - 1; more++)
@@ -94,7 +115,7 @@ void redis_server_start(struct redis_server *server, const char *folder, const c
     for (int i = 0; i < PORT_ATTEMPTS; i++) {
         server->port = with_port ? redis_free_port() : 0;
         spawn(server, more);
-        if (wait_until_up(server))
+        if (redis_server_is_up(server))
             break;
         cr_assert_neq(i, PORT_ATTEMPTS - 1, "redis-server %s does not start", name);
     }
@@ -107,7 +128,7 @@ void redis_server_start(struct redis_server *server, const char *folder, const c
 void redis_server_restart(struct redis_server *server, const char *const *more)
 {
     spawn(server, more);
-    cr_assert(wait_until_up(server), "redis-server %s does not start again", server->name);
+    cr_assert(redis_server_is_up(server), "redis-server %s does not start again", server->name);
 }
 
 void redis_server_kill(struct redis_server *server)
@@ -120,14 +141,22 @@ void redis_server_kill(struct redis_server *server)
     server->pid = 0;
 }
 
+/* Once more when the connection is killed: Sentinel does that to clients of a server that it makes
+ * the primary. */
 static redisReply *ask(const struct redis_server *server, const char *format, va_list args)
 {
-    redisContext *context = redisConnectUnix(server->socket);
-    cr_assert(context != NULL && context->err == 0, "%s", server->name);
-    redisReply *reply = redisvCommand(context, format, args);
-    cr_assert_not_null(reply, "%s: %s", format, context->errstr);
+    redisReply *reply = NULL;
+    for (int i = 0; reply == NULL && i < 10; i++) {
+        va_list again;
+        redisContext *context = redisConnectUnix(server->socket);
+        cr_assert(context != NULL && context->err == 0, "%s", server->name);
+        va_copy(again, args);
+        reply = redisvCommand(context, format, again);
+        va_end(again);
+        redisFree(context);
+    }
+    cr_assert_not_null(reply, "%s: %s", server->name, format);
     cr_assert_neq(reply->type, REDIS_REPLY_ERROR, "%s: %s", format, reply->str);
-    redisFree(context);
     return reply;
 }
 

@@ -22,11 +22,13 @@ struct redis_server {
  */
 void redis_server_start(struct redis_server *server, const char *folder, const char *name,
                         bool with_port, const char *const *more);
+/* Waits until it answers; false when it died instead. */
+bool redis_server_is_up(struct redis_server *server);
 /* Again, with the same names and port. */
 void redis_server_restart(struct redis_server *server, const char *const *more);
 /* kill -9, and it is gone. */
 void redis_server_kill(struct redis_server *server);
-/* A free port, by the kernel's choice; another program may be faster. */
+/* A port that is free at random; another program may be faster. */
 uint16_t redis_free_port(void);
 /* Started as program in folder (its output in NAME.log there), killed with the test. */
 pid_t redis_program_start(const char *folder, const char *name, const char *const *argv);

@@ -64,6 +64,11 @@ struct redis_options redis_options = {.servers = redis_servers,
                                       .timeout_ms = 5000,
                                       .clock_difference_ms = INT64_MAX / 4};
 
+static bool on_redis(void)
+{
+    return redis.folder[0] != '\0';
+}
+
 void redis_fixture_start(void)
 {
     store_fixture_start();
@@ -95,7 +100,7 @@ struct replay_store *open_store_with(unsigned window_s, const char *witness)
     struct store_witness seen = {.log_sequence = log_sequence};
     if (witness != NULL)
         (void)snprintf(seen.mark, sizeof seen.mark, "%s", witness);
-    if (redis.pid != 0) {
+    if (on_redis()) {
         cr_assert_eq(redis_store_open(&redis_options, window_s, witness == NULL ? NULL : &seen,
                                       &store, &err),
                      MIKEYD_OK, "%s", err.text);
@@ -151,7 +156,7 @@ void make_store_discard(struct replay_store *store)
     struct store_stats before, after;
     store_get_stats(store, &before);
     /* Redis: its watch does it, once a second. */
-    for (int waited = 0; redis.pid != 0 && waited < 30000; waited += 10) {
+    for (int waited = 0; on_redis() && waited < 30000; waited += 10) {
         redis_watch_kick((struct redis_store *)store);
         (void)usleep(10000);
         store_get_stats(store, &after);
@@ -173,8 +178,8 @@ enum mikeyd_status lookup_number(struct replay_store *store, uint64_t number, st
 
 enum mikeyd_status meet_number(struct replay_store *store, uint64_t number)
 {
-    return redis.pid == 0 ? lookup_number(store, number, NULL)
-                          : insert_number(store, number, 60, NULL);
+    return !on_redis() ? lookup_number(store, number, NULL)
+                       : insert_number(store, number, 60, NULL);
 }
 
 int64_t closed_until(struct replay_store *store)
@@ -201,7 +206,7 @@ void edit_store_file(const char *name, const char *old, const char *new)
 
 void leave_as_if_killed(void)
 {
-    if (redis.pid == 0)
+    if (!on_redis())
         edit_store_file("state", "clean", "open\n");
 }
 
