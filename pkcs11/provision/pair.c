@@ -24,7 +24,8 @@ struct pair_plan {
     CK_KEY_TYPE type;
     bool signs; /* private SIGN, public VERIFY; else private UNWRAP, public WRAP */
     CK_ULONG modulus_bits;
-    CK_MECHANISM_TYPE allowed;
+    CK_MECHANISM_TYPE allowed[2];
+    size_t allowed_count;
 };
 
 #define PAIR_ATTRIBUTES_MAX 24
@@ -87,7 +88,7 @@ static void templates_make(struct pair_templates *out, const struct pair_plan *p
     add(t, CKA_DECRYPT, &out->no, 1);
     add(t, CKA_SIGN_RECOVER, &out->no, 1);
     if (with_allowed)
-        add(t, CKA_ALLOWED_MECHANISMS, &p->allowed, sizeof p->allowed);
+        add(t, CKA_ALLOWED_MECHANISMS, p->allowed, p->allowed_count * sizeof p->allowed[0]);
     add(&out->public_half, CKA_MODIFIABLE, &out->no, 1);
     add(t, CKA_MODIFIABLE, &out->no, 1);
 }
@@ -176,11 +177,29 @@ static enum mikeyd_status pair_make(struct token_session *session, const struct 
 }
 
 enum mikeyd_status provision_generate_audit_key(struct token_session *session, const char *name,
-                                                unsigned generation, struct error *err)
+                                                unsigned generation, unsigned bits,
+                                                struct error *err)
 {
     struct token_label label = {.kind = TOKEN_AUDIT, .generation = generation};
-    struct pair_plan plan = {
-        .generator = CKM_EC_KEY_PAIR_GEN, .type = CKK_EC, .signs = true, .allowed = CKM_ECDSA};
+    struct pair_plan plan = {.generator = CKM_EC_KEY_PAIR_GEN,
+                             .type = CKK_EC,
+                             .signs = true,
+                             .allowed = {CKM_ECDSA},
+                             .allowed_count = 1};
+    if (bits == 3072 || bits == 4096)
+        plan = (struct pair_plan){.generator = CKM_RSA_PKCS_KEY_PAIR_GEN,
+                                  .type = CKK_RSA,
+                                  .signs = true,
+                                  .modulus_bits = bits,
+                                  .allowed = {CKM_RSA_PKCS_PSS, CKM_RSA_PKCS},
+                                  .allowed_count = 2};
+    else if (bits != 256)
+        return error_set(err, MIKEYD_INVALID_ARGUMENT,
+                         "an audit key has 256 bits (EC P-256), or 3072 or 4096 (RSA)");
+    if (!token_has_mechanism(session->token, plan.generator))
+        return error_set(err, MIKEYD_UNSUPPORTED, "token %s makes no %s keys%s",
+                         session->token->label, bits == 256 ? "EC" : "RSA",
+                         bits == 256 ? ": --bits 3072 for RSA" : "");
     if (strlen(name) >= sizeof label.name || generation == 0)
         return error_set(err, MIKEYD_INVALID_ARGUMENT, "not a name and generation of a key");
     (void)snprintf(label.name, sizeof label.name, "%s", name);
@@ -233,7 +252,8 @@ enum mikeyd_status provision_generate_wrapping_pair(struct token_session *sessio
     struct pair_plan plan = {.generator = CKM_RSA_PKCS_KEY_PAIR_GEN,
                              .type = CKK_RSA,
                              .modulus_bits = bits,
-                             .allowed = CKM_RSA_PKCS_OAEP};
+                             .allowed = {CKM_RSA_PKCS_OAEP},
+                             .allowed_count = 1};
     *pem = NULL;
     if (bits != 3072 && bits != 4096)
         return error_set(err, MIKEYD_INVALID_ARGUMENT, "a wrapping pair has 3072 or 4096 bits");

@@ -201,8 +201,10 @@ enum mikeyd_status provision_view_key(struct token_session *session, const struc
  */
 const char *provision_mechanism_name(unsigned long mechanism);
 
-/* EC P-256 key pair for audit signatures, label mikeyd/audit/NAME/GENERATION. */
+/* Key pair for audit signatures, label mikeyd/audit/NAME/GENERATION: EC P-256 (bits 256), or RSA of
+ * 3072 or 4096 bits for a token without EC. */
 enum mikeyd_status provision_generate_audit_key(struct token_session *session, const char *name,
-                                                unsigned generation, struct error *err);
+                                                unsigned generation, unsigned bits,
+                                                struct error *err);
 
 #endif

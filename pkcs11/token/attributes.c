@@ -261,6 +261,8 @@ size_t token_kind_mechanisms(const struct token *token, enum token_kind kind,
         break;
     case TOKEN_AUDIT:
         out[count++] = CKM_ECDSA;
+        out[count++] = CKM_RSA_PKCS_PSS;
+        out[count++] = CKM_RSA_PKCS;
         break;
     case TOKEN_KIND_COUNT:
         break;
@@ -344,7 +346,8 @@ uint32_t token_attributes_findings(const struct token *token,
     const struct token_attributes *a = attributes;
     uint32_t findings = usage_findings(a, kind) | date_findings(a);
     const bool secret = a->object_class == CKO_SECRET_KEY && type_is_proper(a->key_type, kind);
-    const bool signer = a->object_class == CKO_PRIVATE_KEY && a->key_type == CKK_EC;
+    const bool signer =
+        a->object_class == CKO_PRIVATE_KEY && (a->key_type == CKK_EC || a->key_type == CKK_RSA);
     if (kind == TOKEN_AUDIT ? !signer : !secret)
         findings |= KEY_FINDING_TYPE;
     if (a->extractable)

@@ -39,6 +39,9 @@ static void look_at(struct token *token, struct token_compat *out)
     out->rsa_oaep = token_has_mechanism(token, CKM_RSA_PKCS_OAEP);
     out->p256 =
         token_has_mechanism(token, CKM_EC_KEY_PAIR_GEN) && token_has_mechanism(token, CKM_ECDSA);
+    out->rsa =
+        token_has_mechanism(token, CKM_RSA_PKCS_KEY_PAIR_GEN) &&
+        (token_has_mechanism(token, CKM_RSA_PKCS_PSS) || token_has_mechanism(token, CKM_RSA_PKCS));
 }
 
 enum mikeyd_status token_compat_probe(const struct token_config *config, struct token_compat *out,

@@ -21,7 +21,7 @@ struct token_compat {
     enum token_copying copies;
     unsigned sessions;              /* as many as the token gives of those wanted */
     bool aes_kwp, aes_kw, rsa_oaep; /* mechanisms that it offers for the transport of keys */
-    bool p256;                      /* and for the signer of the audit log */
+    bool p256, rsa;                 /* and for the signer of the audit log */
 };
 
 /*

@@ -77,7 +77,8 @@ static void found_take_stray(const struct token_attributes *a, uint32_t finding,
 static void found_take(struct token *token, CK_OBJECT_HANDLE handle,
                        const struct token_attributes *a, struct found_object *out)
 {
-    *out = (struct found_object){.handle = handle, .value_len = a->value_len};
+    *out =
+        (struct found_object){.handle = handle, .value_len = a->value_len, .key_type = a->key_type};
     if (!token_label_parse(a->label, a->label_len, &out->label)) {
         found_take_stray(a, KEY_FINDING_LABEL, out);
         return;

@@ -11,6 +11,7 @@ struct found_object {
     uint8_t id[16];
     CK_OBJECT_HANDLE handle;
     CK_ULONG value_len;
+    CK_KEY_TYPE key_type;
     uint32_t findings;
     char start_date[11], end_date[11];
 };

@@ -97,6 +97,7 @@ static void key_build(struct token *token, const struct found_object *object, si
     for (size_t i = 0; i < out->block_count; i++)
         key_take_block(token, &object[i], usable, &out->block[i]);
     out->bits = key_bits(object, count);
+    out->rsa = object[0].key_type == CKK_RSA;
     if (out->bits != 0 && out->bits < 128 && out->kind != TOKEN_AUDIT &&
         out->kind != TOKEN_KIND_COUNT)
         out->findings |= KEY_FINDING_SHORT;

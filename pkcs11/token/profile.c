@@ -27,7 +27,7 @@ static const struct profile profiles[] = {
      .manufacturer = "IBM",
      .path = "opencryptoki",
      .source = "measured: opencryptoki 3.8.1, soft token",
-     .limits = "no HKDF; no EC key for the audit log; the keyholder is replaced after some "
+     .limits = "no HKDF; the audit key is RSA; the keyholder is replaced after some "
                "thousand messages",
      .measured = true,
      .leaks_heap = true},

@@ -12,9 +12,6 @@
 
 #include "pkcs11/token/signer_internal.h"
 
-/* DER ECDSA on P-256 needs 72 bytes. */
-#define SIGNATURE_MAX 160
-
 /* ---- what the ways share */
 
 enum mikeyd_status signer_fail(const struct token_signer *signer, const char *operation,
@@ -50,9 +47,9 @@ static void keys_drop(struct token_signer *signer)
 /* A key under the same label must not take the place of the one that signed before. */
 static enum mikeyd_status check_public(struct token_signer *signer, struct error *err)
 {
-    if (EVP_PKEY_is_a(signer->public_key, "EC") != 1 ||
-        EVP_PKEY_get_bits(signer->public_key) != 256)
-        return error_set(err, MIKEYD_TOKEN_DOWN, "%s is no EC P-256 key", signer->label);
+    if (!signature_key_fits(signer->public_key))
+        return error_set(err, MIKEYD_TOKEN_DOWN, "%s is no key for signatures: " SIGNATURE_KEYS,
+                         signer->label);
     if (signer->known == NULL && EVP_PKEY_up_ref(signer->public_key) == 1)
         signer->known = signer->public_key;
     if (signer->known == NULL || EVP_PKEY_eq(signer->known, signer->public_key) != 1)
@@ -134,16 +131,6 @@ void token_signer_close(struct token_signer *signer)
 
 /* ---- signatures */
 
-bool signer_verifies(EVP_PKEY *key, const uint8_t digest[32], const uint8_t *signature, size_t len)
-{
-    EVP_PKEY_CTX *context = EVP_PKEY_CTX_new(key, NULL);
-    bool right = context != NULL && EVP_PKEY_verify_init(context) == 1 &&
-                 EVP_PKEY_CTX_set_signature_md(context, EVP_sha256()) == 1 &&
-                 EVP_PKEY_verify(context, signature, len, digest, 32) == 1;
-    EVP_PKEY_CTX_free(context);
-    return right;
-}
-
 /* Verified at once: a signature by another key, or by none, never reaches the log. */
 static enum mikeyd_status sign_and_verify(struct token_signer *signer, const uint8_t digest[32],
                                           uint8_t *signature, size_t *len, struct error *err)
@@ -151,7 +138,7 @@ static enum mikeyd_status sign_and_verify(struct token_signer *signer, const uin
     const size_t capacity = *len;
     ERR_clear_error();
     enum mikeyd_status status = signer->way->sign(signer, digest, signature, len, err);
-    if (status == MIKEYD_OK && !signer_verifies(signer->public_key, digest, signature, *len))
+    if (status == MIKEYD_OK && !signature_verifies(signer->public_key, digest, signature, *len))
         status = signer_fail(signer, "verifying a signature", err);
     if (status != MIKEYD_OK)
         *len = capacity;
@@ -190,7 +177,7 @@ static enum mikeyd_status prove(struct token_signer *signer, const uint8_t diges
                  : MIKEYD_OK;
     if (status == MIKEYD_OK)
         status = signer->way->sign(signer, digest, signature, len, err);
-    if (status == MIKEYD_OK && !signer_verifies(signer->known, digest, signature, *len))
+    if (status == MIKEYD_OK && !signature_verifies(signer->known, digest, signature, *len))
         status = error_set(err, MIKEYD_AUTH_FAILED,
                            "token %s: the public object %s is not the other half of the private "
                            "key: somebody replaced it; destroy it and export the key from a copy "

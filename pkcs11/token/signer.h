@@ -11,7 +11,8 @@ struct token_signer;
 enum mikeyd_status token_signer_open(struct token *token, const char *name, unsigned generation,
                                      struct token_signer **out, struct error *err);
 void token_signer_close(struct token_signer *signer);
-/* DER ECDSA over a SHA-256 digest. *len: capacity in, length out. One thread at a time. */
+/* Over a SHA-256 digest, as base/signature.h says. *len: capacity in (SIGNATURE_MAX is enough), length
+ * out. One thread at a time. */
 enum mikeyd_status token_signer_sign(struct token_signer *signer, const uint8_t digest[32],
                                      uint8_t *signature, size_t *len, struct error *err);
 /*

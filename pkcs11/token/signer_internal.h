@@ -8,6 +8,7 @@
 
 #include <openssl/evp.h>
 
+#include "base/signature.h"
 #include "pkcs11/token/internal.h"
 #include "pkcs11/token/signer.h"
 
@@ -21,7 +22,7 @@ struct signer_way {
      * label, or more than one public key (the status is an error then); another way may.
      */
     enum mikeyd_status (*load)(struct token_signer *signer, bool *unseen, struct error *err);
-    /* DER ECDSA. *len: capacity in, length out (of no meaning after an error). */
+    /* As base/signature.h says. *len: capacity in, length out (of no meaning after an error). */
     enum mikeyd_status (*sign)(struct token_signer *signer, const uint8_t digest[32],
                                uint8_t *signature, size_t *len, struct error *err);
 };
@@ -34,6 +35,7 @@ struct token_signer {
     uint64_t generation;             /* of the token when the keys were found */
     EVP_PKEY *private_key;           /* by libp11 */
     CK_OBJECT_HANDLE private_handle; /* by calls of our own */
+    bool rsa;                        /* and what it is */
     EVP_PKEY *public_key;            /* NULL: no keys are loaded */
     EVP_PKEY *known;                 /* the public key found first: no other may take its place */
 };
@@ -41,7 +43,6 @@ struct token_signer {
 /* An error with the reason left in OpenSSL's queue, which is emptied. */
 enum mikeyd_status signer_fail(const struct token_signer *signer, const char *operation,
                                struct error *err);
-bool signer_verifies(EVP_PKEY *key, const uint8_t digest[32], const uint8_t *signature, size_t len);
 /* count is not 1: "no private key LABEL in token T", or more than one. */
 enum mikeyd_status signer_not_one(const struct token_signer *signer, const char *half, size_t count,
                                   struct error *err);

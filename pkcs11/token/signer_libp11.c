@@ -72,7 +72,9 @@ static enum mikeyd_status take_private(struct token_signer *signer, PKCS11_TOKEN
     signer->private_key = PKCS11_get_private_key(key);
     if (signer->private_key == NULL)
         return signer_fail(signer, "loading the private key", err);
-    return MIKEYD_OK;
+    /* Its RSA has not all modules' paddings. */
+    *unseen = EVP_PKEY_is_a(signer->private_key, "EC") != 1;
+    return *unseen ? signer_fail(signer, "looking for an EC key", err) : MIKEYD_OK;
 }
 
 /* A copy of its own, as OpenSSL's: it outlives libp11's objects and verifies on the host. */

@@ -6,9 +6,11 @@
 
 #include <openssl/asn1.h>
 #include <openssl/bn.h>
+#include <openssl/core_names.h>
 #include <openssl/ec.h>
 #include <openssl/ecdsa.h>
 #include <openssl/err.h>
+#include <openssl/param_build.h>
 #include <openssl/rand.h>
 #include <openssl/x509.h>
 
@@ -16,7 +18,7 @@
 
 #define SCALAR_LEN 32 /* of P-256: r and s of a signature */
 #define EC_ATTRIBUTE_MAX 160
-#define SIGNATURE_MAX 80 /* DER: two integers of 33 bytes at most */
+#define MODULUS_MAX (SIGNATURE_RSA_MOST_BITS / 8)
 
 /* The guest session is replaced after any error: an active operation cannot be cancelled. */
 static enum mikeyd_status call_failed(struct token_signer *signer, const char *operation, CK_RV rv,
@@ -47,17 +49,15 @@ static enum mikeyd_status find_halves(struct token_signer *signer, CK_OBJECT_CLA
 {
     struct token_session *session = &signer->token->guest;
     CK_FUNCTION_LIST *f = signer->token->f;
-    CK_KEY_TYPE type = CKK_EC;
     CK_BBOOL yes = CK_TRUE;
     CK_ATTRIBUTE wanted[] = {
         {CKA_CLASS, &object_class, sizeof object_class},
-        {CKA_KEY_TYPE, &type, sizeof type},
         {CKA_TOKEN, &yes, sizeof yes},
         {CKA_LABEL, signer->label, (CK_ULONG)strlen(signer->label)},
         {CKA_PRIVATE, &yes, sizeof yes},
     };
     /* Anybody can make a private key that is not CKA_PRIVATE; public keys never are. */
-    const CK_ULONG wanted_count = object_class == CKO_PRIVATE_KEY ? 5 : 4;
+    const CK_ULONG wanted_count = object_class == CKO_PRIVATE_KEY ? 4 : 3;
     *count = 0;
     token_call_mark(session, "C_FindObjects");
     CK_RV rv = f->C_FindObjectsInit(session->handle, wanted, wanted_count);
@@ -68,6 +68,18 @@ static enum mikeyd_status find_halves(struct token_signer *signer, CK_OBJECT_CLA
     return rv == CKR_OK ? MIKEYD_OK : call_failed(signer, "C_FindObjects", rv, err);
 }
 
+/* EC or RSA; other types are read as what they are not, and refused. */
+static enum mikeyd_status read_type(struct token_signer *signer, CK_OBJECT_HANDLE handle, bool *rsa,
+                                    struct error *err)
+{
+    CK_KEY_TYPE type = 0;
+    CK_ATTRIBUTE attribute = {CKA_KEY_TYPE, &type, sizeof type};
+    CK_RV rv =
+        signer->token->f->C_GetAttributeValue(signer->token->guest.handle, handle, &attribute, 1);
+    *rsa = type == CKK_RSA;
+    return rv == CKR_OK ? MIKEYD_OK : call_failed(signer, "C_GetAttributeValue", rv, err);
+}
+
 static enum mikeyd_status find_private(struct token_signer *signer, struct error *err)
 {
     CK_OBJECT_HANDLE found[HALVES_MAX];
@@ -75,6 +87,8 @@ static enum mikeyd_status find_private(struct token_signer *signer, struct error
     enum mikeyd_status status = find_halves(signer, CKO_PRIVATE_KEY, found, &count, err);
     if (status == MIKEYD_OK && count != 1)
         status = signer_not_one(signer, "private", count, err);
+    if (status == MIKEYD_OK)
+        status = read_type(signer, found[0], &signer->rsa, err);
     if (status == MIKEYD_OK)
         signer->private_handle = found[0];
     return status;
@@ -103,22 +117,46 @@ static EVP_PKEY *host_key(const uint8_t *params, size_t params_len, const uint8_
     return NULL;
 }
 
+static EVP_PKEY *host_rsa(const uint8_t *modulus, size_t modulus_len, const uint8_t *exponent,
+                          size_t exponent_len)
+{
+    EVP_PKEY *key = NULL;
+    OSSL_PARAM *params = NULL;
+    OSSL_PARAM_BLD *build = OSSL_PARAM_BLD_new();
+    EVP_PKEY_CTX *context = EVP_PKEY_CTX_new_from_name(NULL, "RSA", NULL);
+    BIGNUM *n = BN_bin2bn(modulus, (int)modulus_len, NULL);
+    BIGNUM *e = BN_bin2bn(exponent, (int)exponent_len, NULL);
+    if (build != NULL && context != NULL && n != NULL && e != NULL &&
+        OSSL_PARAM_BLD_push_BN(build, OSSL_PKEY_PARAM_RSA_N, n) == 1 &&
+        OSSL_PARAM_BLD_push_BN(build, OSSL_PKEY_PARAM_RSA_E, e) == 1 &&
+        (params = OSSL_PARAM_BLD_to_param(build)) != NULL && EVP_PKEY_fromdata_init(context) == 1)
+        (void)EVP_PKEY_fromdata(context, &key, EVP_PKEY_PUBLIC_KEY, params);
+    BN_free(n);
+    BN_free(e);
+    OSSL_PARAM_free(params);
+    OSSL_PARAM_BLD_free(build);
+    EVP_PKEY_CTX_free(context);
+    return key;
+}
+
 static enum mikeyd_status read_public(struct token_signer *signer, CK_OBJECT_HANDLE handle,
                                       struct error *err)
 {
     struct token_session *session = &signer->token->guest;
-    uint8_t params[EC_ATTRIBUTE_MAX], point[EC_ATTRIBUTE_MAX];
+    uint8_t first[MODULUS_MAX], second[EC_ATTRIBUTE_MAX];
     CK_ATTRIBUTE list[] = {
-        {CKA_EC_PARAMS, params, sizeof params},
-        {CKA_EC_POINT, point, sizeof point},
+        {signer->rsa ? CKA_MODULUS : CKA_EC_PARAMS, first, sizeof first},
+        {signer->rsa ? CKA_PUBLIC_EXPONENT : CKA_EC_POINT, second, sizeof second},
     };
     token_call_mark(session, "C_GetAttributeValue");
     CK_RV rv = signer->token->f->C_GetAttributeValue(session->handle, handle, list, 2);
-    if (rv == CKR_OK && (list[0].ulValueLen > sizeof params || list[1].ulValueLen > sizeof point))
+    if (rv == CKR_OK && (list[0].ulValueLen > sizeof first || list[1].ulValueLen > sizeof second))
         rv = CKR_DEVICE_ERROR; /* a length that cannot be one */
     if (rv != CKR_OK)
         return call_failed(signer, "C_GetAttributeValue", rv, err);
-    signer->public_key = host_key(params, list[0].ulValueLen, point, list[1].ulValueLen);
+    signer->public_key = signer->rsa
+                             ? host_rsa(first, list[0].ulValueLen, second, list[1].ulValueLen)
+                             : host_key(first, list[0].ulValueLen, second, list[1].ulValueLen);
     if (signer->public_key == NULL)
         return signer_fail(signer, "reading the public key", err);
     return MIKEYD_OK;
@@ -147,29 +185,76 @@ static bool encode_signature(const uint8_t raw[2 * SCALAR_LEN], uint8_t *out, si
     return done;
 }
 
-static enum mikeyd_status raw_sign(struct token_signer *signer, const uint8_t digest[32],
-                                   uint8_t *signature, size_t *len, struct error *err)
+/* One call, whose output has room for any key that fits. In the bracket, the session is open. */
+static enum mikeyd_status sign_by(struct token_signer *signer, CK_MECHANISM *mechanism,
+                                  uint8_t *input, size_t input_len, uint8_t *out, CK_ULONG *out_len,
+                                  struct error *err)
 {
     struct token_session *session = &signer->token->guest;
     CK_FUNCTION_LIST *f = signer->token->f;
-    enum mikeyd_status status = session_ready(signer, err);
-    if (status != MIKEYD_OK)
-        return status;
+    token_call_mark(session, "C_Sign");
+    CK_RV rv = f->C_SignInit(session->handle, mechanism, signer->private_handle);
+    if (rv == CKR_OK)
+        rv = f->C_Sign(session->handle, input, (CK_ULONG)input_len, out, out_len);
+    if (rv != CKR_OK)
+        return call_failed(signer, "C_Sign", rv, err);
+    (void)atomic_fetch_add_explicit(&signer->token->calls, 1, memory_order_relaxed);
+    return MIKEYD_OK;
+}
+
+static enum mikeyd_status sign_ec(struct token_signer *signer, const uint8_t digest[32],
+                                  uint8_t *signature, size_t *len, struct error *err)
+{
     uint8_t input[32], raw[2 * SCALAR_LEN];
     CK_ULONG raw_len = sizeof raw;
     memcpy(input, digest, sizeof input); /* C_Sign's data is not const */
     CK_MECHANISM mechanism = {CKM_ECDSA, NULL, 0};
-    token_call_mark(session, "C_Sign");
-    CK_RV rv = f->C_SignInit(session->handle, &mechanism, signer->private_handle);
-    if (rv == CKR_OK)
-        rv = f->C_Sign(session->handle, input, sizeof input, raw, &raw_len);
-    if (rv == CKR_OK && raw_len != sizeof raw)
-        rv = CKR_DEVICE_ERROR; /* no signature by P-256 */
-    if (rv != CKR_OK)
-        return call_failed(signer, "C_Sign", rv, err);
-    (void)atomic_fetch_add_explicit(&signer->token->calls, 1, memory_order_relaxed);
+    enum mikeyd_status status =
+        sign_by(signer, &mechanism, input, sizeof input, raw, &raw_len, err);
+    if (status == MIKEYD_OK && raw_len != sizeof raw) /* no signature by P-256 */
+        status = call_failed(signer, "C_Sign", CKR_DEVICE_ERROR, err);
+    if (status != MIKEYD_OK)
+        return status;
     return encode_signature(raw, signature, len) ? MIKEYD_OK
                                                  : signer_fail(signer, "encoding a signature", err);
+}
+
+/* RFC 8017 9.2, note 1: DigestInfo of SHA-256, in front of the digest. */
+static const uint8_t digest_info[] = {0x30, 0x31, 0x30, 0x0d, 0x06, 0x09, 0x60, 0x86, 0x48, 0x01,
+                                      0x65, 0x03, 0x04, 0x02, 0x01, 0x05, 0x00, 0x04, 0x20};
+
+static enum mikeyd_status sign_rsa(struct token_signer *signer, const uint8_t digest[32],
+                                   uint8_t *signature, size_t *len, struct error *err)
+{
+    const bool pss = token_has_mechanism(signer->token, CKM_RSA_PKCS_PSS);
+    uint8_t input[sizeof digest_info + 32], out[SIGNATURE_MAX];
+    struct byte_writer w = writer_of(input, sizeof input);
+    CK_ULONG out_len = sizeof out;
+    CK_RSA_PKCS_PSS_PARAMS params = {CKM_SHA256, CKG_MGF1_SHA256, 32};
+    CK_MECHANISM mechanism = {CKM_RSA_PKCS, NULL, 0};
+    if (pss)
+        mechanism = (CK_MECHANISM){CKM_RSA_PKCS_PSS, &params, sizeof params};
+    else
+        writer_bytes(&w, digest_info, sizeof digest_info);
+    writer_bytes(&w, digest, 32);
+    enum mikeyd_status status = sign_by(signer, &mechanism, input, w.len, out, &out_len, err);
+    if (status == MIKEYD_OK && (out_len == 0 || out_len > *len || out_len > sizeof out))
+        status = call_failed(signer, "C_Sign", CKR_DEVICE_ERROR, err);
+    if (status != MIKEYD_OK)
+        return status;
+    memcpy(signature, out, out_len);
+    *len = out_len;
+    return MIKEYD_OK;
+}
+
+static enum mikeyd_status raw_sign(struct token_signer *signer, const uint8_t digest[32],
+                                   uint8_t *signature, size_t *len, struct error *err)
+{
+    enum mikeyd_status status = session_ready(signer, err);
+    if (status != MIKEYD_OK)
+        return status;
+    return signer->rsa ? sign_rsa(signer, digest, signature, len, err)
+                       : sign_ec(signer, digest, signature, len, err);
 }
 
 /* ---- which public key is its own */
@@ -187,7 +272,7 @@ static enum mikeyd_status choose_public(struct token_signer *signer,
     enum mikeyd_status status = raw_sign(signer, digest, signature, &len, err);
     for (size_t i = 0; status == MIKEYD_OK && i < count; i++) {
         if (read_public(signer, candidate[i], NULL) == MIKEYD_OK &&
-            signer_verifies(signer->public_key, digest, signature, len))
+            signature_verifies(signer->public_key, digest, signature, len))
             return MIKEYD_OK;
         EVP_PKEY_free(signer->public_key);
         signer->public_key = NULL;

@@ -112,6 +112,7 @@ struct token_key {
     unsigned bits; /* true length, before padding and of the EPSK it comes from; 0: unknown */
     char start_date[11], end_date[11]; /* "2026-11-21" or empty */
     uint32_t findings;                 /* KEY_FINDING_* bits */
+    bool rsa;                          /* an audit key: not on P-256 */
     bool present;                      /* false once it was no longer found */
     bool missing;                      /* and that was in a recovery: no rescan has confirmed it */
 };

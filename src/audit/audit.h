@@ -13,7 +13,8 @@
  *    records that a failing disk refused, for which no key was released.
  *  - A "checkpoint" covers the record directly before it: "covers" is that one's number (its own
  *    less one), "chain" that one's hash (the same as its own "prev"). "signature", its last field
- *    before prev, is ECDSA on P-256, SHA-256, DER in base64, over the text
+ *    before prev, is ECDSA on P-256, SHA-256, DER in base64 (by an RSA key: RSASSA-PSS with a salt
+ *    of 32 bytes, or PKCS1-v1_5, whichever its token offers), over the text
  *      mikeyd audit checkpoint FORM\nCOVERS\nCHAIN\nHEAD\n
  *    FORM, COVERS and CHAIN are the record's fields "form" (2), "covers" and "chain"; HEAD is the
  *    SHA-256, in hex, of the checkpoint's own line in front of ,"signature": and so signs all its
@@ -114,7 +115,7 @@ struct audit_record {
     const char *detail;        /* for people, one sentence */
 };
 
-/* Signs checkpoints (an EC P-256 key in the token). Called from the committer thread only. */
+/* Signs checkpoints (a key in the token, base/signature.h). Called from the committer thread only. */
 struct audit_signer {
     void *context;
     /* DER ECDSA signature over checkpoint_digest(); *len is capacity in, length out. A signer that

@@ -7,6 +7,6 @@
 
 #include "audit/chain.h"
 
-/* Largest DER ECDSA signature taken, in bytes (P-256 needs 72). */
-#define AUDIT_SIGNATURE_MAX 160
+/* Largest signature taken, in bytes (ECDSA on P-256 needs 72, RSA of 4096 bits 512). */
+#define AUDIT_SIGNATURE_MAX 512 /* base/signature.h */
 #endif

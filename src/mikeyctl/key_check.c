@@ -127,12 +127,12 @@ static json_t *key_json(const struct ceremony *ceremony, const struct token_key 
     return object;
 }
 
-/* The length of a secret key, or of the EPSK behind it; the audit key is on a curve. */
+/* The length of a secret key, or of the EPSK behind it; the audit key is told by its kind. */
 static const char *bits_text(const struct token_key *key, char text[12])
 {
     (void)snprintf(text, 12, "%u", key->bits);
     if (key->kind == TOKEN_AUDIT)
-        return "P-256";
+        return key->rsa ? "RSA" : "P-256";
     return key->bits == 0 ? "?" : text;
 }
 

@@ -105,10 +105,11 @@ static enum mikeyd_status generate_audit_key(struct ceremony *ceremony, struct e
                                         .name = options->name,
                                         .generation =
                                             options->generation == 0 ? 1 : options->generation,
-                                        .bits = 256};
+                                        .bits = options->bits == 0 ? 256 : options->bits};
     enum mikeyd_status status =
-        provision_generate_audit_key(ceremony->session, spec.name, spec.generation, err);
-    status = ceremony_record_made(ceremony, AUDIT_KEY_GENERATE, &spec, status, "EC P-256", err);
+        provision_generate_audit_key(ceremony->session, spec.name, spec.generation, spec.bits, err);
+    status = ceremony_record_made(ceremony, AUDIT_KEY_GENERATE, &spec, status,
+                                  spec.bits == 256 ? "EC P-256" : "RSA", err);
     if (status != MIKEYD_OK)
         return status;
     struct provision_result result = {.kind = TOKEN_AUDIT, .objects = 2};

@@ -110,7 +110,10 @@ static void findings_make(const struct token_compat *found, struct finding out[F
     put(&out[7], "mikey_prf", f->prf_derive ? "inside the token" : "by HMAC calls");
     mechanisms_text(found, text, sizeof text);
     put(&out[8], "transport", text);
-    put(&out[9], "audit_key", found->p256 ? "P-256" : "none");
+    put(&out[9], "audit_key",
+        found->p256  ? "P-256"
+        : found->rsa ? "RSA: mikeyctl key generate --kind audit --bits 3072"
+                     : "none");
 }
 
 static const char untried[] =

@@ -9,6 +9,7 @@
 #include "audit/verify/internal.h"
 #include "base/checkpoint.h"
 #include "base/secret.h"
+#include "base/signature.h"
 #include "base/text.h"
 
 enum mikeyd_status audit_public_keys_load(struct audit_verifier *verifier, struct error *err)
@@ -27,9 +28,9 @@ enum mikeyd_status audit_public_keys_load(struct audit_verifier *verifier, struc
                              options->public_keys[i]);
         }
         verifier->keys[verifier->key_count++] = key;
-        if (EVP_PKEY_get_base_id(key) != EVP_PKEY_EC)
-            return error_set(err, MIKEYD_INVALID_ARGUMENT, "%s: not an EC key",
-                             options->public_keys[i]);
+        if (!signature_key_fits(key))
+            return error_set(err, MIKEYD_INVALID_ARGUMENT,
+                             "%s: no key for signatures: " SIGNATURE_KEYS, options->public_keys[i]);
     }
     verifier->verdict->signatures_checked = verifier->key_count > 0;
     return MIKEYD_OK;
@@ -45,12 +46,9 @@ void audit_public_keys_free(struct audit_verifier *verifier)
 static bool signed_by(EVP_PKEY *key, const char *text, size_t text_len, const uint8_t *signature,
                       size_t signature_len)
 {
-    EVP_MD_CTX *context = EVP_MD_CTX_new();
-    bool good = context != NULL &&
-                EVP_DigestVerifyInit(context, NULL, EVP_sha256(), NULL, key) == 1 &&
-                EVP_DigestVerify(context, signature, signature_len, (const unsigned char *)text,
-                                 text_len) == 1;
-    EVP_MD_CTX_free(context);
+    uint8_t digest[EVP_MAX_MD_SIZE];
+    const bool good = EVP_Digest(text, text_len, digest, NULL, EVP_sha256(), NULL) == 1 &&
+                      signature_verifies(key, digest, signature, signature_len);
     ERR_clear_error();
     return good;
 }

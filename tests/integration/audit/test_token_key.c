@@ -29,7 +29,7 @@ static int run(const char *command)
     return WIFEXITED(status) ? WEXITSTATUS(status) : -1;
 }
 
-static void make_key(const char *name)
+static void make_key(const char *name, unsigned bits)
 {
     struct token_config config = token_fixture_config(&fixture);
     struct token *token = NULL;
@@ -39,7 +39,8 @@ static void make_key(const char *name)
     config.provisioning = true;
     cr_assert_eq(token_open(&config, &token, &err), MIKEYD_OK, "%s", err.text);
     cr_assert_eq(token_session_acquire(token, 2000, &session, &err), MIKEYD_OK, "%s", err.text);
-    cr_assert_eq(provision_generate_audit_key(session, name, 1, &err), MIKEYD_OK, "%s", err.text);
+    cr_assert_eq(provision_generate_audit_key(session, name, 1, bits, &err), MIKEYD_OK, "%s",
+                 err.text);
     token_session_release(session);
     token_close(token);
 }
@@ -95,8 +96,8 @@ static void write_config(void)
 static void enter(void)
 {
     cr_assert(token_fixture_softhsm(&fixture, "audit"));
-    make_key("main");
-    make_key("other");
+    make_key("main", 256);
+    make_key("other", 256);
     write_log("main");
     write_config();
 }
@@ -115,6 +116,42 @@ Test(audit_token_key, exported_key_proves_the_log, .init = enter, .fini = leave)
     cr_assert_eq(run("sed -i '50s/test/tast/' audit.jsonl"), 0);
     cr_assert_eq(run(MIKEYCTL_PROGRAM " audit verify audit.jsonl --public-key key.pem --json"), 2);
     cr_assert_eq(run("grep -q '\"kind\":\"changed\"' out"), 0);
+}
+
+static void enter_with_rsa(void)
+{
+    cr_assert(token_fixture_softhsm(&fixture, "audit"));
+    make_key("main", 3072);
+    write_log("main");
+    write_config();
+}
+
+/* Also with the tools of any Unix, as audit/audit.h says. */
+Test(audit_token_key, rsa_key_proves_the_log, .init = enter_with_rsa, .fini = leave)
+{
+    cr_assert_eq(run(MIKEYCTL_PROGRAM " --config mikeyd.yaml audit export-key --out key.pem"), 0);
+    cr_assert_eq(run(MIKEYCTL_PROGRAM " audit verify audit.jsonl --public-key key.pem --strict"),
+                 0);
+    cr_assert_eq(run("grep -q 'covered up to record' out"), 0);
+    cr_assert_eq(run("grep checkpoint audit.jsonl | tail -1 > line && "
+                     "field() { sed -E \"s/.*\\\"$1\\\":\\\"?([^,\\\"]*).*/\\1/\" line; } && "
+                     "head=$(sed -E 's/,\"signature\":.*//' line | head -c -1 | sha256sum | "
+                     "cut -c1-64) && "
+                     "printf 'mikeyd audit checkpoint 2\\n%s\\n%s\\n%s\\n' $(field covers) "
+                     "$(field chain) $head > text && "
+                     "field signature | base64 -d > signature && "
+                     "openssl dgst -sha256 -sigopt rsa_padding_mode:pss -sigopt rsa_pss_saltlen:32 "
+                     "-verify key.pem -signature signature text"),
+                 0);
+    cr_assert_eq(run("sed -i '50s/test/tast/' audit.jsonl"), 0);
+    cr_assert_eq(run(MIKEYCTL_PROGRAM " audit verify audit.jsonl --public-key key.pem"), 2);
+}
+
+Test(audit_token_key, short_rsa_key_is_refused, .init = enter_with_rsa, .fini = leave)
+{
+    cr_assert_eq(run("openssl genrsa 2048 2>/dev/null | openssl rsa -pubout -out key.pem"), 0);
+    cr_assert_eq(run(MIKEYCTL_PROGRAM " audit verify audit.jsonl --public-key key.pem 2>why"), 1);
+    cr_assert_eq(run("grep -q 'RSA of 3072 to 4096 bits' why"), 0);
 }
 
 Test(audit_token_key, another_key_does_not, .init = enter, .fini = leave)

@@ -1,5 +1,6 @@
 /* A daemon on opencryptoki's software token, for what is different there. */
 #include <criterion/criterion.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -54,6 +55,37 @@ Test(opencryptoki, a_call_with_a_verification_message)
     lab_exchange(client);
     mikeyd_client_close(client);
     cr_expect_eq(lab_verify_audit(&lab), 0);
+}
+
+/* It has no elliptic curves. */
+Test(opencryptoki, its_audit_log_is_signed_by_rsa)
+{
+    char path[LAB_PATH + 8], command[2 * LAB_PATH];
+    cr_expect_neq(
+        lab_key(&lab, (const char *const[]){"generate", "--kind", "audit", "--name", "log", NULL}),
+        0);
+    expect_listed("--bits 3072");
+    lab_key_must(&lab, (const char *const[]){"generate", "--kind", "audit", "--name", "log",
+                                             "--bits", "3072", NULL});
+    lab_key_must(&lab, (const char *const[]){"list", "--kind", "audit", NULL});
+    expect_listed("  RSA ");
+    cr_assert_eq(lab_stop(&lab, SIGTERM), 0);
+    (void)snprintf(command, sizeof command,
+                   "sed -i 's/file: audit.jsonl/&, sign: {key: log, records: 1}/' %s", lab.config);
+    cr_assert_eq(system(command), 0);
+    lab_start(&lab);
+    mikeyd_client *client = lab_client(&lab);
+    lab_exchange(client);
+    mikeyd_client_close(client);
+    cr_assert_eq(lab_stop(&lab, SIGTERM), 0);
+    (void)snprintf(path, sizeof path, "%s/key.pem", lab.dir);
+    cr_assert_eq(lab_run(&lab, (const char *const[]){MIKEYCTL_PROGRAM, "--config", lab.config,
+                                                     "audit", "export-key", "--out", path, NULL}),
+                 0);
+    cr_assert_eq(lab_run(&lab, (const char *const[]){MIKEYCTL_PROGRAM, "audit", "verify", lab.audit,
+                                                     "--public-key", path, NULL}),
+                 0);
+    expect_listed("covered up to record");
 }
 
 /* It loses 32 bytes of the secure heap with each HMAC: some hundred calls, and there is none left. */

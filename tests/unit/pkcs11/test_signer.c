@@ -5,6 +5,7 @@
 #include <criterion/criterion.h>
 #include <openssl/evp.h>
 #include <openssl/pem.h>
+#include <openssl/rsa.h>
 
 #include "pkcs11/token/signer.h"
 #include "provision_support.h"
@@ -49,7 +50,7 @@ static bool verifies(const char *pem, const uint8_t *hash, const uint8_t *signat
 static struct token_signer *signer_make(void)
 {
     struct token_signer *signer = NULL;
-    cr_assert_eq(provision_generate_audit_key(b.session, "log", 1, &err), MIKEYD_OK, "%s",
+    cr_assert_eq(provision_generate_audit_key(b.session, "log", 1, 256, &err), MIKEYD_OK, "%s",
                  err.text);
     cr_assert_eq(token_signer_open(b.token, "log", 1, &signer, &err), MIKEYD_OK, "%s", err.text);
     return signer;
@@ -87,6 +88,88 @@ Test(signer_softhsm, signature_verifies_with_the_pem)
 Test(signer_nss, signature_verifies_with_the_pem)
 {
     expect_signs();
+}
+
+/* ---- RSA, for tokens without elliptic curves */
+
+static bool verifies_by(const char *pem, int padding, const uint8_t *signature, size_t len)
+{
+    BIO *bio = BIO_new_mem_buf(pem, -1);
+    EVP_PKEY *key = PEM_read_bio_PUBKEY(bio, NULL, NULL, NULL);
+    cr_assert_not_null(key);
+    cr_assert_eq(EVP_PKEY_get_bits(key), 3072);
+    EVP_PKEY_CTX *context = EVP_PKEY_CTX_new(key, NULL);
+    cr_assert_eq(EVP_PKEY_verify_init(context), 1);
+    cr_assert_eq(EVP_PKEY_CTX_set_rsa_padding(context, padding), 1);
+    cr_assert_eq(EVP_PKEY_CTX_set_signature_md(context, EVP_sha256()), 1);
+    if (padding == RSA_PKCS1_PSS_PADDING)
+        cr_assert_eq(EVP_PKEY_CTX_set_rsa_pss_saltlen(context, 32), 1);
+    const bool right = EVP_PKEY_verify(context, signature, len, digest, 32) == 1;
+    EVP_PKEY_CTX_free(context);
+    EVP_PKEY_free(key);
+    BIO_free(bio);
+    return right;
+}
+
+static void expect_rsa(int padding)
+{
+    struct token_signer *signer = NULL;
+    uint8_t signature[512];
+    size_t len = sizeof signature;
+    cr_assert_eq(provision_generate_audit_key(b.session, "log", 1, 3072, &err), MIKEYD_OK, "%s",
+                 err.text);
+    cr_assert_eq(token_signer_open(b.token, "log", 1, &signer, &err), MIKEYD_OK, "%s", err.text);
+    cr_assert_eq(token_signer_prove(signer, &err), MIKEYD_OK, "%s", err.text);
+    cr_assert_eq(token_signer_sign(signer, digest, signature, &len, &err), MIKEYD_OK, "%s",
+                 err.text);
+    cr_expect_eq(len, 384);
+    char *pem = token_signer_public_pem(signer);
+    cr_assert_not_null(pem);
+    cr_expect(verifies_by(pem, padding, signature, len));
+    cr_expect_not(
+        verifies_by(pem, padding == RSA_PKCS1_PADDING ? RSA_PKCS1_PSS_PADDING : RSA_PKCS1_PADDING,
+                    signature, len));
+    free(pem);
+    len = 383;
+    cr_expect_neq(token_signer_sign(signer, digest, signature, &len, &err), MIKEYD_OK);
+    token_signer_close(signer);
+}
+
+Test(signer_softhsm, rsa_key_signs_by_pss)
+{
+    expect_rsa(RSA_PKCS1_PSS_PADDING);
+}
+
+Test(signer_nss, rsa_key_signs_by_pss)
+{
+    expect_rsa(RSA_PKCS1_PSS_PADDING);
+}
+
+Test(signer_softhsm, rsa_key_signs_by_pkcs1_where_there_is_no_pss)
+{
+    for (size_t i = 0; i < b.token->mechanism_count; i++) {
+        if (b.token->mechanisms[i] == CKM_RSA_PKCS_PSS)
+            b.token->mechanisms[i] = CKM_VENDOR_DEFINED;
+    }
+    expect_rsa(RSA_PKCS1_PADDING);
+}
+
+Test(signer_softhsm, key_of_another_length_is_not_made)
+{
+    cr_expect_eq(provision_generate_audit_key(b.session, "log", 1, 2048, &err),
+                 MIKEYD_INVALID_ARGUMENT);
+    cr_expect_eq(provision_generate_audit_key(b.session, "log", 1, 384, &err),
+                 MIKEYD_INVALID_ARGUMENT);
+}
+
+Test(signer_softhsm, token_without_curves_says_what_to_do)
+{
+    for (size_t i = 0; i < b.token->mechanism_count; i++) {
+        if (b.token->mechanisms[i] == CKM_EC_KEY_PAIR_GEN)
+            b.token->mechanisms[i] = CKM_VENDOR_DEFINED;
+    }
+    cr_expect_eq(provision_generate_audit_key(b.session, "log", 1, 256, &err), MIKEYD_UNSUPPORTED);
+    cr_expect_not_null(strstr(err.text, "--bits 3072"), "%s", err.text);
 }
 
 /* libp11's clean-up closes all sessions of a token and finalises the module: ours must survive. */
@@ -159,6 +242,7 @@ Test(signer_softhsm, audit_key_cannot_leave)
 Test(signer_softhsm, second_key_of_that_label_is_refused)
 {
     struct token_signer *signer = signer_make();
-    cr_expect_eq(provision_generate_audit_key(b.session, "log", 1, &err), MIKEYD_INVALID_ARGUMENT);
+    cr_expect_eq(provision_generate_audit_key(b.session, "log", 1, 256, &err),
+                 MIKEYD_INVALID_ARGUMENT);
     token_signer_close(signer);
 }

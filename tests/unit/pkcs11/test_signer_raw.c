@@ -26,7 +26,7 @@ static const uint8_t digest[32] = {9, 8, 7, 6, 5, 4, 3, 2, 1};
 
 static void make_audit_key(void)
 {
-    cr_assert_eq(provision_generate_audit_key(b.session, "log", 1, &err), MIKEYD_OK, "%s",
+    cr_assert_eq(provision_generate_audit_key(b.session, "log", 1, 256, &err), MIKEYD_OK, "%s",
                  err.text);
 }
 
@@ -184,7 +184,7 @@ Test(raw_p11_kit, has_the_public_key_that_libp11_has)
 Test(raw_p11_kit, missing_key_is_named)
 {
     struct token_signer *signer = NULL;
-    cr_assert_eq(provision_generate_audit_key(b.session, "other", 1, &err), MIKEYD_OK);
+    cr_assert_eq(provision_generate_audit_key(b.session, "other", 1, 256, &err), MIKEYD_OK);
     open_remote(P11_KIT_CLIENT);
     cr_expect_eq(token_signer_open(remote, "log", 1, &signer, &err), MIKEYD_TOKEN_DOWN);
     cr_expect_not_null(strstr(err.text, "no private key mikeyd/audit/log/1"), "%s", err.text);
