@@ -317,6 +317,85 @@ Test(dhe, an_update_without_a_value_keeps_the_keys_and_may_add_streams)
     lab_close(&lab);
 }
 
+/* RFC 3711 3.2.1, RFC 3830 A.1: one length of MKI, and another one for another key. */
+Test(dhe, a_new_value_under_the_old_mki_or_one_of_another_length_is_refused)
+{
+    static const struct {
+        const char *mki;
+        size_t len;
+        enum mikeyd_status status;
+    } mkis[] = {{"\1\2\3\4", 4, MIKEYD_UNSUPPORTED},
+                {"\1\2\3", 3, MIKEYD_UNSUPPORTED},
+                {"", 0, MIKEYD_UNSUPPORTED},
+                {"\1\2\3\5", 4, MIKEYD_OK}};
+    struct lab lab;
+    struct mikey_dh_pair pair;
+    lab_open(&lab, LAB_ANY, NULL);
+    cr_assert_eq(mikey_dh_make(MIKEY_GROUP_X25519, &pair, &err), MIKEYD_OK);
+    struct mikey_dh dh = {.group = MIKEY_GROUP_X25519, .value = pair.value, .len = 32};
+    struct mikey_init init = lab_peer_offer();
+    init.key_count = 0;
+    init.method = &mikey_method_dhhmac;
+    init.dh = &dh;
+    dh.spi = (const uint8_t *)mkis[0].mki;
+    dh.spi_len = 4;
+    lab_seal(&init, lab_psk, 32, &message);
+    lab_must(lab_respond(&lab, &message, NULL, &answer), answer);
+    init.update = true;
+    for (size_t i = 0; i < 4; i++) {
+        dh.spi = (const uint8_t *)mkis[i].mki;
+        dh.spi_len = mkis[i].len;
+        init.t++;
+        lab_seal(&init, lab_psk, 32, &message);
+        cr_expect_eq(lab_respond(&lab, &message, &answer.ticket, &got), mkis[i].status, "%zu: %s",
+                     i, got.err.text);
+    }
+    lab_close(&lab);
+}
+
+/* RFC 4650 4.2 prints "2 (NULL)" where RFC 3830 and the registry have 0. */
+Test(dhe, a_peer_that_follows_the_print_of_rfc_4650_is_understood)
+{
+    struct lab lab;
+    struct mikey_dh_pair pair;
+    lab_open(&lab, LAB_ANY, NULL);
+    cr_assert_eq(mikey_dh_make(MIKEY_GROUP_X25519, &pair, &err), MIKEYD_OK);
+    const struct mikey_dh dh = {.group = MIKEY_GROUP_X25519, .value = pair.value, .len = 32};
+    struct mikey_init init = lab_peer_offer();
+    init.key_count = 0;
+    init.method = &mikey_method_dhhmac;
+    init.dh = &dh;
+    lab_seal(&init, lab_psk, 32, &message);
+    uint8_t *encryption = &message.data[message.len - 32 - 4]; /* Encr alg, length, Mac alg, MAC */
+    cr_assert_eq(*encryption, 0);
+    *encryption = 2;
+    lab_remac(&message, &init, lab_psk, 32);
+    lab_must(lab_respond(&lab, &message, NULL, &got), got);
+    lab_close(&lab);
+}
+
+/* RFC 3830 6.12: error 6, Invalid DH. */
+Test(dhe, a_peer_of_another_group_is_told_so)
+{
+    struct lab lab;
+    static struct mikey_message m;
+    lab_open(&lab, LAB_ANY, "dh_group: oakley-5");
+    lab_must(initiate(&lab, POLICY_METHOD_DHHMAC, &offer), offer);
+    cr_assert_eq(lab_reload(&lab, lab_policy_text("error_messages: sent", LEGACY, "legacy"), &err),
+                 MIKEYD_OK, "%s", err.text);
+    struct exchange_request request = {.operation = EXCHANGE_RESPOND,
+                                       .as = LAB_B,
+                                       .error_message = true,
+                                       .message = offer.message.data,
+                                       .message_len = offer.message.len};
+    cr_assert_eq(lab_serve(lab.b, LAB_UID_B, &request, &got), MIKEYD_POLICY);
+    cr_assert_eq(mikey_parse(got.message.data, got.message.len, &m, NULL, &err), MIKEYD_OK, "%s",
+                 err.text);
+    cr_assert_eq(m.type, MIKEY_TYPE_ERROR);
+    cr_assert_eq(m.error[0], 6);
+    lab_close(&lab);
+}
+
 Test(dhe, an_update_without_a_value_is_authenticated_and_of_its_bundle)
 {
     struct lab lab;

@@ -286,6 +286,37 @@ Test(policy_decide, the_method_that_nobody_names_is_what_the_pair_asks_for)
                  MIKEYD_NOT_ENTITLED);
 }
 
+/* What the pair asks for and what the client may: nothing in between is made up. */
+Test(policy_decide, a_client_of_other_methods_gets_the_best_of_them_or_none)
+{
+    static char changed[sizeof text + 64];
+    static const struct {
+        const char *methods;
+        enum mikeyd_status required, off;
+        enum policy_method method;
+    } cases[] = {
+        {"dhhmac", MIKEYD_OK, MIKEYD_NOT_ENTITLED, POLICY_METHOD_DHHMAC},
+        {"psk-dhe", MIKEYD_OK, MIKEYD_NOT_ENTITLED, POLICY_METHOD_PSK_DHE},
+        {"psk", MIKEYD_NOT_ENTITLED, MIKEYD_OK, POLICY_METHOD_PSK},
+    };
+    const char *suites = strstr(text, "suites: "
+                                      "[AES_256_CM_HMAC_SHA1_80]}");
+    cr_assert_not_null(suites);
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        policy_unref(policy);
+        (void)snprintf(changed, sizeof changed, "%.*smethods: [%s], %s", (int)(suites - text), text,
+                       cases[i].methods, suites);
+        policy = loaded(changed);
+        cr_expect_eq(
+            decide_by("cc", POLICY_INITIATE, C, "sip:d@x.example", POLICY_METHOD_BY_POLICY, NOW),
+            cases[i].required, "%zu: %s", i, err.text);
+        if (cases[i].required == MIKEYD_OK)
+            cr_expect_eq(decision.method, cases[i].method);
+        cr_expect_eq(decide_by("cc", POLICY_INITIATE, C, A, POLICY_METHOD_BY_POLICY, NOW),
+                     cases[i].off, "%zu: %s", i, err.text);
+    }
+}
+
 /* Every client, role and ordered pair of nodes against a table worked out by hand. */
 Test(policy_decide, the_whole_matrix)
 {
