@@ -21,6 +21,13 @@ struct wanted {
     const CK_ATTRIBUTE *label, *id; /* of the key; one of them may be NULL */
 };
 
+/* Never released: unloading libp11's context would end the module under the key. */
+static struct {
+    PKCS11_CTX *context;
+    PKCS11_SLOT *slots;
+    EVP_PKEY *key;
+} kept;
+
 bool token_key_is_wanted(const struct config_gate *gate)
 {
     return gate->key != NULL && strncmp(gate->key, SCHEME, strlen(SCHEME)) == 0;
@@ -91,17 +98,16 @@ static bool is_key(const struct wanted *wanted, const PKCS11_KEY *key)
 static enum mikeyd_status find_slot(const struct config_gate *gate, const struct wanted *wanted,
                                     PKCS11_SLOT **out, struct error *err)
 {
-    PKCS11_CTX *context = PKCS11_CTX_new();
-    PKCS11_SLOT *slots = NULL;
     unsigned count = 0, found = 0;
-    if (context == NULL)
+    kept.context = PKCS11_CTX_new();
+    if (kept.context == NULL)
         return error_set(err, MIKEYD_INTERNAL, "out of memory");
-    if (PKCS11_CTX_load(context, gate->module) != 0 ||
-        PKCS11_enumerate_slots(context, &slots, &count) != 0)
+    if (PKCS11_CTX_load(kept.context, gate->module) != 0 ||
+        PKCS11_enumerate_slots(kept.context, &kept.slots, &count) != 0)
         return fail(MIKEYD_TOKEN_DOWN, gate->module, err);
     for (unsigned i = 0; i < count; i++) {
-        if (is_token(wanted, &slots[i]) && ++found == 1)
-            *out = &slots[i];
+        if (is_token(wanted, &kept.slots[i]) && ++found == 1)
+            *out = &kept.slots[i];
     }
     if (found != 1)
         return error_set(err, MIKEYD_INVALID_ARGUMENT, "gate: key: the URI names %u tokens", found);
@@ -140,7 +146,7 @@ static enum mikeyd_status take_key(const struct wanted *wanted, PKCS11_SLOT *slo
     if (found != 1)
         return error_set(err, MIKEYD_INVALID_ARGUMENT,
                          "gate: key: the URI names %u private keys of the token", found);
-    *out = PKCS11_get_private_key(key);
+    *out = kept.key = PKCS11_get_private_key(key);
     return *out != NULL ? MIKEYD_OK : fail(MIKEYD_TOKEN_DOWN, "a private key", err);
 }
 

@@ -4,6 +4,7 @@
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/wait.h>
 
 #include "gate_lab.h"
 
@@ -67,6 +68,8 @@ Test(gate_token, handshakes_are_signed_in_the_token_also_after_a_reload)
     cr_assert_eq(kill(gate.pid, SIGHUP), 0);
     cr_assert(gate_file_gets(gate.log, "reloaded"));
     call();
+    const int status = gate_stop(&gate, SIGTERM);
+    cr_assert(WIFEXITED(status) && WEXITSTATUS(status) == 0, "%d", status);
 }
 
 Test(gate_token, uri_must_name_one_key_and_no_pin)
