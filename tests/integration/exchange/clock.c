@@ -199,6 +199,31 @@ Test(clock, an_update_after_a_step_back_is_later_than_its_bundle_or_refused)
     lab_close(&lab);
 }
 
+/* Of two hosts whose clocks differ the one that is behind updates later than the other did, or not
+ * yet: T has one order in a bundle, whoever sent it. */
+Test(clock, an_end_that_is_behind_updates_later_than_the_other_or_not_yet)
+{
+    struct lab lab;
+    static struct lab_result called, update;
+    static struct mikey_message first, second;
+    lab_open(&lab, LAB_ANY, NULL);
+    lab_must(lab_initiate(&lab, one, 1, true, &offer), offer);
+    lab_must(lab_respond(&lab, &offer.message, NULL, &called), called);
+    cr_assert_eq(mikey_parse(offer.message.data, offer.message.len, &first, NULL, &err), MIKEYD_OK);
+    struct exchange_request request = {.operation = EXCHANGE_UPDATE,
+                                       .ticket = called.ticket.data,
+                                       .ticket_len = called.ticket.len,
+                                       .verify = true};
+    step_clock(-30);
+    lab_refused(lab_serve(lab.b, LAB_UID_B, &request, &update), update, MIKEYD_CLOCK_SKEW);
+    step_clock(30);
+    lab_must(lab_serve(lab.b, LAB_UID_B, &request, &update), update);
+    cr_assert_eq(mikey_parse(update.message.data, update.message.len, &second, NULL, &err),
+                 MIKEYD_OK);
+    cr_assert_gt((int64_t)(second.t.value - first.t.value), 0);
+    lab_close(&lab);
+}
+
 Test(clock, one_set_back_lets_no_ticket_be_confirmed_twice)
 {
     struct lab lab;
