@@ -25,6 +25,7 @@ struct call {
     enum call_owner owner;
     mikeyd_done *done;
     void *user;
+    uint64_t received;   /* of the connection, when it was submitted */
     int64_t deadline_ms; /* monotonic; CALLBACK only, 0: none */
 
     bool takes_error_message; /* a refusal may bring an exchange */

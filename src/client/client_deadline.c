@@ -6,6 +6,12 @@
 #include "base/clock.h"
 #include "client/client_internal.h"
 
+bool client_is_deserted(const struct mikeyd_client *client, const struct call *call)
+{
+    return client->address.host_count > 1 && client->connection.fd >= 0 &&
+           client->connection.received == call->received;
+}
+
 bool client_give_up(struct mikeyd_client *client, struct call *call)
 {
     struct call *ghost = malloc(sizeof *ghost);
@@ -61,12 +67,13 @@ void client_expire(struct mikeyd_client *client)
     if (client->next_deadline_ms == 0 || now_ms < client->next_deadline_ms)
         return;
     while ((call = client_overdue(client, now_ms, &next)) != NULL) {
+        const bool deserted = client_is_deserted(client, call);
         const bool kept = client_give_up(client, call);
         call->status = error_set(&call->err, MIKEYD_UNREACHABLE,
                                  "%s: no answer within the deadline", client->address.text);
         client_finish(client, call);
-        if (!kept)
-            client_break(client, "out of memory");
+        if (!kept || deserted)
+            client_break(client, kept ? "the gate does not answer" : "out of memory");
     }
     client_set_timer(client, next);
 }

@@ -77,6 +77,8 @@ void client_finish(struct mikeyd_client *client, struct call *call);
 void client_start_clock(struct mikeyd_client *client, struct call *call);
 /* Ends the pipelined requests whose time is up. */
 void client_expire(struct mikeyd_client *client);
+/* The call's time is up: has the gate been silent all the while, and is there another one? */
+bool client_is_deserted(const struct mikeyd_client *client, const struct call *call);
 /* Takes a call out of the table; what stays there takes its late answer for no wrong one. False
  * without memory. */
 bool client_give_up(struct mikeyd_client *client, struct call *call);

@@ -95,6 +95,7 @@ enum mikeyd_status client_submit(struct mikeyd_client *client, struct request *r
     if (status != MIKEYD_OK)
         return status;
     client->last_id = call->id;
+    call->received = client->connection.received;
     call_table_add(&client->calls, call);
     if (call->owner == CALL_CALLBACK) {
         client_start_clock(client, call);

@@ -62,8 +62,11 @@ static enum mikeyd_status client_call_locked(struct mikeyd_client *client, struc
     if (client_wait(client, call))
         return call->status;
     call_leave(call);
-    if (!client_give_up(client, call))
-        client_break(client, "out of memory");
+    /* A gate that hangs breaks no connection: the next call asks another one. */
+    const bool deserted = client_is_deserted(client, call);
+    const bool kept = client_give_up(client, call);
+    if (!kept || deserted)
+        client_break(client, kept ? "the gate does not answer" : "out of memory");
     return error_set(&call->err, MIKEYD_UNREACHABLE, "%s: no answer within %u ms",
                      client->address.text, client->timeout_ms);
 }

@@ -229,6 +229,7 @@ enum connection_event connection_fill(struct connection *connection)
     if (got == 0)
         return CONNECTION_BROKEN;
     connection->in_len += (size_t)got;
+    connection->received++;
     return CONNECTION_DONE;
 }
 

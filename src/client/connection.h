@@ -23,6 +23,7 @@ struct connection {
     /* Received, not consumed: bytes in_at .. in_len of in. */
     struct private_buffer in;
     size_t in_at, in_len;
+    uint64_t received; /* how often something came */
 };
 
 enum connection_event {

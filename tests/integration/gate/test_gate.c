@@ -264,6 +264,23 @@ Test(gate, client_moves_on_when_its_gate_is_killed)
     mikeyd_client_close(client);
 }
 
+Test(gate, client_moves_on_from_a_gate_that_hangs)
+{
+    struct gate other = {0};
+    mikeyd_client *client = NULL;
+    mikeyd_exchange *exchange = NULL;
+    gate_start(&lab, &other);
+    cr_assert_eq(mikeyd_client_open(both(&gate, &other), &client), MIKEYD_OK, "%s",
+                 mikeyd_client_error(NULL));
+    lab_exchange(client);
+    cr_assert_eq(kill(gate.pid, SIGSTOP), 0);
+    mikeyd_client_set_timeout(client, 500);
+    cr_assert_eq(lab_initiate(client, &exchange), MIKEYD_UNREACHABLE);
+    mikeyd_client_set_timeout(client, 0);
+    lab_exchange(client);
+    mikeyd_client_close(client);
+}
+
 Test(gate, client_moves_on_from_a_gate_without_daemon)
 {
     struct gate other = {0};
