@@ -149,7 +149,8 @@ static void make_audit_key(void)
     config.read_write = config.provisioning = true;
     cr_assert_eq(token_open(&config, &token, &err), MIKEYD_OK, "%s", err.text);
     cr_assert_eq(token_session_acquire(token, 2000, &session, &err), MIKEYD_OK, "%s", err.text);
-    cr_assert_eq(provision_generate_audit_key(session, "log", 1, 256, &err), MIKEYD_OK, "%s", err.text);
+    cr_assert_eq(provision_generate_audit_key(session, "log", 1, 256, &err), MIKEYD_OK, "%s",
+                 err.text);
     token_session_release(session);
     token_close(token);
 }
