@@ -220,7 +220,8 @@ struct token {
     pthread_mutex_t pool_lock;
     pthread_cond_t pool_freed;
 
-    atomic_uint gate; /* TOKEN_GATE_* bits */
+    atomic_uint gate;  /* TOKEN_GATE_* bits */
+    atomic_bool spent; /* only another process could go on */
     _Atomic uint64_t generation;
     _Atomic int64_t next_probe_ms; /* while DOWN */
     int64_t probe_wait_ms;         /* this, the next two: under module->recovery */

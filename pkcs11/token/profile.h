@@ -48,6 +48,7 @@ struct profile {
     bool no_copies;       /* C_CopyObject is not to be tried */
     bool leaks_objects;   /* memory of each session object until C_Finalize */
     bool leaks_heap;      /* of each HMAC 32 bytes of OpenSSL's secure heap, for good */
+    bool begins_once;     /* what follows a second C_Initialize in a process is not to be had */
     bool serialise;       /* concurrent calls are slower than serial ones */
     bool hmac_bits;       /* CK_MECHANISM_INFO.ulMinKeySize of HMAC counts bits */
     struct profile_retry retry[PROFILE_RETRY_MAX]; /* goes before what holds for all */

@@ -243,6 +243,11 @@ static enum mikeyd_status reconnect(struct token *token, struct error *err)
 static enum mikeyd_status reinitialise(struct token *token, struct error *err)
 {
     struct token_module *module = token->module;
+    if (token->profile.begins_once) {
+        atomic_store(&token->spent, true);
+        return error_set(err, MIKEYD_TOKEN_DOWN,
+                         "token %s: its module begins anew in another process only", token->label);
+    }
     enum mikeyd_status status = drain_module(module, err);
     if (status != MIKEYD_OK)
         return status;
@@ -258,6 +263,11 @@ static enum mikeyd_status reinitialise(struct token *token, struct error *err)
     token_call_end(&token->keeper);
     open_gates(module, NULL);
     return status;
+}
+
+bool token_spent(const struct token *token)
+{
+    return atomic_load(&token->spent);
 }
 
 /* Stages 2 and 3 with everybody else shut out. */

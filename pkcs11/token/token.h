@@ -71,6 +71,9 @@ enum mikeyd_status token_check_health(struct token *token, struct error *err);
  */
 bool token_overdue(struct token *token, int64_t now_ms);
 
+/* It is down for good in this process, whose successor may have it: its module begins once. */
+bool token_spent(const struct token *token);
+
 /* ---- keys */
 
 enum token_kind {

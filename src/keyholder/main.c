@@ -32,6 +32,8 @@
 #define DESCRIPTORS_MORE 128
 /* What is left to answer when the monitor is gone. */
 #define ORPHAN_SECONDS 10
+/* How often the token is asked whether it is spent. */
+#define LOOK_MS 100
 
 /* First byte of the one message to the monitor. */
 enum { SAYS_READY = 1, SAYS_FAILED = 2 };
@@ -107,12 +109,17 @@ static void tell_monitor(enum mikeyd_status status, const char *text)
  * When the monitor is gone no connection is taken any more, and what is left to answer has its time:
  * a call that hangs in the module must not keep a token logged in that nobody watches over.
  */
-static void *watch_monitor(void *unused)
+static void *watch_monitor(void *token)
 {
-    (void)unused;
     struct pollfd monitor = {.fd = MONITOR_FD};
-    while (poll(&monitor, 1, -1) < 0 && errno == EINTR)
-        ;
+    int gone = 0;
+    while (gone == 0 || (gone < 0 && errno == EINTR)) {
+        gone = poll(&monitor, 1, LOOK_MS);
+        if (token_spent(token)) {
+            log_error("ending: the module begins anew in another process only");
+            _exit(status_exit_code(MIKEYD_TOKEN_DOWN));
+        }
+    }
     (void)shutdown(CONTROL_FD, SHUT_RDWR);
     const struct timespec rest = {.tv_sec = ORPHAN_SECONDS};
     (void)nanosleep(&rest, NULL);
@@ -120,10 +127,10 @@ static void *watch_monitor(void *unused)
     _exit(status_exit_code(MIKEYD_TOKEN_DOWN));
 }
 
-static enum mikeyd_status start_watching(struct error *err)
+static enum mikeyd_status start_watching(struct token *token, struct error *err)
 {
     pthread_t thread;
-    if (pthread_create(&thread, NULL, watch_monitor, NULL) != 0)
+    if (pthread_create(&thread, NULL, watch_monitor, token) != 0)
         return error_set(err, MIKEYD_INTERNAL, "no thread to watch the monitor");
     (void)pthread_detach(thread);
     return MIKEYD_OK;
@@ -148,7 +155,7 @@ static enum mikeyd_status hold_token(const struct config *config, const struct t
     if (status == MIKEYD_OK)
         status = keyholder_make(token, &options, &holder, err);
     if (status == MIKEYD_OK)
-        status = start_watching(err);
+        status = start_watching(token, err);
     if (status == MIKEYD_OK && confinement != NULL)
         status = sandbox_enter(&confinement->profile, err);
     if (status == MIKEYD_OK) {

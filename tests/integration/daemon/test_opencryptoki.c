@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "lab.h"
 
@@ -55,6 +56,40 @@ Test(opencryptoki, a_call_with_a_verification_message)
     lab_exchange(client);
     mikeyd_client_close(client);
     cr_expect_eq(lab_verify_audit(&lab), 0);
+}
+
+/* Its second C_Initialize in one process ends in descriptors closed that are others': a keyholder
+ * that would need one leaves it to the next. */
+Test(opencryptoki, a_module_that_is_lost_begins_anew_in_another_process)
+{
+    char extra[6 * LAB_PATH], plan[LAB_PATH + 8];
+    (void)snprintf(plan, sizeof plan, "%s/plan", lab.dir);
+    lab_write_file(plan, "# nothing\n");
+    (void)snprintf(extra, sizeof extra,
+                   "    environment: {MIKEYD_FAULT_REAL: \"%s\", MIKEYD_FAULT_PLAN: \"%s\"}\n",
+                   lab.token.module, plan);
+    cr_assert_eq(lab_stop(&lab, SIGTERM), 0);
+    lab_write_config(&lab, &(struct lab_config){.module = FAULT_MODULE, .token_extra = extra});
+    lab_start(&lab);
+    mikeyd_client *client = lab_client(&lab);
+    lab_exchange(client);
+    const pid_t first = lab_keyholder(&lab, 0);
+    lab_write_file(plan, "C_Sign 1 rv 0x32\n");
+    mikeyd_exchange *lost = NULL;
+    (void)lab_initiate(client, &lost);
+    mikeyd_exchange_free(lost);
+    cr_assert(lab_file_gets(lab.log, "the module begins anew in another process only"));
+    lab_write_file(plan, "# nothing\n");
+    enum mikeyd_status status = MIKEYD_TOKEN_DOWN;
+    for (int i = 0; i < 1500 && status != MIKEYD_OK; i++) {
+        mikeyd_exchange *exchange = NULL;
+        status = lab_initiate(client, &exchange);
+        mikeyd_exchange_free(exchange);
+        (void)usleep(20000);
+    }
+    cr_expect_eq(status, MIKEYD_OK);
+    cr_expect_neq(lab_keyholder(&lab, 0), first);
+    mikeyd_client_close(client);
 }
 
 /* It has no elliptic curves. */
