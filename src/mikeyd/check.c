@@ -172,7 +172,8 @@ static void tell_members(struct daemon *daemon, const struct policy *policy, boo
             check_prf(policy, &status.facts, refused);
             continue;
         }
-        const char *said = front_keys_why(daemon, i);
+        char said[FRONT_KEYS_WHY];
+        front_keys_why(daemon, i, said);
         (void)printf("error    %-16s token %zu: %s\n", "TOKEN-GROUP", i,
                      said[0] != '\0' ? said : status.why);
         *refused = true;

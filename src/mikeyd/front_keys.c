@@ -1,6 +1,7 @@
 #include "mikeyd/front_keys.h"
 
 #include <poll.h>
+#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -28,11 +29,13 @@ struct front_member {
     bool announced; /* it has served once */
     bool was_up, ended;
     enum mikeyd_status status; /* why it ended */
-    char why[240];
+    char why[FRONT_KEYS_WHY];
     uint64_t recycled; /* number of the keyholder a successor was asked for */
 };
 
 struct front_keys {
+    /* Of `known`, `next` and `why`, which only the main thread changes, and status reports read. */
+    pthread_mutex_t lock;
     struct front_member member[KEYS_MEMBERS_MAX];
 };
 
@@ -70,20 +73,23 @@ static void tell_of_keyholder(struct daemon *daemon, enum channel_kind kind, siz
 static void join(struct daemon *daemon, const struct channel_message *message, int control)
 {
     struct front_member *m = &daemon->front_keys->member[message->member];
-    struct known_keyholder *known = &m->known[m->next];
-    m->next = (m->next + 1) % KNOWN;
-    *known = (struct known_keyholder){
+    const struct known_keyholder known = {
         .number = keys_group_join(daemon->keys, message->member, control),
         .instance = message->instance,
         .pid = message->pid,
     };
     m->ended = false;
+    (void)pthread_mutex_lock(&daemon->front_keys->lock);
+    m->known[m->next] = known;
+    m->next = (m->next + 1) % KNOWN;
     m->why[0] = '\0';
+    (void)pthread_mutex_unlock(&daemon->front_keys->lock);
 }
 
 static void gone(struct daemon *daemon, const struct channel_message *message)
 {
     struct front_member *m = &daemon->front_keys->member[message->member];
+    (void)pthread_mutex_lock(&daemon->front_keys->lock);
     for (size_t i = 0; i < KNOWN; i++) {
         struct known_keyholder *known = &m->known[i];
         if (known->number != 0 && known->instance == message->instance) {
@@ -91,11 +97,12 @@ static void gone(struct daemon *daemon, const struct channel_message *message)
             known->pid = 0;
         }
     }
-    m->ended = true;
+    (void)snprintf(m->why, sizeof m->why, "%s", message->text);
+    (void)pthread_mutex_unlock(&daemon->front_keys->lock);
     m->status = message->status != 0 && message->status < MIKEYD_STATUS_COUNT
                     ? (enum mikeyd_status)message->status
                     : MIKEYD_TOKEN_DOWN;
-    (void)snprintf(m->why, sizeof m->why, "%s", message->text);
+    m->ended = true;
 }
 
 static void obey(struct daemon *daemon, const struct channel_message *message, int fd)
@@ -305,6 +312,7 @@ enum mikeyd_status front_keys_open(struct daemon *daemon, struct error *err)
     daemon->front_keys = calloc(1, sizeof *daemon->front_keys);
     if (daemon->front_keys == NULL)
         return error_set(err, MIKEYD_INTERNAL, "out of memory");
+    (void)pthread_mutex_init(&daemon->front_keys->lock, NULL);
     for (size_t i = 0; i < config->token_count; i++) {
         group.call_timeout_ms[i] = config->tokens[i].call_timeout_ms;
         group.sessions[i] = config->tokens[i].sessions;
@@ -320,6 +328,7 @@ enum mikeyd_status front_keys_open(struct daemon *daemon, struct error *err)
 void front_keys_close(struct daemon *daemon)
 {
     keys_group_free(daemon->keys);
+    (void)pthread_mutex_destroy(&daemon->front_keys->lock);
     free(daemon->front_keys);
     daemon->keys = NULL;
     daemon->front_keys = NULL;
@@ -327,11 +336,18 @@ void front_keys_close(struct daemon *daemon)
 
 int front_keys_pid(const struct daemon *daemon, size_t member)
 {
-    const struct front_member *m = &daemon->front_keys->member[member];
-    return m->known[(m->next + KNOWN - 1) % KNOWN].pid;
+    struct front_keys *keys = daemon->front_keys;
+    const struct front_member *m = &keys->member[member];
+    (void)pthread_mutex_lock(&keys->lock);
+    const int pid = m->known[(m->next + KNOWN - 1) % KNOWN].pid;
+    (void)pthread_mutex_unlock(&keys->lock);
+    return pid;
 }
 
-const char *front_keys_why(const struct daemon *daemon, size_t member)
+void front_keys_why(const struct daemon *daemon, size_t member, char out[FRONT_KEYS_WHY])
 {
-    return daemon->front_keys->member[member].why;
+    struct front_keys *keys = daemon->front_keys;
+    (void)pthread_mutex_lock(&keys->lock);
+    (void)snprintf(out, FRONT_KEYS_WHY, "%s", keys->member[member].why);
+    (void)pthread_mutex_unlock(&keys->lock);
 }

@@ -1,12 +1,14 @@
 /*
  * The front's side of the keyholders: what the monitor tells of them (channel.h) becomes members of
  * the group, and what happens to the group becomes log lines, audit records and words to the
- * monitor. All but front_keys_changed() for the main thread.
+ * monitor. For the main thread, but for front_keys_pid() and front_keys_why().
  */
 #ifndef MIKEYD_FRONT_KEYS_H
 #define MIKEYD_FRONT_KEYS_H
 
 #include "mikeyd/daemon.h"
+
+#define FRONT_KEYS_WHY 240
 
 /* Makes the group and waits until one token serves and every other has said what becomes of it.
  * The status of the first that failed when none serves. */
@@ -22,6 +24,6 @@ void front_tell_monitor(struct daemon *daemon, enum channel_kind kind, const cha
 /* Process id of a member's keyholder; 0: none. */
 int front_keys_pid(const struct daemon *daemon, size_t member);
 /* Why a member is not there, as its keyholder said when it ended; "" when it said nothing. */
-const char *front_keys_why(const struct daemon *daemon, size_t member);
+void front_keys_why(const struct daemon *daemon, size_t member, char out[FRONT_KEYS_WHY]);
 
 #endif

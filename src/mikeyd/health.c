@@ -120,7 +120,8 @@ static void look_at_token(struct daemon *daemon, struct health *health)
         keys_group_member_status(daemon->keys, i, &status);
         if (status.state == KEYS_MEMBER_CLOSED)
             continue;
-        const char *said = front_keys_why(daemon, i);
+        char said[FRONT_KEYS_WHY];
+        front_keys_why(daemon, i, said);
         const char *why = said[0] != '\0' ? said : status.why;
         const char *label = status.facts.label[0] != '\0' ? status.facts.label : "";
         if (up)

@@ -58,7 +58,8 @@ static json_t *report_member(struct daemon *daemon, size_t member)
     struct keys_member_status status;
     keys_group_member_status(daemon->keys, member, &status);
     const bool up = status.state == KEYS_MEMBER_CLOSED;
-    const char *said = front_keys_why(daemon, member);
+    char said[FRONT_KEYS_WHY];
+    front_keys_why(daemon, member, said);
     json_t *report = report_facts(daemon, member, &status.facts, up);
     json_t *more = json_pack(
         "{s:s, s:i, s:o, s:o, s:o, s:i, s:i, s:o, s:o, s:i, s:s}", "state",
