@@ -202,28 +202,34 @@ static enum mikeyd_status login(struct floor *fl, const char *pin_file, CK_SESSI
     return rv == CKR_OK ? MIKEYD_OK : error_set(err, MIKEYD_TOKEN_DOWN, "login: CKR 0x%lx", rv);
 }
 
-enum mikeyd_status floor_measure(const struct token_config *config, const struct floor_mix *mix,
-                                 unsigned count, double *per_second, struct error *err)
+/* The bare module, ready for calls, and a session that is logged in. */
+static enum mikeyd_status open_bare(struct floor *fl, const struct token_config *config,
+                                    CK_SESSION_HANDLE *session, struct error *err)
 {
-    struct floor fl = {.mix = *mix, .failed = CKR_OK};
     void *library = dlopen(config->module, RTLD_NOW | RTLD_LOCAL);
     CK_C_GetFunctionList get = NULL;
     if (library != NULL)
         *(void **)&get = dlsym(library, "C_GetFunctionList");
-    if (get == NULL || get(&fl.f) != CKR_OK)
+    if (get == NULL || get(&fl->f) != CKR_OK)
         return error_set(err, MIKEYD_TOKEN_DOWN, "cannot load %s", config->module);
     struct nss_initialize_args args = {.standard.flags = CKF_OS_LOCKING_OK};
     char *parameters = NULL;
     if (config->init_args != NULL && config->init_args[0] != '\0')
         args.standard.pReserved = parameters = strdup(config->init_args);
-    CK_RV rv = fl.f->C_Initialize(&args);
+    CK_RV rv = fl->f->C_Initialize(&args);
     free(parameters);
     if (rv != CKR_OK)
         return error_set(err, MIKEYD_TOKEN_DOWN, "C_Initialize: CKR 0x%lx", rv);
+    enum mikeyd_status status = find_slot(fl, config->uri, err);
+    return status != MIKEYD_OK ? status : login(fl, config->pin_file, session, err);
+}
+
+enum mikeyd_status floor_measure(const struct token_config *config, const struct floor_mix *mix,
+                                 unsigned count, double *per_second, struct error *err)
+{
+    struct floor fl = {.mix = *mix, .failed = CKR_OK};
     CK_SESSION_HANDLE session = 0;
-    enum mikeyd_status status = find_slot(&fl, config->uri, err);
-    if (status == MIKEYD_OK)
-        status = login(&fl, config->pin_file, &session, err);
+    enum mikeyd_status status = open_bare(&fl, config, &session, err);
     if (status == MIKEYD_OK) {
         unsigned threads = config->sessions == 0 ? 1 : config->sessions;
         pthread_t *thread = calloc(threads, sizeof *thread);
@@ -243,6 +249,47 @@ enum mikeyd_status floor_measure(const struct token_config *config, const struct
             status =
                 error_set(err, MIKEYD_TOKEN_DOWN, "bare token calls failed: CKR 0x%lx", fl.failed);
     }
-    (void)fl.f->C_Finalize(NULL);
+    if (fl.f != NULL)
+        (void)fl.f->C_Finalize(NULL);
+    return status;
+}
+
+/* Label and ID of every secret key. */
+static CK_RV read_keys(struct floor *fl, CK_SESSION_HANDLE session, size_t *keys)
+{
+    CK_OBJECT_CLASS class = CKO_SECRET_KEY;
+    CK_ATTRIBUTE all = {CKA_CLASS, &class, sizeof class};
+    CK_OBJECT_HANDLE objects[64];
+    CK_ULONG found = 0;
+    CK_RV rv = fl->f->C_FindObjectsInit(session, &all, 1);
+    while (rv == CKR_OK) {
+        rv = fl->f->C_FindObjects(session, objects, 64, &found);
+        if (rv != CKR_OK || found == 0)
+            break;
+        for (CK_ULONG i = 0; i < found && rv == CKR_OK; i++) {
+            char label[256], id[64];
+            CK_ATTRIBUTE wanted[] = {{CKA_LABEL, label, sizeof label}, {CKA_ID, id, sizeof id}};
+            rv = fl->f->C_GetAttributeValue(session, objects[i], wanted, 2);
+        }
+        *keys += found;
+    }
+    (void)fl->f->C_FindObjectsFinal(session);
+    return rv;
+}
+
+enum mikeyd_status floor_read_keys(const struct token_config *config, double *seconds, size_t *keys,
+                                   struct error *err)
+{
+    struct floor fl = {.failed = CKR_OK};
+    CK_SESSION_HANDLE session = 0;
+    *keys = 0;
+    const int64_t begin = clock_monotonic_us();
+    enum mikeyd_status status = open_bare(&fl, config, &session, err);
+    const CK_RV rv = status == MIKEYD_OK ? read_keys(&fl, session, keys) : CKR_OK;
+    *seconds = (double)(clock_monotonic_us() - begin) / 1e6;
+    if (rv != CKR_OK)
+        status = error_set(err, MIKEYD_TOKEN_DOWN, "keys cannot be read: CKR 0x%lx", rv);
+    if (fl.f != NULL)
+        (void)fl.f->C_Finalize(NULL);
     return status;
 }

@@ -26,4 +26,8 @@ struct floor_mix {
 enum mikeyd_status floor_measure(const struct token_config *config, const struct floor_mix *mix,
                                  unsigned count, double *per_second, struct error *err);
 
+/* The module's own time from loading it until every secret key's label and ID have been read. */
+enum mikeyd_status floor_read_keys(const struct token_config *config, double *seconds, size_t *keys,
+                                   struct error *err);
+
 #endif

@@ -210,12 +210,13 @@ static void report(double seconds, double hmacs)
     for (size_t i = 0; i < MIKEYD_STATUS_COUNT; i++)
         answered += by_status[i];
     printf("offered=%.1f served=%.1f refused=%.1f other=%.1f unsent=%.1f served_p50_ms=%.1f "
-           "served_p99_ms=%.1f refused_p50_ms=%.1f refused_p99_ms=%.1f hmacs=%.2f\n",
+           "served_p99_ms=%.1f served_max_ms=%.1f refused_p50_ms=%.1f refused_p99_ms=%.1f "
+           "hmacs=%.2f\n",
            (double)(offered + unsent) / seconds, (double)ok / seconds,
            (double)by_status[MIKEYD_OVERLOADED] / seconds,
            (double)(answered - ok - by_status[MIKEYD_OVERLOADED]) / seconds,
            (double)unsent / seconds, quantile_ms(&served, 0.5), quantile_ms(&served, 0.99),
-           quantile_ms(&refused, 0.5), quantile_ms(&refused, 0.99),
+           quantile_ms(&served, 1), quantile_ms(&refused, 0.5), quantile_ms(&refused, 0.99),
            forgeries == 0 ? 0 : hmacs / (double)forgeries);
 }
 
