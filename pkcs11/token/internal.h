@@ -107,6 +107,7 @@ struct token_session {
     CK_OBJECT_HANDLE derived[TOKEN_DERIVED_MAX];
     size_t derived_count;
     uint64_t openings, derived_opening;
+    atomic_uint_fast64_t ends; /* how often its handle was given up */
 };
 
 /* Why calls may not pass; 0: they may. */
@@ -124,6 +125,8 @@ void token_session_dispose(struct token_session *session);
 CK_RV token_session_open(struct token_session *session);
 /* Closes the handle, if there is one. */
 void token_session_drop(struct token_session *session);
+/* Its handle names no session of ours any more: it is not closed. */
+void token_session_forget(struct token_session *session);
 
 enum mikeyd_status token_call_begin(struct token_session *session, const char *operation,
                                     struct error *err);

@@ -222,7 +222,7 @@ static void forget_sessions(struct token *token, bool close)
     for (unsigned i = 0; i < token->session_count; i++) {
         if (close)
             token_session_drop(&token->session[i]);
-        token->session[i].handle = CK_INVALID_HANDLE;
+        token_session_forget(&token->session[i]);
     }
     if (close) {
         token_session_drop(&token->keeper);

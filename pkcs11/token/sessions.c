@@ -60,6 +60,13 @@ void token_session_drop(struct token_session *session)
 {
     if (session->handle != CK_INVALID_HANDLE)
         (void)session->token->f->C_CloseSession(session->handle);
+    token_session_forget(session);
+}
+
+void token_session_forget(struct token_session *session)
+{
+    if (session->handle != CK_INVALID_HANDLE)
+        (void)atomic_fetch_add(&session->ends, 1);
     session->handle = CK_INVALID_HANDLE;
 }
 
@@ -327,8 +334,8 @@ void token_session_release(struct token_session *session)
     (void)pthread_mutex_unlock(&token->pool_lock);
 }
 
-/* One that was dropped is opened by the next call. */
+/* Asked between calls, when another thread may be initialising the module again. */
 uint64_t token_session_life(const struct token_session *session)
 {
-    return session->openings + (session->handle == CK_INVALID_HANDLE ? 1 : 0);
+    return atomic_load(&session->ends);
 }
