@@ -116,12 +116,12 @@ static void remove_lab(void)
 }
 TestSuite(failover, .init = make_lab, .fini = remove_lab, .timeout = 120);
 
-/* Of all that the calls did, the log has each use of a key. */
+/* Not strictly: a token that serves while it cannot sign is a warning, rightly. */
 static void end_calls(void)
 {
     lab_calls_end();
     cr_assert_eq(lab_stop(&lab, SIGTERM), 0);
-    free(lab_verdict(&lab));
+    cr_assert_eq(lab_verify_audit(&lab), 0);
 }
 
 static void assert_failure_is_survived(const char *fault)
