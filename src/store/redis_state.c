@@ -263,7 +263,7 @@ static enum mikeyd_status extend(struct redis_store *store, const struct store_t
                                  struct error *err)
 {
     struct redis_sets sets;
-    struct redis_packed packed;
+    struct redis_packed packed = {0};
     struct redis_answer answer;
     struct redis_call call = {.operation = "sets", .waits = true};
     redis_copy_sets(store, &sets);

@@ -200,6 +200,25 @@ bool redis_wire_is_fresh(struct redis_wire *wire)
 
 /* ---- commands */
 
+/* Room for so many bytes more; what stood before is wiped where it was. */
+static bool reserve_out(struct redis_wire *wire, size_t len)
+{
+    if (wire->out_cap - wire->out_len >= len)
+        return true;
+    const size_t cap = 2 * wire->out_cap + len;
+    char *grown = malloc(cap);
+    if (grown == NULL)
+        return false;
+    if (wire->out != NULL) {
+        memcpy(grown, wire->out, wire->out_len);
+        secret_wipe(wire->out, wire->out_cap);
+        free(wire->out);
+    }
+    wire->out = grown;
+    wire->out_cap = cap;
+    return true;
+}
+
 bool redis_wire_put(struct redis_wire *wire, int argc, const char **argv, const size_t *lens)
 {
     char *command = NULL;
@@ -207,21 +226,7 @@ bool redis_wire_put(struct redis_wire *wire, int argc, const char **argv, const 
     if (made < 0 || command == NULL)
         return false;
     const size_t len = (size_t)made;
-    bool done = true;
-    if (wire->out_cap - wire->out_len < len) {
-        const size_t cap = 2 * wire->out_cap + len;
-        char *grown = malloc(cap);
-        done = grown != NULL;
-        if (done) {
-            if (wire->out != NULL) {
-                memcpy(grown, wire->out, wire->out_len);
-                secret_wipe(wire->out, wire->out_cap);
-                free(wire->out);
-            }
-            wire->out = grown;
-            wire->out_cap = cap;
-        }
-    }
+    const bool done = reserve_out(wire, len);
     if (done) {
         memcpy(wire->out + wire->out_len, command, len);
         wire->out_len += len;
@@ -238,7 +243,7 @@ bool redis_wire_put_words(struct redis_wire *wire, const char *const *words)
     const char *argv[WORDS_MAX];
     size_t lens[WORDS_MAX];
     int argc = 0;
-    for (; words[argc] != NULL && argc < WORDS_MAX; argc++) {
+    for (; argc < WORDS_MAX && words[argc] != NULL; argc++) {
         argv[argc] = words[argc];
         lens[argc] = strlen(words[argc]);
     }

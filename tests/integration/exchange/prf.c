@@ -95,6 +95,8 @@ Test(prf, the_object_of_a_refused_message_is_destroyed)
     static struct lab_bytes forged;
     forged = offer.message;
     forged.data[forged.len - 1] ^= 1;
+    /* Where calls are slow, as behind p11-kit on a busy machine, the first forgery has all keys made at once. */
+    lab_refused(lab_respond(&lab, &forged, NULL, &got), got, MIKEYD_AUTH_FAILED);
     uint64_t before = calls(&lab);
     lab_refused(lab_respond(&lab, &forged, NULL, &got), got, MIKEYD_AUTH_FAILED);
     cr_assert_eq(calls(&lab) - before, 2 + 3, "the authentication key; create, sign, destroy");
