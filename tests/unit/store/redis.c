@@ -360,6 +360,17 @@ Test(store_redis, what_one_daemon_finds_lost_is_closed_for_all)
     store_close(second);
 }
 
+/* Whether its watch has looked since or not: what it knew is not what it may go by. */
+Test(store_redis, a_daemon_that_has_not_heard_of_a_loss_takes_nothing)
+{
+    struct replay_store *first = open_store(), *second = open_store();
+    (void)redis_server_say(&redis, "FLUSHALL");
+    wait_until_down(first, "replay track was lost");
+    cr_expect_eq(insert_number(second, 1, 60, NULL), MIKEYD_STORE_DOWN);
+    store_close(first);
+    store_close(second);
+}
+
 Test(store_redis, an_entry_that_another_daemon_discarded_is_refused_by_its_time)
 {
     struct replay_store *first = open_store(), *second = open_store();
