@@ -226,7 +226,8 @@ struct token {
     atomic_uint gate;  /* TOKEN_GATE_* bits */
     atomic_bool spent; /* only another process could go on */
     _Atomic uint64_t generation;
-    _Atomic int64_t next_probe_ms; /* while DOWN */
+    _Atomic int64_t next_probe_ms; /* while DOWN: by a request */
+    _Atomic int64_t next_check_ms; /* and by a health check */
     int64_t probe_wait_ms;         /* this, the next two: under module->recovery */
     int64_t soft_since_ms;         /* a row of failures that a new session seemed to mend */
     unsigned soft_count;

@@ -59,7 +59,9 @@ static void mark_down(struct token *token, const struct error *reason)
     token->probe_wait_ms = token->probe_wait_ms == 0 ? PROBE_FIRST_MS : token->probe_wait_ms * 2;
     if (token->probe_wait_ms > PROBE_LONGEST_MS)
         token->probe_wait_ms = PROBE_LONGEST_MS;
-    atomic_store(&token->next_probe_ms, clock_monotonic_ms() + token->probe_wait_ms);
+    const int64_t now = clock_monotonic_ms();
+    atomic_store(&token->next_probe_ms, now + token->probe_wait_ms);
+    atomic_store(&token->next_check_ms, now + PROBE_FIRST_MS);
     unsigned before = atomic_fetch_or(&token->gate, TOKEN_GATE_DOWN);
     if ((before & TOKEN_GATE_DOWN) == 0)
         log_error("token %s is down: %s", token->label, reason->text);
@@ -74,9 +76,13 @@ static void mark_up(struct token *token)
         log_notice("token %s is back", token->label);
 }
 
-static bool probe_due(const struct token *token)
+/* Whoever checks the health has pauses of his own, which end sooner than those between requests:
+ * a token that is well again serves within the time that the front promises. */
+static bool probe_due(const struct token *token, const struct token_session *session)
 {
-    return clock_monotonic_ms() >= atomic_load(&token->next_probe_ms);
+    const int64_t now = clock_monotonic_ms();
+    return now >= atomic_load(&token->next_probe_ms) ||
+           (session == &token->guest && now >= atomic_load(&token->next_check_ms));
 }
 
 /* ---- excluding the calls */
@@ -300,12 +306,13 @@ static enum mikeyd_status recover_exclusively(struct token *token, bool try_logi
 }
 
 /* May a token that is down be tried now? */
-static bool worth_a_try(struct token *token, bool operator_asks)
+static bool worth_a_try(struct token *token, const struct token_session *session,
+                        bool operator_asks)
 {
     if (operator_asks && token->pin_refused &&
         !token_pin_file_is(token->pin_file, &token->pin_mark))
         token->pin_refused = false;
-    return !token->pin_refused && (operator_asks || probe_due(token));
+    return !token->pin_refused && (operator_asks || probe_due(token, session));
 }
 
 /* A token that is down or stale is brought back first. */
@@ -313,7 +320,7 @@ static enum mikeyd_status exclude(struct token *token, bool operator_asks, struc
 {
     enum mikeyd_status status = MIKEYD_OK;
     unsigned gate = atomic_load(&token->gate);
-    if ((gate & TOKEN_GATE_DOWN) != 0 && !worth_a_try(token, operator_asks))
+    if ((gate & TOKEN_GATE_DOWN) != 0 && !worth_a_try(token, NULL, operator_asks))
         return refuse_down(token, err);
     if ((gate & (TOKEN_GATE_DOWN | TOKEN_GATE_STALE)) != 0)
         status = recover_exclusively(token, (gate & TOKEN_GATE_DOWN) == 0, err);
@@ -349,7 +356,7 @@ static enum mikeyd_status recover_locked(struct token_session *session, CK_RV rv
     if ((gate & TOKEN_GATE_HUNG) != 0)
         return refuse_hung(token, err);
     if ((gate & TOKEN_GATE_DOWN) != 0) {
-        if (!worth_a_try(token, false))
+        if (!worth_a_try(token, session, false))
             return refuse_down(token, err);
         return recover_exclusively(token, false, err);
     }
@@ -392,7 +399,7 @@ enum mikeyd_status token_gate_pass(struct token_session *session, unsigned gate,
             unlock_recovery(token);
         return status;
     }
-    if ((gate & TOKEN_GATE_DOWN) != 0 && !probe_due(token))
+    if ((gate & TOKEN_GATE_DOWN) != 0 && !probe_due(token, session))
         return refuse_down(token, err);
     return token_recover(session, CKR_DEVICE_ERROR, err);
 }

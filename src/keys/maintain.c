@@ -354,13 +354,14 @@ static void run_job(struct keys_member *self, enum keys_job job)
 
 /* ---- the thread */
 
-/* A member that nobody chooses is tried again some time: its latency may be of long ago. */
+/* A member that nobody chooses is tried again within seconds: its latency may be of a moment in which
+ * the machine stood still. */
 static void forget_latency(struct keys_member *self)
 {
     const uint64_t requests = atomic_load(&self->requests);
     const unsigned latency = atomic_load(&self->latency_us);
     if (requests == self->requests_seen && atomic_load(&self->in_flight) == 0)
-        atomic_store(&self->latency_us, latency - latency / 8);
+        atomic_store(&self->latency_us, latency - latency / 2);
     self->requests_seen = requests;
 }
 

@@ -17,3 +17,7 @@ mikeyd_unit_test(test_scrape_server
 mikeyd_unit_test(test_key_dates
     SOURCES mikeyd/key_dates.c ${PROJECT_SOURCE_DIR}/src/mikeyd/key_dates.c
     LIBS mikeyd_policy mikeyd_base)
+mikeyd_unit_test(test_keeper
+    SOURCES mikeyd/keeper.c ${PROJECT_SOURCE_DIR}/src/mikeyd/keeper.c ${PROJECT_SOURCE_DIR}/src/mikeyd/child.c
+        ${PROJECT_SOURCE_DIR}/src/mikeyd/channel.c
+    LIBS mikeyd_base)

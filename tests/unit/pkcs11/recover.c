@@ -501,6 +501,31 @@ Test(recover, refusal_of_the_arguments_is_not_retried)
     cr_expect_eq(token_generation(token), 1);
 }
 
+/* Requests are kept off for longer and longer; the health check, whose pauses are the front's, finds
+ * the token well as soon as it is. */
+Test(recover, health_check_brings_a_token_back_that_requests_must_not_try_yet)
+{
+    struct error err = {0};
+    open_token();
+    plan("C_Sign 1+ rv 0x32\nC_GetSlotList 1+ rv 0x30\n");
+    cr_expect_eq(sign(0, &err), MIKEYD_TOKEN_DOWN);
+    while (token->probe_wait_ms < 5000) {
+        atomic_store(&token->next_probe_ms, 0);
+        cr_assert_eq(sign(0, &err), MIKEYD_TOKEN_DOWN);
+    }
+    /* For a request it would be an hour, so that it cannot be one that comes first. */
+    atomic_store(&token->next_probe_ms, clock_monotonic_ms() + 3600000);
+    plan(FAULT_NOTHING);
+    cr_expect_eq(sign(0, &err), MIKEYD_TOKEN_DOWN);
+    enum mikeyd_status health = MIKEYD_TOKEN_DOWN;
+    for (int i = 0; i < 500 && health != MIKEYD_OK; i++) {
+        usleep(20000);
+        health = token_check_health(token, &err);
+    }
+    cr_expect_eq(health, MIKEYD_OK, "%s", err.text);
+    cr_expect_eq(sign(0, &err), MIKEYD_OK, "%s", err.text);
+}
+
 Test(recover, token_that_is_gone_is_refused_at_once_and_comes_back)
 {
     struct error err = {0};
