@@ -111,6 +111,8 @@ static enum mikeyd_status choose_suites(const struct policy_settings *settings,
                                         struct policy_decision *out, struct error *err)
 {
     uint32_t allowed = policy_suite_bits(settings);
+    out->suite_order = settings->suite_order;
+    out->suite_count = settings->suite_count;
     if (client->suites != 0)
         allowed &= client->suites;
     for (size_t i = 0; i < settings->suite_count; i++) {

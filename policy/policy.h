@@ -170,6 +170,9 @@ struct policy_decision {
     enum mikey_algorithms algorithms;
     uint32_t suites;             /* allowed, bit per enum srtp_suite */
     enum srtp_suite first_suite; /* for streams that name none */
+    const uint8_t *suite_order;  /* the pair's, best first, suite_count of them: also such as are
+                                    not in `suites` */
+    size_t suite_count;
     bool verification_required;
     int64_t clock_skew_ms;
     enum policy_prf prf;

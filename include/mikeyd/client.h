@@ -155,6 +155,27 @@ enum mikeyd_status mikeyd_respond(mikeyd_client *client, const struct mikeyd_ans
 enum mikeyd_status mikeyd_confirm(mikeyd_client *client, const void *ticket, size_t ticket_len,
                                   const void *reply, size_t reply_len, mikeyd_exchange **out);
 /*
+ * mikeyd_confirm(), and where the peer refused the offer's suites and says which it would take: one
+ * further offer, of the first of them that the policy allows (RFC 3830 5.1.1).
+ *
+ *      A                                               B
+ *      mikeyd_initiate()      I_MESSAGE, suite 1 --->  mikeyd_respond(): MIKEYD_POLICY,
+ *        ticket a0            <--- error, suites 2, 3    and the error message (error_message)
+ *      mikeyd_confirm_or_retry(offer, a0)
+ *        MIKEYD_UNSUPPORTED,
+ *        and an exchange:     I_MESSAGE, suite 2 --->  mikeyd_respond(): keys
+ *        ticket a1            <--- R_MESSAGE
+ *      mikeyd_confirm(a1): keys
+ *
+ * offer is the one that mikeyd_initiate() had. When the status is MIKEYD_UNSUPPORTED and *out is
+ * set, *out has the new I_MESSAGE to send and its ticket, and no keys; free it. Only an error message
+ * that the peer has proven its own counts, so nobody else can choose the suite; an error of the
+ * second offer brings no third.
+ */
+enum mikeyd_status mikeyd_confirm_or_retry(mikeyd_client *client, const struct mikeyd_offer *offer,
+                                           const void *ticket, size_t ticket_len, const void *reply,
+                                           size_t reply_len, mikeyd_exchange **out);
+/*
  * A new TGK, and more streams if given, in the same crypto session bundle (RFC 3830 4.5): new keys
  * for a call that runs. verify and sdp as in struct mikeyd_offer; the method is the bundle's.
  *
@@ -231,8 +252,8 @@ void mikeyd_exchange_free(mikeyd_exchange *exchange);
 /*
  * Many requests in flight on one connection. Callbacks run inside mikeyd_client_dispatch() or
  * mikeyd_client_close(), in the thread that calls it, once for each accepted submission. exchange
- * is NULL unless status is MIKEYD_OK, or has the error message of mikeyd_respond(), and else the
- * callback's to free.
+ * is NULL unless status is MIKEYD_OK, or has the error message of mikeyd_respond() or the
+ * further offer of mikeyd_confirm_or_retry(), and else the callback's to free.
  */
 typedef void mikeyd_done(void *user, enum mikeyd_status status, mikeyd_exchange *exchange);
 enum mikeyd_status mikeyd_submit_initiate(mikeyd_client *client, const struct mikeyd_offer *offer,
@@ -242,6 +263,11 @@ enum mikeyd_status mikeyd_submit_respond(mikeyd_client *client, const struct mik
 enum mikeyd_status mikeyd_submit_confirm(mikeyd_client *client, const void *ticket,
                                          size_t ticket_len, const void *reply, size_t reply_len,
                                          mikeyd_done *done, void *user);
+enum mikeyd_status mikeyd_submit_confirm_or_retry(mikeyd_client *client,
+                                                  const struct mikeyd_offer *offer,
+                                                  const void *ticket, size_t ticket_len,
+                                                  const void *reply, size_t reply_len,
+                                                  mikeyd_done *done, void *user);
 enum mikeyd_status mikeyd_submit_update(mikeyd_client *client, const void *ticket,
                                         size_t ticket_len, const struct mikeyd_stream *streams,
                                         size_t stream_count, bool verify, bool sdp,

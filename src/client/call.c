@@ -1,5 +1,7 @@
 #include "client/call.h"
 
+#include <stdlib.h>
+
 void call_join(struct call **waiters, struct call *call)
 {
     call->waiter_next = *waiters;
@@ -14,6 +16,12 @@ void call_leave(struct call *call)
     *call->waiter_link = call->waiter_next;
     if (call->waiter_next != NULL)
         call->waiter_next->waiter_link = call->waiter_link;
+}
+
+void call_free(struct call *call)
+{
+    free(call->again);
+    free(call);
 }
 
 static struct call **call_bucket(struct call_table *table, uint64_t id)

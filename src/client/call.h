@@ -29,6 +29,10 @@ struct call {
     int64_t deadline_ms; /* monotonic; CALLBACK only, 0: none */
 
     bool takes_error_message; /* a refusal may bring an exchange */
+    /* A packed request to initiate, made when a refusal brings suites, once; free() it. */
+    uint8_t *again;
+    size_t again_len;
+    bool offered_again;
     bool finished;
     enum mikeyd_status status;
     struct error err;
@@ -51,6 +55,9 @@ struct call_table {
 /* The list of blocking calls that wait: any of their threads can take over the reading. */
 void call_join(struct call **waiters, struct call *call);
 void call_leave(struct call *call);
+
+/* Frees a call that belongs to nobody any more, with what it has. */
+void call_free(struct call *call);
 
 void call_table_add(struct call_table *table, struct call *call);
 /* Takes the call out of the table; NULL when id is unknown. */

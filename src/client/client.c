@@ -151,7 +151,7 @@ static void client_run_callbacks(struct mikeyd_client *client)
     while ((call = client_next_running(client)) != NULL) {
         (void)client_report(&call->err, call->status);
         call->done(call->user, call->status, call->exchange);
-        free(call);
+        call_free(call);
     }
 }
 

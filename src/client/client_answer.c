@@ -61,7 +61,7 @@ void client_finish(struct mikeyd_client *client, struct call *call)
     case CALL_ABANDONED:
         mikeyd_exchange_free(call->exchange);
         free(call->report);
-        free(call);
+        call_free(call);
         break;
     }
 }
@@ -117,7 +117,8 @@ bool client_take_answer(struct mikeyd_client *client, const uint8_t *body, size_
     struct call *call = response == NULL ? NULL : call_table_take(&client->calls, response->id);
     if (call != NULL) {
         call_set_result(call, response);
-        client_finish(client, call);
+        if (!client_offer_again(client, call, response))
+            client_finish(client, call);
     }
     secret_wipe(arena.data, arena.used);
     return call != NULL;

@@ -103,7 +103,7 @@ static size_t drop_answered(struct call **link, struct call ***end, mikeyd_done 
         }
         *link = call->next;
         mikeyd_exchange_free(call->exchange);
-        free(call);
+        call_free(call);
         count++;
     }
     *end = link;

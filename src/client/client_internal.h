@@ -57,6 +57,10 @@ enum mikeyd_status client_connect(struct mikeyd_client *client, struct error *er
 /* Queues the request under a new id and enters the call in the table. */
 enum mikeyd_status client_submit(struct mikeyd_client *client, struct request *request,
                                  struct call *call, struct error *err);
+/* Queues a further request of a call that is out of the table, on the connection that brought its
+ * answer. Nothing is sent: not to break a connection that is being read from. */
+enum mikeyd_status client_resubmit(struct mikeyd_client *client, Mikeyd__Request *message,
+                                   struct call *call, struct error *err);
 /* Sends and receives what is possible now; ends all calls when the connection breaks. */
 void client_exchange_bytes(struct mikeyd_client *client);
 /* Closes the connection and ends every call in flight with UNREACHABLE and this text. */
@@ -82,6 +86,16 @@ bool client_is_deserted(const struct mikeyd_client *client, const struct call *c
 /* Takes a call out of the table; what stays there takes its late answer for no wrong one. False
  * without memory. */
 bool client_give_up(struct mikeyd_client *client, struct call *call);
+
+/* ---- client_again.c */
+
+/* The offer of that request, should the peer's error say what else it would take (RFC 3830 5.1.1):
+ * kept in the call. */
+enum mikeyd_status client_keep_offer(struct call *call, const struct request *offer,
+                                     struct error *err);
+/* After each answer: true when the call goes on with another offer and is not finished. */
+bool client_offer_again(struct mikeyd_client *client, struct call *call,
+                        const Mikeyd__Response *response);
 
 /* ---- client_wait.c */
 

@@ -64,10 +64,10 @@ void client_break(struct mikeyd_client *client, const char *why)
     client_wake_poller(client);
 }
 
-static enum mikeyd_status client_queue(struct mikeyd_client *client, struct request *request,
+static enum mikeyd_status client_queue(struct mikeyd_client *client, const Mikeyd__Request *message,
                                        struct error *err)
 {
-    size_t len = mikeyd__request__get_packed_size(&request->message);
+    size_t len = mikeyd__request__get_packed_size(message);
     if (len > RPC_FRAME_MAX)
         return error_set(err, MIKEYD_INVALID_ARGUMENT,
                          "the request has %zu bytes, at most %d are possible", len, RPC_FRAME_MAX);
@@ -77,7 +77,23 @@ static enum mikeyd_status client_queue(struct mikeyd_client *client, struct requ
     uint8_t *body = connection_queue(&client->connection, len);
     if (body == NULL)
         return error_set(err, MIKEYD_INTERNAL, "out of memory");
-    (void)mikeyd__request__pack(&request->message, body);
+    (void)mikeyd__request__pack(message, body);
+    return MIKEYD_OK;
+}
+
+enum mikeyd_status client_resubmit(struct mikeyd_client *client, Mikeyd__Request *message,
+                                   struct call *call, struct error *err)
+{
+    if (client->closing)
+        return error_set(err, MIKEYD_UNREACHABLE, "the client is being closed");
+    call->id = client->last_id + 1;
+    message->id = call->id;
+    enum mikeyd_status status = client_queue(client, message, err);
+    if (status != MIKEYD_OK)
+        return status;
+    client->last_id = call->id;
+    call->received = client->connection.received;
+    call_table_add(&client->calls, call);
     return MIKEYD_OK;
 }
 
@@ -89,14 +105,9 @@ enum mikeyd_status client_submit(struct mikeyd_client *client, struct request *r
     enum mikeyd_status status = client_connect(client, err);
     if (status != MIKEYD_OK)
         return status;
-    call->id = client->last_id + 1;
-    request->message.id = call->id;
-    status = client_queue(client, request, err);
+    status = client_resubmit(client, &request->message, call, err);
     if (status != MIKEYD_OK)
         return status;
-    client->last_id = call->id;
-    call->received = client->connection.received;
-    call_table_add(&client->calls, call);
     if (call->owner == CALL_CALLBACK) {
         client_start_clock(client, call);
         /* Left for dispatch, which sends many at once. */

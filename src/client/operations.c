@@ -10,19 +10,25 @@ static bool takes_error_message(const struct request *request)
            request->op.respond.error_message;
 }
 
+/* again: the offer to make should the peer's error say what else it would take; NULL: none. */
 static enum mikeyd_status operation_call(mikeyd_client *client, struct request *request,
-                                         mikeyd_exchange **out)
+                                         const struct request *again, mikeyd_exchange **out)
 {
+    struct error err = {0};
     struct call call = {.kind = CALL_EXCHANGE,
                         .owner = CALL_BLOCKING,
                         .takes_error_message = takes_error_message(request)};
+    if (again != NULL && client_keep_offer(&call, again, &err) != MIKEYD_OK)
+        return client_report(&err, err.status);
     enum mikeyd_status status = client_call(client, request, &call);
     *out = call.exchange;
+    free(call.again);
     return status;
 }
 
 static enum mikeyd_status operation_submit(mikeyd_client *client, struct request *request,
-                                           mikeyd_done *done, void *user)
+                                           const struct request *again, mikeyd_done *done,
+                                           void *user)
 {
     struct error err = {0};
     struct call *call = calloc(1, sizeof *call);
@@ -33,11 +39,13 @@ static enum mikeyd_status operation_submit(mikeyd_client *client, struct request
     call->takes_error_message = takes_error_message(request);
     call->done = done;
     call->user = user;
+    enum mikeyd_status status = again == NULL ? MIKEYD_OK : client_keep_offer(call, again, &err);
     (void)pthread_mutex_lock(&client->lock);
-    enum mikeyd_status status = client_submit(client, request, call, &err);
+    if (status == MIKEYD_OK)
+        status = client_submit(client, request, call, &err);
     (void)pthread_mutex_unlock(&client->lock);
     if (status != MIKEYD_OK)
-        free(call);
+        call_free(call);
     return client_report(&err, status);
 }
 
@@ -61,8 +69,8 @@ enum mikeyd_status mikeyd_initiate(mikeyd_client *client, const struct mikeyd_of
         *out = NULL;
         status = request_initiate(&request, offer, &err);
     }
-    status =
-        status == MIKEYD_OK ? operation_call(client, &request, out) : client_report(&err, status);
+    status = status == MIKEYD_OK ? operation_call(client, &request, NULL, out)
+                                 : client_report(&err, status);
     request_clear(&request);
     return status;
 }
@@ -78,8 +86,8 @@ enum mikeyd_status mikeyd_respond(mikeyd_client *client, const struct mikeyd_ans
         *out = NULL;
         status = request_respond(&request, answer, &err);
     }
-    status =
-        status == MIKEYD_OK ? operation_call(client, &request, out) : client_report(&err, status);
+    status = status == MIKEYD_OK ? operation_call(client, &request, NULL, out)
+                                 : client_report(&err, status);
     request_clear(&request);
     return status;
 }
@@ -95,9 +103,30 @@ enum mikeyd_status mikeyd_confirm(mikeyd_client *client, const void *ticket, siz
         *out = NULL;
         status = request_confirm(&request, ticket, ticket_len, reply, reply_len, &err);
     }
-    status =
-        status == MIKEYD_OK ? operation_call(client, &request, out) : client_report(&err, status);
+    status = status == MIKEYD_OK ? operation_call(client, &request, NULL, out)
+                                 : client_report(&err, status);
     request_clear(&request);
+    return status;
+}
+
+enum mikeyd_status mikeyd_confirm_or_retry(mikeyd_client *client, const struct mikeyd_offer *offer,
+                                           const void *ticket, size_t ticket_len, const void *reply,
+                                           size_t reply_len, mikeyd_exchange **out)
+{
+    struct error err = {0};
+    struct request request, again;
+    request.text = again.text = NULL;
+    enum mikeyd_status status = operation_check(client, out, &err);
+    if (status == MIKEYD_OK) {
+        *out = NULL;
+        status = request_initiate(&again, offer, &err);
+    }
+    if (status == MIKEYD_OK)
+        status = request_confirm(&request, ticket, ticket_len, reply, reply_len, &err);
+    status = status == MIKEYD_OK ? operation_call(client, &request, &again, out)
+                                 : client_report(&err, status);
+    request_clear(&request);
+    request_clear(&again);
     return status;
 }
 
@@ -114,8 +143,8 @@ enum mikeyd_status mikeyd_update(mikeyd_client *client, const void *ticket, size
         status =
             request_update(&request, ticket, ticket_len, streams, stream_count, verify, sdp, &err);
     }
-    status =
-        status == MIKEYD_OK ? operation_call(client, &request, out) : client_report(&err, status);
+    status = status == MIKEYD_OK ? operation_call(client, &request, NULL, out)
+                                 : client_report(&err, status);
     request_clear(&request);
     return status;
 }
@@ -152,7 +181,7 @@ enum mikeyd_status mikeyd_submit_initiate(mikeyd_client *client, const struct mi
     enum mikeyd_status status = submit_check(client, done, &err);
     if (status == MIKEYD_OK)
         status = request_initiate(&request, offer, &err);
-    status = status == MIKEYD_OK ? operation_submit(client, &request, done, user)
+    status = status == MIKEYD_OK ? operation_submit(client, &request, NULL, done, user)
                                  : client_report(&err, status);
     request_clear(&request);
     return status;
@@ -167,7 +196,7 @@ enum mikeyd_status mikeyd_submit_respond(mikeyd_client *client, const struct mik
     enum mikeyd_status status = submit_check(client, done, &err);
     if (status == MIKEYD_OK)
         status = request_respond(&request, answer, &err);
-    status = status == MIKEYD_OK ? operation_submit(client, &request, done, user)
+    status = status == MIKEYD_OK ? operation_submit(client, &request, NULL, done, user)
                                  : client_report(&err, status);
     request_clear(&request);
     return status;
@@ -183,9 +212,30 @@ enum mikeyd_status mikeyd_submit_confirm(mikeyd_client *client, const void *tick
     enum mikeyd_status status = submit_check(client, done, &err);
     if (status == MIKEYD_OK)
         status = request_confirm(&request, ticket, ticket_len, reply, reply_len, &err);
-    status = status == MIKEYD_OK ? operation_submit(client, &request, done, user)
+    status = status == MIKEYD_OK ? operation_submit(client, &request, NULL, done, user)
                                  : client_report(&err, status);
     request_clear(&request);
+    return status;
+}
+
+enum mikeyd_status mikeyd_submit_confirm_or_retry(mikeyd_client *client,
+                                                  const struct mikeyd_offer *offer,
+                                                  const void *ticket, size_t ticket_len,
+                                                  const void *reply, size_t reply_len,
+                                                  mikeyd_done *done, void *user)
+{
+    struct error err = {0};
+    struct request request, again;
+    request.text = again.text = NULL;
+    enum mikeyd_status status = submit_check(client, done, &err);
+    if (status == MIKEYD_OK)
+        status = request_initiate(&again, offer, &err);
+    if (status == MIKEYD_OK)
+        status = request_confirm(&request, ticket, ticket_len, reply, reply_len, &err);
+    status = status == MIKEYD_OK ? operation_submit(client, &request, &again, done, user)
+                                 : client_report(&err, status);
+    request_clear(&request);
+    request_clear(&again);
     return status;
 }
 
@@ -201,7 +251,7 @@ enum mikeyd_status mikeyd_submit_update(mikeyd_client *client, const void *ticke
     if (status == MIKEYD_OK)
         status =
             request_update(&request, ticket, ticket_len, streams, stream_count, verify, sdp, &err);
-    status = status == MIKEYD_OK ? operation_submit(client, &request, done, user)
+    status = status == MIKEYD_OK ? operation_submit(client, &request, NULL, done, user)
                                  : client_report(&err, status);
     request_clear(&request);
     return status;

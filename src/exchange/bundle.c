@@ -95,6 +95,7 @@ void bundle_write(const struct bundle *bundle, const struct bundle_keys *keys,
     writer_u64(out, bundle->t.value);
     write_short(out, bundle->rand, bundle->rand_len);
     writer_u32(out, bundle->updates);
+    writer_u8(out, bundle->again);
     write_short(out, bundle->reference, strlen(bundle->reference));
     write_keys(out, keys);
     writer_u8(out, (uint8_t)bundle->stream_count);
@@ -214,11 +215,14 @@ bool bundle_read(struct byte_reader *in, struct bundle *bundle, struct bundle_ke
     bundle->t.value = reader_u64(in);
     bundle->rand_len = read_short(in, bundle->rand, sizeof bundle->rand);
     bundle->updates = reader_u32(in);
+    const uint8_t again = reader_u8(in);
+    bundle->again = again == 1;
     read_text(in, bundle->reference, sizeof bundle->reference);
     read_keys(in, keys);
     read_streams(in, bundle);
-    return reader_done(in) && role >= BUNDLE_AWAITS_REPLY && role <= BUNDLE_RESPONDER &&
-           bundle->method != POLICY_METHOD_BY_POLICY && bundle->method < POLICY_METHOD_END &&
-           algorithms <= MIKEY_ALGORITHMS_256 && bundle->t.type <= MIKEY_TS_NTP_UTC_32 &&
-           bundle->rand_len != 0 && bundle->stream_count != 0;
+    return reader_done(in) && again <= 1 && role >= BUNDLE_AWAITS_REPLY &&
+           role <= BUNDLE_RESPONDER && bundle->method != POLICY_METHOD_BY_POLICY &&
+           bundle->method < POLICY_METHOD_END && algorithms <= MIKEY_ALGORITHMS_256 &&
+           bundle->t.type <= MIKEY_TS_NTP_UTC_32 && bundle->rand_len != 0 &&
+           bundle->stream_count != 0;
 }

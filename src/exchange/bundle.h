@@ -49,6 +49,7 @@ struct bundle {
     uint8_t rand[BUNDLE_RAND_MAX];
     size_t rand_len;
     uint32_t updates; /* I_MESSAGEs after the first */
+    bool again;       /* offered after an error of the peer: no further offer follows one */
     char reference[BUNDLE_REFERENCE_MAX];
     struct mikey_stream streams[MIKEY_CS_MAX];
     size_t stream_count;

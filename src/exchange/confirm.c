@@ -109,6 +109,36 @@ static const char *offered_suites(const struct mikey_message *m, char text[SUITE
     return text;
 }
 
+static uint32_t suite_bits(const struct mikey_message *m)
+{
+    uint32_t bits = 0;
+    for (size_t i = 0; i < m->sp_count; i++) {
+        enum srtp_suite suite;
+        if (mikey_sp_suite(&m->sp[i], &suite, NULL) == MIKEYD_OK)
+            bits |= UINT32_C(1) << suite;
+    }
+    return bits;
+}
+
+/*
+ * RFC 3830 5.1.1: the initiator may start over with what the responder would take; once, and only
+ * when the responder has proven that it says so: a forged error would choose the weakest suite that
+ * the policy leaves (RFC 4567 8). The policy's order decides, not the peer's.
+ */
+static void take_peer_suites(struct exchange_worker *w, unsigned key_bits)
+{
+    const struct policy_decision *decision = &w->call.decision;
+    const uint32_t theirs = suite_bits(&w->call.message);
+    if (w->call.bundle.again || w->call.bundle.updates != 0)
+        return;
+    for (size_t i = 0; i < decision->suite_count; i++) {
+        const enum srtp_suite suite = (enum srtp_suite)decision->suite_order[i];
+        if ((theirs & UINT32_C(1) << suite) != 0 &&
+            request_check_suite(w, suite, key_bits, NULL) == MIKEYD_OK)
+            w->call.peer_suites[w->call.peer_suite_count++] = suite;
+    }
+}
+
 /*
  * RFC 3830 5.1.2: an error message is for people, and without V a hint only, whoever sent it.
  * Nothing is torn down: the ticket still waits for the true reply.
@@ -168,8 +198,11 @@ static enum mikeyd_status verify(struct exchange_worker *w,
     enum mikeyd_status status =
         values ? mikey_verify_exchange(&w->call.message, &expected, &key, w->secrets->psk_key, err)
                : mikey_verify_reply(&w->call.message, &expected, &key, err);
-    if (status == MIKEYD_OK && w->call.message.type == MIKEY_TYPE_ERROR)
+    if (status == MIKEYD_OK && w->call.message.type == MIKEY_TYPE_ERROR) {
         status = report_error(w, true, err);
+        if (status == MIKEYD_UNSUPPORTED)
+            take_peer_suites(w, keyring_bits(generation));
+    }
     if (status == MIKEYD_OK && values)
         status = values_agree(w, &w->call.message.dh[0], true, err);
     if (status != MIKEYD_OK)

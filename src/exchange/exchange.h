@@ -105,6 +105,7 @@ struct exchange_request {
     size_t ssrc_count;
     bool error_message; /* respond: a refusal may come with a message for the peer */
     enum policy_method method;
+    bool again; /* initiate: follows an error of the peer; no offer follows one more */
     bool verify;
     bool sdp;               /* SDP IDs are carried, or demanded of the peer */
     const char *protocols;  /* all that SDP offers, joined by ';'; NULL: mikey alone */
@@ -133,12 +134,17 @@ struct exchange_result {
     size_t key_count;
     struct identity from, to;
     uint32_t csb_id;
+    /* Of a refused confirm: what the peer would take, by an error message that it has proven its own,
+     * and the policy allows, in the policy's order. */
+    enum srtp_suite suites[SRTP_SUITE_COUNT];
+    size_t suite_count;
     uint64_t audit_sequence; /* nothing may leave before audit_durable() has reached it */
 };
 
 /*
  * Serves one request. Refusals are counted and audited here. On every failure result is wiped and
- * empty, but for the error message to the peer where the request takes one and the policy says so.
+ * empty, but for the error message to the peer where the request takes one and the policy says so,
+ * and for the suites that an error message of the peer names.
  */
 enum mikeyd_status exchange_serve(struct exchange_worker *worker,
                                   const struct exchange_request *request,

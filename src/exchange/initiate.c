@@ -76,6 +76,7 @@ enum mikeyd_status exchange_initiate(struct exchange_worker *w, struct exchange_
     struct bundle *b = &w->call.bundle;
     b->stream_count = 0;
     b->updates = 0;
+    b->again = w->call.request->again;
     b->reference[0] = '\0';
     status = request_fill_bundle(w, generation, err);
     if (status == MIKEYD_OK)

@@ -212,6 +212,7 @@ static enum mikeyd_status begin_bundle(struct exchange_worker *w, struct error *
     memcpy(b->rand, m->rand, m->rand_len);
     b->rand_len = m->rand_len;
     b->updates = 0;
+    b->again = false;
     b->reference[0] = '\0';
     b->stream_count = 0;
     return MIKEYD_OK;

@@ -70,8 +70,10 @@ struct exchange_call {
     uint8_t error_number;                      /* RFC 3830 6.12, of the refusal to come */
     struct identity from, to;                  /* views; len 0: not known yet */
     struct bundle bundle;
-    uint8_t mki[BUNDLE_KEYS_MAX][BUNDLE_MKI_MAX]; /* of the keys released: no secret */
-    size_t out_len, error_len;                    /* of the worker's buffers */
+    uint8_t mki[BUNDLE_KEYS_MAX][BUNDLE_MKI_MAX];  /* of the keys released: no secret */
+    size_t out_len, error_len;                     /* of the worker's buffers */
+    enum srtp_suite peer_suites[SRTP_SUITE_COUNT]; /* see struct exchange_result */
+    size_t peer_suite_count;
 };
 
 struct exchange_worker {

@@ -13,7 +13,7 @@
 #define SALT 16
 #define NONCE 12
 #define MAGIC "MKT"
-#define VERSION 4
+#define VERSION 5
 #define LABEL "mikeyd ticket key" /* what the salt stands behind, in HKDF's info */
 
 struct ticket_cipher {

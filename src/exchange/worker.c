@@ -158,7 +158,9 @@ enum mikeyd_status exchange_serve(struct exchange_worker *worker,
     } else {
         refuse(worker, status, &why);
         exchange_result_wipe(worker);
-        *result = (struct exchange_result){.message_len = worker->call.error_len};
+        *result = (struct exchange_result){.message_len = worker->call.error_len,
+                                           .suite_count = worker->call.peer_suite_count};
+        memcpy(result->suites, worker->call.peer_suites, sizeof result->suites);
         if (worker->call.error_len != 0)
             result->message = worker->error;
         (void)error_set(err, status, "%s", why.text);

@@ -155,19 +155,25 @@ static ProtobufCBinaryData binary(const uint8_t *data, size_t len)
 }
 
 void job_set_refusal(struct job *job, enum mikeyd_status status, const char *text,
-                     const uint8_t *message, size_t message_len)
+                     const struct exchange_result *result)
 {
     Mikeyd__Response response = MIKEYD__RESPONSE__INIT;
     Mikeyd__Exchange exchange = MIKEYD__EXCHANGE__INIT;
+    char *suites[SRTP_SUITE_COUNT];
     char sentence[sizeof((struct error *)0)->text];
     (void)strncpy(sentence, text, sizeof sentence - 1);
     sentence[sizeof sentence - 1] = '\0';
     response.id = job->id;
     response.status = (uint32_t)status;
     response.error = sentence;
-    exchange.message = binary(message, message_len);
-    if (message_len != 0)
+    if (result != NULL) {
+        for (size_t i = 0; i < result->suite_count; i++)
+            suites[i] = (char *)(uintptr_t)srtp_suite_info(result->suites[i])->name;
+        exchange.message = binary(result->message, result->message_len);
+        exchange.suites = suites;
+        exchange.n_suites = result->suite_count;
         response.exchange = &exchange;
+    }
     job_drop_reply(job);
     job->status = status;
     job->audit_sequence = 0;
@@ -177,7 +183,7 @@ void job_set_refusal(struct job *job, enum mikeyd_status status, const char *tex
 
 void job_set_failure(struct job *job, enum mikeyd_status status, const char *text)
 {
-    job_set_refusal(job, status, text, NULL, 0);
+    job_set_refusal(job, status, text, NULL);
 }
 
 static void describe_key(const struct exchange_key *key, Mikeyd__Key *out)

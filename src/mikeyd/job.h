@@ -87,9 +87,10 @@ void job_drop_reply(struct job *job);
 /* Packs a failure as the reply, in common memory: a secure heap that is full must not keep anybody
  * from hearing so. Drops the earlier reply. The text is for people and holds no secret. */
 void job_set_failure(struct job *job, enum mikeyd_status status, const char *text);
-/* The same with an error message for the peer (RFC 3830 5.1.2), which holds no secret either. */
+/* The same with the error message for the peer (RFC 3830 5.1.2) and the suites of the result, no
+ * secrets either; NULL: none. */
 void job_set_refusal(struct job *job, enum mikeyd_status status, const char *text,
-                     const uint8_t *message, size_t message_len);
+                     const struct exchange_result *result);
 /*
  * Packs a result. INTERNAL when it does not fit a frame, OVERLOADED when the secure heap is full.
  */

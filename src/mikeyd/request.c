@@ -37,6 +37,7 @@ static enum mikeyd_status describe_initiate(struct request_arena *arena,
     out->verify = initiate->verify;
     out->sdp = initiate->sdp;
     out->protocols = text_or_null(initiate->protocols);
+    out->again = initiate->again;
     if (initiate->method >= POLICY_METHOD_END)
         return error_set(err, MIKEYD_UNSUPPORTED, "no exchange method %u", initiate->method);
     out->method = (enum policy_method)initiate->method;

@@ -56,8 +56,8 @@ static enum mikeyd_status serve_exchange(struct worker *worker, struct job *job,
     struct exchange_result result;
     enum mikeyd_status status = exchange_serve(worker->exchange, exchange, &result, err);
     if (status != MIKEYD_OK) {
-        if (result.message_len != 0)
-            job_set_refusal(job, status, err->text, result.message, result.message_len);
+        if (result.message_len != 0 || result.suite_count != 0)
+            job_set_refusal(job, status, err->text, &result);
         return status;
     }
     /* Packed now, because the result's memory serves the next request while this one waits for the

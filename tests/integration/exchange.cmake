@@ -9,7 +9,7 @@ foreach(area call counter derived dhe hostile interop pair peers prf reload secr
 endforeach()
 target_link_options(test_exchange_dhe PRIVATE -Wl,--wrap=mikey_dh_make,--wrap=mikey_dh_agree)
 # Of the token they need only that there is one.
-foreach(area sdp)
+foreach(area errors sdp)
     mikeyd_integration_test(test_exchange_${area} SOURCES exchange/${area}.c LIBS exchange_lab)
 endforeach()
 # The vendors' modules are emulated in front of SoftHSM or NSS.

@@ -1,5 +1,5 @@
 mikeyd_unit_test(test_client
-    SOURCES client/address.c client/peer.c client/calls.c client/faults.c client/pipelined.c client/sdp.c
+    SOURCES client/address.c client/again.c client/peer.c client/calls.c client/faults.c client/pipelined.c client/sdp.c
             client/threads.c
     LIBS mikeyd_client)
 target_include_directories(test_client PRIVATE ${CMAKE_CURRENT_SOURCE_DIR})

@@ -358,6 +358,8 @@ enum mikeyd_status lab_serve(struct exchange_worker *w, uid_t uid, struct exchan
     keep_bytes(&out->message, result.message, result.message_len);
     keep_bytes(&out->ticket, result.ticket, result.ticket_len);
     out->key_count = result.key_count;
+    out->suite_count = result.suite_count;
+    memcpy(out->suites, result.suites, sizeof out->suites);
     out->csb_id = result.csb_id;
     out->audit_sequence = result.audit_sequence;
     for (size_t i = 0; i < result.key_count; i++) {

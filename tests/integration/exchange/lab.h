@@ -81,6 +81,8 @@ struct lab_result {
     struct exchange_key keys[255];
     uint8_t mki[255][255];
     size_t key_count;
+    enum srtp_suite suites[SRTP_SUITE_COUNT]; /* of a refused confirm */
+    size_t suite_count;
     uint32_t csb_id;
     uint64_t audit_sequence;
     struct error err;

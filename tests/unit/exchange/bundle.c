@@ -30,6 +30,7 @@ static void fill(void)
     memset(bundle.rand, 9, 16);
     bundle.rand_len = 16;
     bundle.updates = 3;
+    bundle.again = true;
     strcpy(bundle.reference, "a84b4c76e66710@pc33.example");
     keys.count = 1;
     keys.mki_len = 4;
