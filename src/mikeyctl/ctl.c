@@ -220,10 +220,24 @@ static bool reads_as_mikey_base64(const char *text, size_t len)
     return len >= 4 && text[0] == 'A' && text[1] >= 'Q' && text[1] <= 'f' && len % 4 == 0;
 }
 
+bool ctl_is_hexadecimal(const char *text, size_t len)
+{
+    return is_even_hex(text, len) && !reads_as_mikey_base64(text, len);
+}
+
+enum mikeyd_status ctl_decode_hexadecimal(const char *text, size_t len, uint8_t **bytes,
+                                          size_t *bytes_len, struct error *err)
+{
+    *bytes = malloc(len);
+    if (*bytes == NULL)
+        return error_set(err, MIKEYD_INTERNAL, "out of memory");
+    return hex_decode(text, len, *bytes, len, bytes_len, err);
+}
+
 static enum mikeyd_status decode_text(const char *text, size_t len, uint8_t *out, size_t cap,
                                       size_t *out_len, struct error *err)
 {
-    if (is_even_hex(text, len) && !reads_as_mikey_base64(text, len))
+    if (ctl_is_hexadecimal(text, len))
         return hex_decode(text, len, out, cap, out_len, err);
     return mikey_sdp_parse(text, len, out, cap, out_len, err);
 }

@@ -24,6 +24,7 @@ int ctl_policy(struct ctl *ctl, int argc, char **argv);
 int ctl_audit(struct ctl *ctl, int argc, char **argv);
 int ctl_token(struct ctl *ctl, int argc, char **argv);
 int ctl_status(struct ctl *ctl, int argc, char **argv);
+int ctl_sdp(struct ctl *ctl, int argc, char **argv);
 
 /* Makes jansson wipe what it frees. Called once, before the first JSON value is made. */
 void ctl_wipe_json_memory(void);
@@ -48,5 +49,10 @@ enum mikeyd_status ctl_argument_text(const char *argument, char **text, size_t *
  * base64, else as mikey_sdp_parse() reads it: base64, SDP, a KeyMgmt header. free() it. */
 enum mikeyd_status ctl_argument_bytes(const char *argument, uint8_t **bytes, size_t *len,
                                       struct error *err);
+/* True for that hexadecimal. */
+bool ctl_is_hexadecimal(const char *text, size_t len);
+/* free() the bytes. */
+enum mikeyd_status ctl_decode_hexadecimal(const char *text, size_t len, uint8_t **bytes,
+                                          size_t *bytes_len, struct error *err);
 
 #endif

@@ -68,32 +68,29 @@ static json_t *json_message_and_ticket(const char *name, const mikeyd_exchange *
                      json_base64(ticket, ticket_len));
 }
 
-static int add_sdp(json_t *object, bool sdp, const mikeyd_exchange *exchange)
+int exchange_json_place(json_t *object, const char *name, const char *text)
 {
-    const char *line = sdp ? mikeyd_exchange_sdp(exchange) : NULL;
-    return line == NULL ? 0 : json_object_set_new(object, "sdp", json_string(line));
+    return text == NULL ? 0 : json_object_set_new(object, name, json_string(text));
 }
 
-json_t *exchange_json_offer(const mikeyd_exchange *exchange, bool sdp)
+json_t *exchange_json_offer(const mikeyd_exchange *exchange)
 {
     json_t *object = json_message_and_ticket("message", exchange);
-    if (object == NULL || json_object_set_new(object, "keys", json_keys(exchange)) != 0 ||
-        add_sdp(object, sdp, exchange) != 0) {
+    if (object == NULL || json_object_set_new(object, "keys", json_keys(exchange)) != 0) {
         json_decref(object);
         return NULL;
     }
     return object;
 }
 
-json_t *exchange_json_respond(const mikeyd_exchange *exchange, bool sdp)
+json_t *exchange_json_respond(const mikeyd_exchange *exchange)
 {
     json_t *object = json_message_and_ticket("reply", exchange);
     if (object == NULL ||
         json_object_set_new(object, "from", json_string(mikeyd_exchange_from(exchange))) != 0 ||
         json_object_set_new(object, "to", json_string(mikeyd_exchange_to(exchange))) != 0 ||
         json_object_set_new(object, "csb_id", json_ssrc(mikeyd_exchange_csb_id(exchange))) != 0 ||
-        json_object_set_new(object, "keys", json_keys(exchange)) != 0 ||
-        add_sdp(object, sdp, exchange) != 0) {
+        json_object_set_new(object, "keys", json_keys(exchange)) != 0) {
         json_decref(object);
         return NULL;
     }
@@ -108,11 +105,20 @@ json_t *exchange_json_refusal(const struct error *err, const mikeyd_exchange *ex
                      err->text, "reply", json_base64(message, len));
 }
 
-json_t *exchange_json_confirm(const mikeyd_exchange *exchange, bool sdp)
+json_t *exchange_json_confirm(const mikeyd_exchange *exchange)
 {
-    (void)sdp; /* there is no message to put into SDP */
     size_t ticket_len = 0;
     const uint8_t *ticket = mikeyd_exchange_ticket(exchange, &ticket_len);
     return json_pack("{s:o, s:o}", "keys", json_keys(exchange), "ticket",
                      json_base64(ticket, ticket_len));
+}
+
+json_t *exchange_json_again(const struct error *err, const mikeyd_exchange *exchange)
+{
+    json_t *object = json_message_and_ticket("message", exchange);
+    json_t *error = json_pack("{s:s, s:s}", "code", status_name(err->status), "message", err->text);
+    if (object != NULL && json_object_set_new(object, "error", error) == 0)
+        return object;
+    json_decref(object);
+    return NULL;
 }

@@ -16,6 +16,7 @@ static const char synopsis[] =
     "  exchange initiate|respond|confirm|update   a key exchange through the daemon\n"
     "  status                                     state of the daemon\n"
     "  decode B64|HEX|@FILE                       dissect a MIKEY message\n"
+    "  sdp SDP|@FILE                              which message is whose, and what changes\n"
     "  key generate|import|unwrap|wrap|derive|list|check|destroy\n"
     "  policy check FILE [--token] [--report]\n"
     "  token compat                               what a token does, and its lines of mikeyd.yaml\n"
@@ -26,7 +27,7 @@ static const struct command {
     int (*run)(struct ctl *ctl, int argc, char **argv);
 } commands[] = {
     {"exchange", ctl_exchange}, {"status", ctl_status}, {"decode", ctl_decode}, {"key", ctl_key},
-    {"policy", ctl_policy},     {"audit", ctl_audit},   {"token", ctl_token},
+    {"policy", ctl_policy},     {"audit", ctl_audit},   {"token", ctl_token},   {"sdp", ctl_sdp},
 };
 
 static const char *environment_or(const char *name, const char *otherwise)

@@ -29,6 +29,7 @@ mikeyd_integration_test(test_ctl_method SOURCES daemon/test_ctl_method.c
     LIBS daemon_lab PkgConfig::JANSSON PkgConfig::CRYPTO)
 # Behind p11-kit whatever the run is on: there a token can be halted.
 mikeyd_integration_test(test_daemon_token_hangs SOURCES daemon/test_token_hangs.c LIBS daemon_lab THREADS)
+mikeyd_integration_test(test_daemon_sdp SOURCES daemon/test_sdp.c LIBS daemon_lab PkgConfig::JANSSON)
 mikeyd_integration_test(test_daemon_users SOURCES daemon/test_users.c LIBS daemon_lab)
 mikeyd_integration_test(test_output SOURCES daemon/test_output.c LIBS daemon_lab)
 mikeyd_integration_test(test_ceremony_log SOURCES daemon/test_ceremony_log.c LIBS daemon_lab)
