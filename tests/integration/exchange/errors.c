@@ -86,6 +86,28 @@ Test(errors, what_the_policy_does_not_allow_is_not_offered)
     lab_close(&lab);
 }
 
+/* Nor what the policy allows the pair, but not this client. */
+Test(errors, what_the_client_may_not_use_is_not_offered)
+{
+    struct lab lab;
+    struct error err = {0};
+    static const char may[] = "may: [initiate, respond]";
+    static char text[8192];
+    lab_open_policy(&lab, LAB_ANY, lab_policy_text(THREE, LEGACY, "legacy"));
+    lab_must(initiate(&lab, POLICY_METHOD_PSK, false), offer);
+    refuse(&lab, TWO);
+    const char *policy = lab_policy_text(THREE, LEGACY, "legacy");
+    const char *at = strstr(policy, may); /* sbc-a's, which is the first client */
+    cr_assert_not_null(at);
+    (void)snprintf(text, sizeof text, "%.*ssuites: [AEAD_AES_256_GCM, AES_256_CM_HMAC_SHA1_32], %s",
+                   (int)(at - policy), policy, at);
+    cr_assert_eq(lab_reload(&lab, text, &err), MIKEYD_OK, "%s", err.text);
+    lab_refused(lab_confirm(&lab, &offer.ticket, &answer.message, &got), got, MIKEYD_UNSUPPORTED);
+    cr_assert_eq(got.suite_count, 1);
+    cr_assert_eq(got.suites[0], SRTP_AES_256_CM_HMAC_SHA1_32);
+    lab_close(&lab);
+}
+
 /* RFC 4567 8: forged errors can be used for bidding down. */
 Test(errors, an_error_that_proves_nothing_names_no_suite)
 {

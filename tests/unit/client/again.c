@@ -161,3 +161,20 @@ Test(client_again, an_event_loop_is_called_back_once)
     cr_assert_eq(seen_count, 2);
     check_second_offer(seen[1]);
 }
+
+Test(client_again, nothing_is_offered_for_who_has_cancelled)
+{
+    cr_assert_eq(mikeyd_submit_confirm_or_retry(client, &offer, "t", 1, "\1", 1, done, NULL),
+                 MIKEYD_OK);
+    cr_assert_eq(mikeyd_cancel(client, done, NULL), 1);
+    /* The refusal comes before the first answer, an offer would go out before the second request. */
+    for (int i = 0; i < 2; i++) {
+        mikeyd_exchange *other = NULL;
+        cr_assert_eq(mikeyd_initiate(client, &offer, &other), MIKEYD_OK);
+        mikeyd_exchange_free(other);
+    }
+    cr_assert_eq(answered, 0);
+    cr_assert_eq(seen_count, 3);
+    for (size_t i = 1; i < 3; i++)
+        cr_assert_not(seen[i]->initiate->again);
+}

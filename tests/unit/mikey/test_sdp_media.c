@@ -450,8 +450,8 @@ Test(sdp_media, a_header_is_written_and_read)
             cr_assert_arr_eq(d.sdp.message[0].uri.at, uri, strlen(uri));
         support_equal(d.sdp.message[0].data, d.sdp.message[0].len, message.data, message.len, uri);
     }
-    static const char *const bad[] = {"rtsp://x\r\nEvil: 1", "a\"; data=\"b", "a b", "a\x7f",
-                                      "\xff"};
+    static const char *const bad[] = {
+        "rtsp://x\r\nEvil: 1", "a\"; data=\"b", "a\"b", "a b", "a\x7f", "\xff"};
     for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++)
         cr_expect_eq(mikey_rtsp_format(message.data, 3, bad[i], header, &err),
                      MIKEYD_INVALID_ARGUMENT, "%s", bad[i]);
