@@ -25,6 +25,17 @@ static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 
 /* ---- sessions that are open in the real module */
 
+/* Of this process alone: a keyholder and its successor have one tally. */
+static unsigned long open_count;
+
+static bool all_are_open(void)
+{
+    (void)pthread_mutex_lock(&lock);
+    const bool all = open_count >= fault_state().sessions;
+    (void)pthread_mutex_unlock(&lock);
+    return all;
+}
+
 static void note_opened(CK_SESSION_HANDLE handle, CK_SLOT_ID slot)
 {
     size_t i = 0;
@@ -35,6 +46,7 @@ static void note_opened(CK_SESSION_HANDLE handle, CK_SLOT_ID slot)
         open_sessions[i].handle = handle;
         open_sessions[i].slot = slot;
         open_sessions[i].dead = false;
+        open_count++;
         (void)atomic_fetch_add(&fault_tally()->sessions, 1);
     }
     (void)pthread_mutex_unlock(&lock);
@@ -48,8 +60,10 @@ static void note_gone(CK_SESSION_HANDLE handle, const CK_SLOT_ID *slot, bool fre
         if (open_sessions[i].handle == 0 || (handle != 0 && open_sessions[i].handle != handle) ||
             (slot != NULL && open_sessions[i].slot != *slot))
             continue;
-        if (!open_sessions[i].dead)
+        if (!open_sessions[i].dead) {
+            open_count--;
             (void)atomic_fetch_sub(&fault_tally()->sessions, 1);
+        }
         open_sessions[i].dead = true;
         if (freed)
             open_sessions[i].handle = 0;
@@ -271,7 +285,7 @@ static CK_RV s_open_session(CK_SLOT_ID slot, CK_FLAGS flags, void *application, 
     CK_RV rv;
     if (fault_strikes(FAULT_C_OpenSession, 0, NULL, &rv))
         return rv;
-    if ((unsigned long)atomic_load(&fault_tally()->sessions) >= fault_state().sessions)
+    if (all_are_open())
         return CKR_SESSION_COUNT;
     rv = fault_real->C_OpenSession(real_slot(slot), flags, application, notify, session);
     if (rv == CKR_OK)
