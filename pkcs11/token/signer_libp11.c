@@ -111,9 +111,22 @@ static enum mikeyd_status take_public(struct token_signer *signer, PKCS11_TOKEN 
     return MIKEYD_OK;
 }
 
+/* libp11 0.4 waits for ever for a session that the module does not give, so the module is asked before. */
+static bool has_session_to_spare(const struct token *token)
+{
+    CK_SESSION_HANDLE session = CK_INVALID_HANDLE;
+    const CK_RV rv = token->f->C_OpenSession(token->slot, CKF_SERIAL_SESSION, NULL, NULL, &session);
+    return rv == CKR_OK && token->f->C_CloseSession(session) == CKR_OK;
+}
+
 static enum mikeyd_status libp11_load(struct token_signer *signer, bool *unseen, struct error *err)
 {
     struct token_module *module = signer->token->module;
+    if (!has_session_to_spare(signer->token)) {
+        *unseen = true; /* the session of our own login is there */
+        return error_set(err, MIKEYD_TOKEN_DOWN, "token %s has no session to spare",
+                         signer->token->label);
+    }
     struct p11_context *context = calloc(1, sizeof *context);
     if (context == NULL || (context->ctx = PKCS11_CTX_new()) == NULL) {
         free(context);

@@ -153,6 +153,30 @@ static void expect_signature(struct token_signer *signer)
     EVP_PKEY_free(key);
 }
 
+/* ---- a token that gives no further session: libp11 would wait for one for ever */
+
+Test(raw_faults, signs_by_the_session_that_it_has_when_there_is_no_other)
+{
+    cr_assert_eq(token_check_health(remote, &err), MIKEYD_OK, "%s", err.text);
+    plan("* 1+ sessions 1\n");
+    struct token_signer *signer = signer_open(remote);
+    cr_expect_eq(signer->way, &signer_way_raw);
+    expect_signature(signer);
+    token_signer_close(signer);
+}
+
+Test(raw_faults, is_refused_at_once_when_there_is_no_session_at_all)
+{
+    struct token_signer *signer = NULL;
+    plan("* 1+ sessions 1\n");
+    cr_expect_eq(token_signer_open(remote, "log", 1, &signer, &err), MIKEYD_TOKEN_DOWN);
+    cr_expect_not_null(strstr(err.text, "CKR_SESSION_COUNT"), "%s", err.text);
+    plan("# nothing\n");
+    signer = signer_open(remote);
+    expect_signature(signer);
+    token_signer_close(signer);
+}
+
 /* ---- a connection of its own for libp11, without a login */
 
 Test(raw_p11_kit, signs_where_libp11_sees_no_private_key)
