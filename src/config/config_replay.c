@@ -22,21 +22,6 @@ static enum mikeyd_status read_servers(const struct yaml_node *map,
     return status;
 }
 
-static enum mikeyd_status read_text(const struct yaml_node *map, const char *field,
-                                    const char **out, struct error *err)
-{
-    const struct yaml_node *node = yaml_map_get(map, field);
-    return node == NULL ? MIKEYD_OK : yaml_string(node, out, err);
-}
-
-static enum mikeyd_status read_path(const struct yaml_node *map, const char *field,
-                                    const struct config_replay_reader *reader, const char **out,
-                                    struct error *err)
-{
-    const struct yaml_node *node = yaml_map_get(map, field);
-    return node == NULL ? MIKEYD_OK : reader->path(reader->memory, node, out, err);
-}
-
 static enum mikeyd_status read_sentinel(const struct yaml_node *map, struct config_redis *out,
                                         struct error *err)
 {
@@ -46,15 +31,14 @@ static enum mikeyd_status read_sentinel(const struct yaml_node *map, struct conf
         return MIKEYD_OK;
     enum mikeyd_status status = yaml_map_check(sentinel, known, err);
     if (status == MIKEYD_OK)
-        status = read_text(sentinel, "service", &out->sentinel_service, err);
+        status = config_text(sentinel, "service", &out->sentinel_service, err);
     if (status == MIKEYD_OK && out->sentinel_service == NULL)
         status = yaml_fail(sentinel, err, "service is missing");
     return status == MIKEYD_OK ? read_servers(sentinel, out->sentinels, &out->sentinel_count, err)
                                : status;
 }
 
-static enum mikeyd_status read_tls(const struct yaml_node *map,
-                                   const struct config_replay_reader *reader,
+static enum mikeyd_status read_tls(const struct yaml_node *map, struct config_strings *strings,
                                    struct config_redis *out, struct error *err)
 {
     static const char *const known[] = {"ca", "certificate", "key", "server_name", NULL};
@@ -63,13 +47,13 @@ static enum mikeyd_status read_tls(const struct yaml_node *map,
         return MIKEYD_OK;
     enum mikeyd_status status = yaml_map_check(tls, known, err);
     if (status == MIKEYD_OK)
-        status = read_path(tls, "ca", reader, &out->tls_ca, err);
+        status = config_optional_path(strings, tls, "ca", &out->tls_ca, err);
     if (status == MIKEYD_OK)
-        status = read_path(tls, "certificate", reader, &out->tls_certificate, err);
+        status = config_optional_path(strings, tls, "certificate", &out->tls_certificate, err);
     if (status == MIKEYD_OK)
-        status = read_path(tls, "key", reader, &out->tls_key, err);
+        status = config_optional_path(strings, tls, "key", &out->tls_key, err);
     if (status == MIKEYD_OK)
-        status = read_text(tls, "server_name", &out->tls_server_name, err);
+        status = config_text(tls, "server_name", &out->tls_server_name, err);
     if (status == MIKEYD_OK && out->tls_ca == NULL)
         status = yaml_fail(tls, err, "ca is missing");
     if (status == MIKEYD_OK && (out->tls_certificate == NULL) != (out->tls_key == NULL))
@@ -96,8 +80,7 @@ static enum mikeyd_status read_numbers(const struct yaml_node *map, struct confi
     return status;
 }
 
-enum mikeyd_status config_replay_read(const struct yaml_node *map,
-                                      const struct config_replay_reader *reader,
+enum mikeyd_status config_replay_read(const struct yaml_node *map, struct config_strings *strings,
                                       struct config_redis *out, struct error *err)
 {
     static const char *const known[] = {"servers", "sentinel",      "replicas", "user",
@@ -110,8 +93,8 @@ enum mikeyd_status config_replay_read(const struct yaml_node *map,
     if (status == MIKEYD_OK)
         status = read_numbers(map, out, err);
     if (status == MIKEYD_OK)
-        status = read_text(map, "user", &out->user, err);
+        status = config_text(map, "user", &out->user, err);
     if (status == MIKEYD_OK)
-        status = read_path(map, "password_file", reader, &out->password_file, err);
-    return status == MIKEYD_OK ? read_tls(map, reader, out, err) : status;
+        status = config_optional_path(strings, map, "password_file", &out->password_file, err);
+    return status == MIKEYD_OK ? read_tls(map, strings, out, err) : status;
 }
