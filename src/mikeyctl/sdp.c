@@ -7,6 +7,7 @@
 #include <mikeyd/sdp.h>
 
 #include "base/text.h"
+#include "base/visible.h"
 #include "mikeyctl/ctl.h"
 
 static const char synopsis[] = "mikeyctl sdp [--json] [--before SDP|@FILE] SDP|@FILE";
@@ -25,14 +26,27 @@ static const char *direction_name(enum mikeyd_sdp_direction direction)
 
 /* ---- JSON */
 
+/* Of the description, so bytes of any kind; what JSON has none of is shown as in text. */
+static json_t *foreign_text(const char *text)
+{
+    const size_t len = strlen(text);
+    char *shown = malloc(VISIBLE_SIZE(len));
+    if (shown == NULL)
+        return NULL;
+    (void)visible_text(text, len, shown, VISIBLE_SIZE(len));
+    json_t *string = json_string(shown);
+    free(shown);
+    return string;
+}
+
 static json_t *message_of(const struct mikeyd_sdp_message *message)
 {
     char *text = malloc(base64_size(message->len));
     if (text == NULL)
         return NULL;
     base64_encode(message->data, message->len, text);
-    json_t *object = json_pack("{s:I, s:s, s:s}", "level", (json_int_t)message->level, "uri",
-                               message->uri, "message", text);
+    json_t *object = json_pack("{s:I, s:o, s:s}", "level", (json_int_t)message->level, "uri",
+                               foreign_text(message->uri), "message", text);
     free(text);
     return object;
 }
@@ -45,10 +59,11 @@ static json_t *line_of(const struct mikeyd_sdp_media *line, enum mikeyd_sdp_chan
     json_t *message = line->message == MIKEYD_SDP_NO_MESSAGE
                           ? json_null()
                           : json_integer((json_int_t)line->message + 1);
-    return json_pack("{s:s, s:I, s:s, s:s, s:b, s:b, s:o, s:o, s:s}", "kind", line->kind, "port",
-                     (json_int_t)line->port, "profile", line->profile, "direction",
-                     direction_name(line->direction), "disabled", line->disabled, "secure",
-                     line->secure, "message", message, "cs", cs, "change", change_name(change));
+    return json_pack("{s:o, s:I, s:o, s:s, s:b, s:b, s:o, s:o, s:s}", "kind",
+                     foreign_text(line->kind), "port", (json_int_t)line->port, "profile",
+                     foreign_text(line->profile), "direction", direction_name(line->direction),
+                     "disabled", line->disabled, "secure", line->secure, "message", message, "cs",
+                     cs, "change", change_name(change));
 }
 
 static json_t *describe(const mikeyd_sdp *before, const mikeyd_sdp *sdp)
@@ -58,11 +73,18 @@ static json_t *describe(const mikeyd_sdp *before, const mikeyd_sdp *sdp)
     const size_t message_count = mikeyd_sdp_messages(sdp, &messages);
     const size_t line_count = mikeyd_sdp_media_lines(sdp, &lines);
     json_t *message_list = json_array(), *line_list = json_array();
+    /* All or nothing: their places are their numbers. */
+    bool whole = true;
     for (size_t i = 0; i < message_count; i++)
-        (void)json_array_append_new(message_list, message_of(&messages[i]));
+        whole &= json_array_append_new(message_list, message_of(&messages[i])) == 0;
     for (size_t i = 0; i < line_count; i++)
-        (void)json_array_append_new(line_list,
-                                    line_of(&lines[i], mikeyd_sdp_compare(before, sdp, i + 1)));
+        whole &= json_array_append_new(
+                     line_list, line_of(&lines[i], mikeyd_sdp_compare(before, sdp, i + 1))) == 0;
+    if (!whole) {
+        json_decref(message_list);
+        json_decref(line_list);
+        return NULL;
+    }
     const char *protocols = mikeyd_sdp_protocols(sdp);
     return json_pack("{s:o, s:o, s:o}", "protocols",
                      protocols == NULL ? json_null() : json_string(protocols), "messages",

@@ -142,6 +142,19 @@ Test(daemon_sdp, a_call_is_offered_held_and_keyed_anew)
     json_decref(keyed);
 }
 
+/* Whoever reads the list finds each line under its number, whatever a peer wrote into the others. */
+Test(daemon_sdp, a_line_of_strange_bytes_keeps_its_place)
+{
+    json_t *description = ctl(0, "sdp", "--json",
+                              "v=0\r\ns=-\r\nm=au\xff\x1b[2Jdio 9 RTP/SAVP 0\r\n"
+                              "m=video 9 RTP/SAVP\x80 31\r\na=key-mgmt:mikey AQAFgQ==\r\n",
+                              NULL);
+    cr_assert_eq(json_array_size(json_object_get(description, "media")), 2);
+    cr_assert_str_eq(text_of(line_of(description, 1), "kind"), "au\\xff\\u{1b}[2Jdio");
+    cr_assert_str_eq(text_of(line_of(description, 2), "profile"), "RTP/SAVP\\x80");
+    json_decref(description);
+}
+
 /* A message for each line, each with its own bundle. */
 Test(daemon_sdp, each_line_may_have_a_message_of_its_own)
 {
