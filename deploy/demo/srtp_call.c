@@ -80,11 +80,12 @@ static int send_packets(const struct mikeyd_srtp_key *sender_key,
         memcpy(clear, packet, sizeof clear);
         if (srtp_protect(sender, packet, &len) != srtp_err_status_ok)
             result = failed("protect", "libsrtp2 refused");
-        else if (memcmp(packet + RTP_HEADER, clear + RTP_HEADER, PAYLOAD) == 0)
+        else if (memcmp(packet + RTP_HEADER, clear + RTP_HEADER, PAYLOAD) == 0) /* public */
             result = failed("protect", "the payload is still in clear");
         else if (srtp_unprotect(receiver, packet, &len) != srtp_err_status_ok)
             result = failed("unprotect", "the other end's keys do not fit");
-        else if (len != RTP_HEADER + PAYLOAD || memcmp(packet, clear, sizeof clear) != 0)
+        else if (len != RTP_HEADER + PAYLOAD ||
+                 memcmp(packet, clear, sizeof clear) != 0) /* public */
             result = failed("unprotect", "the payload changed");
     }
     if (sender != NULL)

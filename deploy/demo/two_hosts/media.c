@@ -73,7 +73,7 @@ int media_use_key(struct media *media, const struct mikeyd_srtp_key *key)
 bool media_uses_key(const struct media *media, const struct mikeyd_srtp_key *key)
 {
     return media->count != 0 && media->keys[0].mki_len == key->mki_len &&
-           memcmp(media->keys[0].mki, key->mki, key->mki_len) == 0;
+           memcmp(media->keys[0].mki, key->mki, key->mki_len) == 0; /* public */
 }
 
 int media_add_key(struct media *media, const struct mikeyd_srtp_key *key)
@@ -123,11 +123,11 @@ int media_unprotect(struct media *media, uint8_t *packet, int len, bool *newest)
     if (set_suite(key->suite, &unused, &behind) != 0)
         return -1;
     const int mki_at = len - behind - key->mki_len;
-    *newest = mki_at > 0 && memcmp(packet + mki_at, key->mki, key->mki_len) == 0;
+    *newest = mki_at > 0 && memcmp(packet + mki_at, key->mki, key->mki_len) == 0; /* public */
     make_packet(media, expected);
     if (srtp_unprotect_mki(media->srtp, packet, &len, key->mki_len != 0) != srtp_err_status_ok)
         return demo_failed("unprotect", "no key of this end fits the packet");
-    if (len != MEDIA_CLEAR || memcmp(packet, expected, MEDIA_CLEAR) != 0)
+    if (len != MEDIA_CLEAR || memcmp(packet, expected, MEDIA_CLEAR) != 0) /* public */
         return demo_failed("unprotect", "not the packet that comes next: one was lost");
     media->packets++;
     return 0;
