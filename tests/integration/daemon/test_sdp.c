@@ -208,6 +208,13 @@ Test(daemon_sdp, an_offer_with_a_protocol_peeled_off_is_refused)
     /* One list cannot protect levels that differ. */
     json_decref(ctl(3, "exchange", "initiate", "--from", LAB_A, "--to", LAB_B, "--stream",
                     "11111111", "--into", base, "--media", "1", NULL));
+    char *mixed =
+        with(text_of(offer, "sdp"), "RTP/SAVP 31\r\n", "RTP/SAVP 31\r\na=key-mgmt:keyp1 AA\r\n");
+    json_decref(ctl(3, "exchange", "respond", "--as", LAB_B, "--message", mixed, "--sdp", NULL));
+    free(mixed);
+    /* Keys are renewed by the protocol that made them. */
+    json_decref(
+        ctl(3, "exchange", "update", "--ticket", text_of(offer, "ticket"), "--into", base, NULL));
     json_decref(offer);
     json_decref(description);
     free(peeled);

@@ -4,6 +4,7 @@
 
 #include <criterion/criterion.h>
 
+#include "base/secret.h"
 #include "lab.h"
 
 TestSuite(errors, .timeout = 60);
@@ -108,12 +109,51 @@ Test(errors, what_the_client_may_not_use_is_not_offered)
     lab_close(&lab);
 }
 
+/* As the peer itself would say it: with V. */
+static void prove(const struct mikey_refusal *why, struct lab_bytes *out)
+{
+    static struct mikey_message m;
+    struct mikey_psk psk;
+    struct error err = {0};
+    cr_assert_eq(mikey_parse(offer.message.data, offer.message.len, &m, NULL, NULL), MIKEYD_OK);
+    cr_assert_eq(mikey_host_psk(lab_psk, sizeof lab_psk, &psk, &err), MIKEYD_OK, "%s", err.text);
+    struct mikey_message_keys *keys = secret_alloc(sizeof *keys);
+    struct mikey_psk_port port = {.psk = psk, .keys = keys};
+    const struct mikey_key holder = {.ops = &mikey_key_by_psk, .port = &port};
+    struct byte_writer w = writer_of(out->data, sizeof out->data);
+    cr_assert_eq(mikey_build_error(&m, why, m.rand, m.rand_len, &holder, &w, &err), MIKEYD_OK, "%s",
+                 err.text);
+    out->len = w.len;
+    secret_release(keys, sizeof *keys);
+    mikey_host_psk_clear(&psk);
+}
+
+/* A peer that could not read the offer has nothing to say of its suites. */
+Test(errors, a_proven_error_about_the_key_brings_no_new_offer)
+{
+    struct lab lab;
+    static struct lab_bytes error;
+    struct mikey_refusal why = {.suites = UINT32_C(1) << SRTP_AES_256_CM_HMAC_SHA1_32};
+    lab_open_policy(&lab, LAB_ANY, lab_policy_text(THREE, LEGACY, "legacy"));
+    lab_must(initiate(&lab, POLICY_METHOD_PSK, false), offer);
+    why.number = 0;
+    prove(&why, &error);
+    lab_refused(lab_confirm(&lab, &offer.ticket, &error, &got), got, MIKEYD_AUTH_FAILED);
+    cr_assert_not_null(strstr(got.err.text, "(authentic)"), "%s", got.err.text);
+    cr_assert_eq(got.suite_count, 0);
+    why.number = 10;
+    prove(&why, &error);
+    lab_refused(lab_confirm(&lab, &offer.ticket, &error, &got), got, MIKEYD_UNSUPPORTED);
+    cr_assert_eq(got.suite_count, 1);
+    lab_close(&lab);
+}
+
 /* RFC 4567 8: forged errors can be used for bidding down. */
 Test(errors, an_error_that_proves_nothing_names_no_suite)
 {
     struct lab lab;
     static struct mikey_message m;
-    static struct lab_bytes forged;
+    static struct lab_bytes forged, forged_first;
     lab_open_policy(&lab, LAB_ANY, lab_policy_text(THREE, LEGACY, "legacy"));
     lab_must(initiate(&lab, POLICY_METHOD_PSK, false), offer);
     cr_assert_eq(mikey_parse(offer.message.data, offer.message.len, &m, NULL, NULL), MIKEYD_OK);
@@ -125,6 +165,7 @@ Test(errors, an_error_that_proves_nothing_names_no_suite)
     lab_refused(lab_confirm(&lab, &offer.ticket, &forged, &got), got, MIKEYD_UNSUPPORTED);
     cr_assert_not_null(strstr(got.err.text, "not proven"), "%s", got.err.text);
     cr_assert_eq(got.suite_count, 0);
+    forged_first = forged;
     /* Nor does one that was true, for another exchange or changed on the way. */
     refuse(&lab, TWO);
     const struct lab_bytes proven = answer.message;
@@ -138,6 +179,8 @@ Test(errors, an_error_that_proves_nothing_names_no_suite)
     lab_must(initiate(&lab, POLICY_METHOD_PSK, false), offer);
     cr_assert_neq(lab_confirm(&lab, &offer.ticket, &proven, &got), MIKEYD_OK);
     cr_assert_eq(got.suite_count, 0);
+    lab_refused(lab_confirm(&lab, &offer.ticket, &forged_first, &got), got, MIKEYD_AUTH_FAILED);
+    cr_assert_not_null(strstr(got.err.text, "another exchange"), "%s", got.err.text);
     lab_must(lab_respond(&lab, &offer.message, NULL, &answer), answer);
     lab_must(lab_confirm(&lab, &offer.ticket, &answer.message, &got), got);
     lab_close(&lab);

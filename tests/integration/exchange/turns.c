@@ -73,8 +73,8 @@ static enum mikeyd_status confirm(struct end *end, const struct lab_result *offe
 static void call(enum policy_method method)
 {
     struct exchange_request request = {.operation = EXCHANGE_INITIATE,
-                                       .from = LAB_A,
-                                       .to = LAB_B,
+                                       .from = caller.name,
+                                       .to = called.name,
                                        .streams = one,
                                        .stream_count = 1,
                                        .method = method,
@@ -265,6 +265,58 @@ Test(turns, of_both_ends_at_once_have_different_timestamps)
     caller.has = a_answer;
     called.has = b;
     turn(&caller, &called, NULL, 0);
+    lab_close(&lab);
+}
+
+/* The sides are told apart by the names, also when one begins with the whole other. */
+Test(turns, of_ends_with_names_alike_have_different_timestamps)
+{
+    enum { SIDE = 1 << 20 };
+    static struct lab_result theirs;
+    called.name = LAB_A ".net";
+    lab_open_policy(
+        &lab, LAB_ANY,
+        "policy: 1\n"
+        "defaults: {provisioning: plaintext-allowed}\n"
+        "keys: [{name: legacy, kind: psk}]\n"
+        "nodes: [\"" LAB_A "\", \"" LAB_A ".net\"]\n"
+        "mesh: [{nodes: [\"" LAB_A "\", \"" LAB_A ".net\"], key: legacy}]\n"
+        "clients:\n"
+        "  - {name: sbc-a, uid: 1001, acts_as: [\"" LAB_A "\"], may: [initiate, respond]}\n"
+        "  - {name: sbc-b, uid: 1002, acts_as: [\"" LAB_A ".net\"], may: [initiate, respond]}\n");
+    call(POLICY_METHOD_PSK);
+    for (int i = 0; i < 4; i++) {
+        lab_must(update(&caller, NULL, 0, &sent), sent);
+        lab_must(update(&called, NULL, 0, &theirs), theirs);
+        cr_assert_eq(parsed(&sent.message)->t.value & SIDE, 0);
+        cr_assert_eq(parsed(&theirs.message)->t.value & SIDE, SIDE);
+    }
+    lab_close(&lab);
+}
+
+/* The store cannot know it for a replay: the T that it has is the other end's. */
+Test(turns, with_the_timestamp_of_the_other_end_are_refused)
+{
+    static struct lab_bytes message;
+    lab_open(&lab, LAB_ANY, NULL);
+    call(POLICY_METHOD_PSK);
+    const struct mikey_message *m = parsed(&sent.message); /* the caller's */
+    struct mikey_init init = lab_peer_offer();
+    const struct mikey_stream stream = {.ssrc = 0x11223344, .suite = SRTP_AEAD_AES_256_GCM};
+    const struct identity a = init.idi;
+    init.idi = init.idr;
+    init.idr = a;
+    init.update = true;
+    init.csb_id = m->csb_id;
+    init.rand = m->rand;
+    init.rand_len = m->rand_len;
+    init.streams = &stream;
+    init.t = m->t.value;
+    lab_seal(&init, lab_psk, 32, &message);
+    lab_refused(answer(&caller, &message, NULL, NULL, 0, &refused), refused, MIKEYD_REPLAY);
+    init.t++;
+    lab_seal(&init, lab_psk, 32, &message);
+    lab_must(answer(&caller, &message, NULL, NULL, 0, &refused), refused);
     lab_close(&lab);
 }
 

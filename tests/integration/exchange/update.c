@@ -110,6 +110,83 @@ Test(update, does_not_take_the_ticket_of_another_bundle)
     lab_close(&lab);
 }
 
+/* The CSB ID is the initiator's to choose, so another peer may choose the same. */
+Test(update, does_not_take_the_ticket_of_another_pair)
+{
+    struct lab lab;
+    struct error err = {0};
+    uint8_t store[IDENTITY_MAX];
+    static struct lab_bytes message;
+    static struct lab_result refused;
+    static const uint8_t third[32] = {3, 1, 4, 1, 5, 9, 2, 6};
+    static const char policy[] =
+        "policy: 1\n"
+        "defaults: {provisioning: plaintext-allowed}\n"
+        "keys: [{name: legacy, kind: psk}, {name: second, kind: psk}, {name: third, kind: psk}]\n"
+        "nodes: [\"" LAB_A "\", \"" LAB_B "\", \"" LAB_C "\"]\n"
+        "pairs:\n"
+        "  - {initiator: \"" LAB_A "\", responder: \"" LAB_B "\", key: legacy}\n"
+        "  - {initiator: \"" LAB_C "\", responder: \"" LAB_B "\", key: second}\n"
+        "  - {initiator: \"" LAB_A "\", responder: \"" LAB_C "\", key: third}\n"
+        "clients:\n"
+        "  - {name: sbc-b, uid: 1002, acts_as: [\"" LAB_B "\", \"" LAB_C "\"], may: [respond]}\n";
+    lab_open_token(&lab, LAB_ANY);
+    lab_import(&lab, TOKEN_PSK, "second", 1, lab_psk_2, sizeof lab_psk_2);
+    lab_import(&lab, TOKEN_PSK, "third", 1, third, sizeof third);
+    cr_assert_eq(lab_start_service(&lab, policy, &err), MIKEYD_OK, "%s", err.text);
+    lab_start_workers(&lab);
+    struct mikey_init init = lab_peer_offer();
+    const struct identity a = init.idi, b = init.idr;
+    struct identity c;
+    cr_assert_eq(identity_parse(LAB_C, store, &c, NULL), MIKEYD_OK);
+    lab_seal(&init, lab_psk, 32, &message);
+    lab_must(lab_respond(&lab, &message, NULL, &answer), answer);
+    init.update = true;
+    init.t++;
+    init.idi = c;
+    lab_seal(&init, lab_psk_2, sizeof lab_psk_2, &message);
+    lab_refused(lab_respond(&lab, &message, &answer.ticket, &refused), refused,
+                MIKEYD_TICKET_INVALID);
+    init.idi = a;
+    init.idr = c;
+    lab_seal(&init, third, sizeof third, &message);
+    struct exchange_request request = {.operation = EXCHANGE_RESPOND,
+                                       .as = LAB_C,
+                                       .message = message.data,
+                                       .message_len = message.len,
+                                       .ticket = answer.ticket.data,
+                                       .ticket_len = answer.ticket.len};
+    lab_refused(lab_serve(lab.b, LAB_UID_B, &request, &refused), refused, MIKEYD_TICKET_INVALID);
+    init.idr = b;
+    lab_seal(&init, lab_psk, 32, &message);
+    lab_must(lab_respond(&lab, &message, &answer.ticket, &got), got);
+    lab_close(&lab);
+}
+
+Test(update, keeps_the_algorithms_of_its_bundle)
+{
+#define SUITE "suites: [AES_CM_128_HMAC_SHA1_80], algorithms: "
+    struct lab lab;
+    struct error err = {0};
+    static struct lab_bytes message;
+    static const char key[] = "  - {name: legacy, kind: psk}";
+    lab_open(&lab, LAB_ANY, SUITE "mikey-256");
+    struct mikey_init init = lab_peer_offer();
+    const struct mikey_stream stream = {.ssrc = 0x99, .suite = SRTP_AES_CM_128_HMAC_SHA1_80};
+    init.streams = &stream;
+    lab_seal(&init, lab_psk, 32, &message);
+    lab_must(lab_respond(&lab, &message, NULL, &answer), answer);
+    cr_assert_eq(lab_reload(&lab, lab_policy_text(SUITE "mikey-1", key, "legacy"), &err), MIKEYD_OK,
+                 "%s", err.text);
+    init.update = true;
+    init.algorithms = MIKEY_ALGORITHMS_1;
+    init.t++;
+    lab_seal(&init, lab_psk, 32, &message);
+    lab_refused(lab_respond(&lab, &message, &answer.ticket, &got), got, MIKEYD_TICKET_INVALID);
+    lab_close(&lab);
+#undef SUITE
+}
+
 Test(update, is_answered_once)
 {
     struct lab lab;

@@ -22,6 +22,7 @@ static const struct mikeyd_offer offer = {.from = "sip:a@x",
 static Mikeyd__Request *seen[4];
 static size_t seen_count;
 static bool second_fails;
+static uint32_t refusal = MIKEYD_UNSUPPORTED;
 
 /* Confirmations are refused with two suites; a key and a ticket come with them that must not. */
 static void refuse(int fd, const Mikeyd__Request *request)
@@ -35,7 +36,7 @@ static void refuse(int fd, const Mikeyd__Request *request)
     exchange.n_suites = 2;
     exchange.ticket = (ProtobufCBinaryData){32, bytes};
     response.id = request->id;
-    response.status = MIKEYD_UNSUPPORTED;
+    response.status = refusal;
     response.error = text;
     response.exchange = &exchange;
     peer_send(fd, &response);
@@ -109,6 +110,15 @@ Test(client_again, a_refused_suite_is_offered_again_once)
 Test(client_again, nothing_is_offered_by_a_plain_confirmation)
 {
     cr_assert_eq(mikeyd_confirm(client, "t", 1, "\1", 1, &exchange), MIKEYD_UNSUPPORTED);
+    cr_assert_null(exchange);
+    cr_assert_eq(seen_count, 1);
+}
+
+Test(client_again, nothing_is_offered_after_another_refusal)
+{
+    refusal = MIKEYD_AUTH_FAILED;
+    cr_assert_eq(mikeyd_confirm_or_retry(client, &offer, "t", 1, "\1", 1, &exchange),
+                 MIKEYD_AUTH_FAILED);
     cr_assert_null(exchange);
     cr_assert_eq(seen_count, 1);
 }

@@ -467,6 +467,7 @@ Test(sdp_media, a_header_has_a_message_for_each_uri)
     cr_assert_eq(d.sdp.message_count, 2);
     cr_assert_eq(d.sdp.message[1].data[3], 5);
     cr_assert_arr_eq(d.sdp.message[1].uri.at, "rtsp://x/video", 14);
+    cr_assert_str_eq(d.sdp.protocols, "mikey", "named twice, offered once");
     size_t message;
     cr_assert_eq(mikey_sdp_choose(&d.sdp, 0, &message, &err), MIKEYD_SYNTAX);
 }

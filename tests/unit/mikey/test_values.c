@@ -596,6 +596,50 @@ Test(values, a_draft_has_a_value_exactly_when_the_message_has_one)
     call_free(&x.call);
 }
 
+/* The message with those bytes put in at a place. */
+static size_t insert(const void *bytes, size_t len, size_t at, uint8_t out[1024])
+{
+    cr_assert_leq(x.call.message_len + len, 1024);
+    memcpy(out, x.call.message, at);
+    memcpy(out + at, bytes, len);
+    memcpy(out + at + len, x.call.message + at, x.call.message_len - at);
+    return x.call.message_len + len;
+}
+
+/* Only an update has a TGK to keep, and only one of plain DHHMAC keeps it. */
+Test(values, a_message_without_a_value_is_an_update_of_dhhmac_alone)
+{
+    static uint8_t message[1024];
+    const char *mark = mikey_method_psk_dhe.mark;
+    begin(&mikey_method_dhhmac, MIKEY_ALGORITHMS_256);
+    cr_assert_eq(seal(MIKEY_GROUP_X25519), MIKEYD_OK);
+    x.call.init.update = true;
+    x.call.init.dh = NULL;
+    x.call.init.sdp_ids = mark;
+    cr_assert_eq(call_seal(&x.call), MIKEYD_OK);
+    cr_assert_eq(mikey_parse(x.call.message, x.call.message_len, &x.i, NULL, &err), MIKEYD_OK, "%s",
+                 err.text);
+    cr_assert_eq(x.i.dh_count, 0);
+
+    /* T, which stands behind the header, is followed by a RAND: then it is no update. */
+    const size_t t = 10 + 9 * x.i.cs_count;
+    uint8_t rand[2 + 16] = {x.call.message[t], 16};
+    size_t len = insert(rand, sizeof rand, t + 10, message);
+    message[t] = MIKEY_PAYLOAD_RAND;
+    cr_expect_eq(mikey_parse(message, len, &x.i, NULL, &err), MIKEYD_SYNTAX);
+    cr_expect_not_null(strstr(err.text, "one Diffie-Hellman value"), "%s", err.text);
+
+    /* The text of the SDP list as a vendor's. */
+    len = insert(NULL, 0, 0, message);
+    uint8_t *text = memmem(message, len, mark, strlen(mark));
+    cr_assert_not_null(text);
+    cr_assert_eq(text[-3], MIKEY_EXTENSION_SDP_IDS);
+    text[-3] = MIKEY_EXTENSION_VENDOR;
+    cr_expect_eq(mikey_parse(message, len, &x.i, NULL, &err), MIKEYD_SYNTAX);
+    cr_expect_not_null(strstr(err.text, "which it is not"), "%s", err.text);
+    call_free(&x.call);
+}
+
 Test(values, an_mki_goes_with_the_value)
 {
     begin(&mikey_method_psk_dhe, MIKEY_ALGORITHMS_256);

@@ -145,6 +145,39 @@ Test(policy_decide, a_client_that_is_not_listed_is_refused)
     cr_assert_null(decision.key);
 }
 
+/* By one thing each: what a gate says of a caller is not mixed with the user that speaks for it. */
+Test(policy_decide, a_caller_is_known_by_what_it_was_proven_to_be)
+{
+    struct policy *own = loaded(HEAD KEYS NODES PAIRS
+                                "clients:\n"
+                                "  - {name: c, uid: 7, acts_as: [\"" A "\"], may: [initiate]}\n"
+                                "  - {name: d, tls_san: host-d, acts_as: [], may: []}\n"
+                                "  - {name: e, tls_psk: true, acts_as: [], may: []}\n");
+    const struct {
+        struct caller caller;
+        const char *client; /* NULL: nobody */
+    } cases[] = {
+        {{.has_uid = true, .uid = 7}, "c"},
+        {{.has_uid = true, .uid = 8}, NULL},
+        {{.uid = 7}, NULL},
+        {{.san = "host-d"}, "d"},
+        {{.san = "d"}, NULL},
+        {{.san = "e"}, NULL},
+        {{.san = "e", .by_psk = true}, "e"},
+        {{.san = "d", .by_psk = true}, NULL},
+        {{.san = "host-d", .by_psk = true}, NULL},
+        {{.san = "c", .by_psk = true}, NULL},
+        {{.san = "unknown", .has_uid = true, .uid = 7}, NULL},
+        {{.san = "unknown", .by_psk = true, .has_uid = true, .uid = 7}, NULL},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        const struct policy_client *found = policy_client_by_caller(own, &cases[i].caller);
+        cr_expect_str_eq(found == NULL ? "nobody" : found->name,
+                         cases[i].client == NULL ? "nobody" : cases[i].client, "case %zu", i);
+    }
+    policy_unref(own);
+}
+
 Test(policy_decide, a_client_acts_as_its_own_nodes_only)
 {
     cr_assert_eq(decide("ca", POLICY_INITIATE, B, A), MIKEYD_NOT_ENTITLED);
