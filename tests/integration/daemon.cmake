@@ -3,6 +3,9 @@ target_link_libraries(daemon_lab PUBLIC mikeyd_client mikeyd_rpc mikeyd_base mik
 target_include_directories(daemon_lab PUBLIC ${CMAKE_CURRENT_SOURCE_DIR}/daemon)
 target_compile_definitions(daemon_lab PRIVATE
     MIKEYD_PROGRAM="$<TARGET_FILE:mikeyd>" MIKEYCTL_PROGRAM="$<TARGET_FILE:mikeyctl>")
+add_library(daemon_lab_ctl STATIC daemon/lab_ctl.c)
+target_link_libraries(daemon_lab_ctl PUBLIC daemon_lab PkgConfig::JANSSON)
+target_compile_definitions(daemon_lab_ctl PRIVATE MIKEYCTL_PROGRAM="$<TARGET_FILE:mikeyctl>")
 
 foreach(area life hostile load notify update)
     mikeyd_integration_test(test_daemon_${area} SOURCES daemon/test_${area}.c LIBS daemon_lab
@@ -21,15 +24,15 @@ mikeyd_integration_test(test_daemon_key_check SOURCES daemon/test_key_check.c LI
     TOKENS softhsm nss isolated opencryptoki)
 mikeyd_integration_test(test_daemon_prewarm SOURCES daemon/test_prewarm.c LIBS daemon_lab PkgConfig::JANSSON
     TOKENS softhsm nss isolated THREADS)
-mikeyd_integration_test(test_ctl SOURCES daemon/test_ctl.c LIBS daemon_lab PkgConfig::JANSSON
+mikeyd_integration_test(test_ctl SOURCES daemon/test_ctl.c LIBS daemon_lab_ctl
     TOKENS softhsm nss isolated opencryptoki)
 mikeyd_integration_test(test_daemon_accounting SOURCES daemon/test_accounting.c
     LIBS daemon_lab PkgConfig::JANSSON TOKENS softhsm nss THREADS)
 mikeyd_integration_test(test_ctl_method SOURCES daemon/test_ctl_method.c
-    LIBS daemon_lab PkgConfig::JANSSON PkgConfig::CRYPTO)
+    LIBS daemon_lab_ctl PkgConfig::CRYPTO)
 # Behind p11-kit whatever the run is on: there a token can be halted.
 mikeyd_integration_test(test_daemon_token_hangs SOURCES daemon/test_token_hangs.c LIBS daemon_lab THREADS)
-mikeyd_integration_test(test_daemon_sdp SOURCES daemon/test_sdp.c LIBS daemon_lab PkgConfig::JANSSON)
+mikeyd_integration_test(test_daemon_sdp SOURCES daemon/test_sdp.c LIBS daemon_lab_ctl)
 mikeyd_integration_test(test_daemon_users SOURCES daemon/test_users.c LIBS daemon_lab)
 mikeyd_integration_test(test_output SOURCES daemon/test_output.c LIBS daemon_lab)
 mikeyd_integration_test(test_ceremony_log SOURCES daemon/test_ceremony_log.c LIBS daemon_lab)

@@ -1,15 +1,13 @@
 /* mikeyctl against a running daemon: the JSON and the exit statuses that scripts rely on. */
 #include <criterion/criterion.h>
-#include <jansson.h>
 #include <signal.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "lab.h"
+#include "lab_ctl.h"
 
 static struct lab lab;
 
@@ -17,7 +15,7 @@ static void make_lab(void)
 {
     lab_make(&lab, NULL);
     lab_start(&lab);
-    cr_assert_eq(setenv("MIKEYD_SOCKET", lab.socket, 1), 0);
+    lab_ctl_open(&lab);
 }
 
 static void remove_lab(void)
@@ -27,39 +25,15 @@ static void remove_lab(void)
 
 TestSuite(ctl, .init = make_lab, .fini = remove_lab, .timeout = 60);
 
-static char *output(void)
-{
-    char path[LAB_PATH + 8];
-    (void)snprintf(path, sizeof path, "%s/out", lab.dir);
-    return lab_read_file(path);
-}
-
 /* Runs mikeyctl with the arguments up to NULL; its exit status. */
 static int ctl(const char *first, ...)
 {
-    const char *argv[32] = {MIKEYCTL_PROGRAM, first};
     va_list args;
     va_start(args, first);
-    for (size_t i = 2; i < 31 && argv[i - 1] != NULL; i++)
-        argv[i] = va_arg(args, const char *);
+    const int status = first == NULL ? lab_run(&lab, (const char *const[]){MIKEYCTL_PROGRAM, NULL})
+                                     : lab_ctl(&lab, (const char *const[]){first, NULL}, args);
     va_end(args);
-    return lab_run(&lab, argv);
-}
-
-static json_t *printed(void)
-{
-    char *text = output();
-    json_t *object = json_loads(text, 0, NULL);
-    cr_assert_not_null(object, "%s", text);
-    free(text);
-    return object;
-}
-
-static const char *text_of(const json_t *object, const char *name)
-{
-    const char *text = json_string_value(json_object_get(object, name));
-    cr_assert_not_null(text, "%s", name);
-    return text;
+    return status;
 }
 
 static json_t *initiate(void)
@@ -67,18 +41,18 @@ static json_t *initiate(void)
     cr_assert_eq(ctl("exchange", "initiate", "--from", LAB_A, "--to", LAB_B, "--stream",
                      "11223344,AES_256_CM_HMAC_SHA1_80", "--stream", "00000000", "--sdp", NULL),
                  0);
-    return printed();
+    return lab_printed(&lab);
 }
 
 static void check_key(const json_t *key, int cs, const char *suite, size_t key_digits,
                       size_t salt_digits)
 {
     cr_assert_eq(json_integer_value(json_object_get(key, "cs")), cs);
-    cr_assert_str_eq(text_of(key, "suite"), suite);
-    cr_assert_eq(strlen(text_of(key, "ssrc")), 8);
-    cr_assert_eq(strlen(text_of(key, "master_key")), key_digits);
-    cr_assert_eq(strlen(text_of(key, "master_salt")), salt_digits);
-    cr_assert_str_eq(text_of(key, "mki"), "");
+    cr_assert_str_eq(lab_text(key, "suite"), suite);
+    cr_assert_eq(strlen(lab_text(key, "ssrc")), 8);
+    cr_assert_eq(strlen(lab_text(key, "master_key")), key_digits);
+    cr_assert_eq(strlen(lab_text(key, "master_salt")), salt_digits);
+    cr_assert_str_eq(lab_text(key, "mki"), "");
     cr_assert_eq(json_integer_value(json_object_get(key, "roc")), 0);
 }
 
@@ -90,10 +64,10 @@ Test(ctl, messages_come_as_sdp_and_streams_with_their_roc)
                      "11223344,AES_256_CM_HMAC_SHA1_80,roc=5", "--stream", "00000000,roc=0",
                      "--reference", "a84b4c76e66710@pc33", "--sdp", NULL),
                  0);
-    json_t *offer = printed();
+    json_t *offer = lab_printed(&lab);
     (void)snprintf(path, sizeof path, "%s/offer.sdp", lab.dir);
     (void)snprintf(at, sizeof at, "@%s", path);
-    const char *line = text_of(offer, "sdp");
+    const char *line = lab_text(offer, "sdp");
     (void)snprintf(sdp, sizeof sdp, "v=0\r\ns=-\r\n%.40s\r\n %.*s\r\nm=audio 9 RTP/SAVP 0\r\n",
                    line, (int)strcspn(line + 40, "="), line + 40);
     FILE *file = fopen(path, "w");
@@ -104,11 +78,11 @@ Test(ctl, messages_come_as_sdp_and_streams_with_their_roc)
     cr_assert_eq(ctl("exchange", "respond", "--as", LAB_B, "--from", LAB_A, "--message", at,
                      "--stream", "aabbccdd,roc=6", "--sdp", NULL),
                  0);
-    json_t *answer = printed();
-    cr_assert_eq(ctl("exchange", "confirm", "--ticket", text_of(offer, "ticket"), "--reply",
-                     text_of(answer, "sdp"), NULL),
+    json_t *answer = lab_printed(&lab);
+    cr_assert_eq(ctl("exchange", "confirm", "--ticket", lab_text(offer, "ticket"), "--reply",
+                     lab_text(answer, "sdp"), NULL),
                  0);
-    json_t *confirmed = printed();
+    json_t *confirmed = lab_printed(&lab);
     const json_t *keys = json_object_get(confirmed, "keys");
     for (int i = 0; i < 2; i++)
         cr_assert_eq(json_integer_value(json_object_get(json_array_get(keys, (size_t)i), "roc")),
@@ -129,19 +103,19 @@ Test(ctl, messages_come_as_sdp_and_streams_with_their_roc)
 Test(ctl, a_refusal_prints_the_error_message_for_the_peer)
 {
     json_t *offer = initiate();
-    char *forged = strdup(text_of(offer, "message"));
+    char *forged = strdup(lab_text(offer, "message"));
     cr_assert_not_null(forged);
     forged[60] = forged[60] == 'A' ? 'B' : 'A'; /* in RAND */
     cr_assert_eq(ctl("exchange", "respond", "--as", LAB_B, "--message", forged, NULL), 2);
-    json_t *refusal = printed();
-    cr_assert_str_eq(text_of(json_object_get(refusal, "error"), "code"), "AUTH_FAILED");
-    cr_assert_eq(ctl("decode", text_of(refusal, "reply"), NULL), 0);
-    cr_assert_eq(ctl("exchange", "confirm", "--ticket", text_of(offer, "ticket"), "--reply",
-                     text_of(refusal, "reply"), NULL),
+    json_t *refusal = lab_printed(&lab);
+    cr_assert_str_eq(lab_text(json_object_get(refusal, "error"), "code"), "AUTH_FAILED");
+    cr_assert_eq(ctl("decode", lab_text(refusal, "reply"), NULL), 0);
+    cr_assert_eq(ctl("exchange", "confirm", "--ticket", lab_text(offer, "ticket"), "--reply",
+                     lab_text(refusal, "reply"), NULL),
                  2);
-    json_t *told = printed();
+    json_t *told = lab_printed(&lab);
     cr_assert_not_null(
-        strstr(text_of(json_object_get(told, "error"), "message"), "not proven to be its own"));
+        strstr(lab_text(json_object_get(told, "error"), "message"), "not proven to be its own"));
     json_decref(offer);
     json_decref(refusal);
     json_decref(told);
@@ -152,24 +126,24 @@ Test(ctl, three_steps_give_both_ends_the_same_keys)
 {
     json_t *offer = initiate();
     cr_assert(json_is_null(json_object_get(offer, "keys")));
-    cr_assert_eq(strncmp(text_of(offer, "sdp"), "a=key-mgmt:mikey ", 17), 0);
-    cr_assert_eq(ctl("exchange", "respond", "--as", LAB_B, "--message", text_of(offer, "message"),
+    cr_assert_eq(strncmp(lab_text(offer, "sdp"), "a=key-mgmt:mikey ", 17), 0);
+    cr_assert_eq(ctl("exchange", "respond", "--as", LAB_B, "--message", lab_text(offer, "message"),
                      "--stream", "aabbccdd", NULL),
                  0);
-    json_t *answer = printed();
-    cr_assert_str_eq(text_of(answer, "from"), LAB_A);
-    cr_assert_str_eq(text_of(answer, "to"), LAB_B);
-    cr_assert_eq(strlen(text_of(answer, "csb_id")), 8);
-    cr_assert_eq(ctl("exchange", "confirm", "--ticket", text_of(offer, "ticket"), "--reply",
-                     text_of(answer, "reply"), NULL),
+    json_t *answer = lab_printed(&lab);
+    cr_assert_str_eq(lab_text(answer, "from"), LAB_A);
+    cr_assert_str_eq(lab_text(answer, "to"), LAB_B);
+    cr_assert_eq(strlen(lab_text(answer, "csb_id")), 8);
+    cr_assert_eq(ctl("exchange", "confirm", "--ticket", lab_text(offer, "ticket"), "--reply",
+                     lab_text(answer, "reply"), NULL),
                  0);
-    json_t *confirmed = printed();
+    json_t *confirmed = lab_printed(&lab);
     const json_t *keys = json_object_get(confirmed, "keys");
     cr_assert_eq(json_array_size(keys), 2);
     check_key(json_array_get(keys, 0), 1, "AES_256_CM_HMAC_SHA1_80", 64, 28);
     check_key(json_array_get(keys, 1), 2, "AEAD_AES_256_GCM", 64, 24);
-    cr_assert_str_eq(text_of(json_array_get(keys, 0), "ssrc"), "11223344");
-    cr_assert_str_eq(text_of(json_array_get(keys, 1), "ssrc"), "aabbccdd");
+    cr_assert_str_eq(lab_text(json_array_get(keys, 0), "ssrc"), "11223344");
+    cr_assert_str_eq(lab_text(json_array_get(keys, 1), "ssrc"), "aabbccdd");
     cr_assert(json_equal(json_object_get(answer, "keys"), keys));
     json_decref(offer);
     json_decref(answer);
@@ -180,22 +154,22 @@ Test(ctl, three_steps_give_both_ends_the_same_keys)
 Test(ctl, update_in_sdp_is_answered_in_sdp)
 {
     json_t *offer = initiate();
-    cr_assert_eq(ctl("exchange", "respond", "--as", LAB_B, "--message", text_of(offer, "sdp"),
+    cr_assert_eq(ctl("exchange", "respond", "--as", LAB_B, "--message", lab_text(offer, "sdp"),
                      "--sdp", NULL),
                  0);
-    json_t *answer = printed();
-    cr_assert_eq(ctl("exchange", "confirm", "--ticket", text_of(offer, "ticket"), "--reply",
-                     text_of(answer, "reply"), NULL),
+    json_t *answer = lab_printed(&lab);
+    cr_assert_eq(ctl("exchange", "confirm", "--ticket", lab_text(offer, "ticket"), "--reply",
+                     lab_text(answer, "reply"), NULL),
                  0);
-    json_t *confirmed = printed();
-    cr_assert_eq(ctl("exchange", "update", "--ticket", text_of(confirmed, "ticket"), "--stream",
+    json_t *confirmed = lab_printed(&lab);
+    cr_assert_eq(ctl("exchange", "update", "--ticket", lab_text(confirmed, "ticket"), "--stream",
                      "55667788", "--sdp", NULL),
                  0);
-    json_t *update = printed();
-    cr_assert_eq(ctl("exchange", "respond", "--as", LAB_B, "--message", text_of(update, "sdp"),
-                     "--ticket", text_of(answer, "ticket"), "--sdp", NULL),
+    json_t *update = lab_printed(&lab);
+    cr_assert_eq(ctl("exchange", "respond", "--as", LAB_B, "--message", lab_text(update, "sdp"),
+                     "--ticket", lab_text(answer, "ticket"), "--sdp", NULL),
                  0);
-    json_t *second = printed();
+    json_t *second = lab_printed(&lab);
     cr_assert_eq(json_array_size(json_object_get(second, "keys")), 3);
     json_decref(offer);
     json_decref(answer);
@@ -208,13 +182,14 @@ Test(ctl, keys_at_once_need_no_stream_to_be_named)
 {
     cr_assert_eq(ctl("exchange", "initiate", "--from", LAB_A, "--to", LAB_B, "--no-verify", NULL),
                  0);
-    json_t *offer = printed();
+    json_t *offer = lab_printed(&lab);
     const json_t *keys = json_object_get(offer, "keys");
     cr_assert_eq(json_array_size(keys), 1);
-    cr_assert_str_neq(text_of(json_array_get(keys, 0), "ssrc"), "00000000");
+    cr_assert_str_neq(lab_text(json_array_get(keys, 0), "ssrc"), "00000000");
     cr_assert_eq(
-        ctl("exchange", "respond", "--as", LAB_B, "--message", text_of(offer, "message"), NULL), 0);
-    json_t *answer = printed();
+        ctl("exchange", "respond", "--as", LAB_B, "--message", lab_text(offer, "message"), NULL),
+        0);
+    json_t *answer = lab_printed(&lab);
     cr_assert(json_is_null(json_object_get(answer, "reply")));
     cr_assert(json_equal(json_object_get(answer, "keys"), keys));
     json_decref(offer);
@@ -224,10 +199,10 @@ Test(ctl, keys_at_once_need_no_stream_to_be_named)
 static void check_failure(int exit_status, int expected, const char *code)
 {
     cr_assert_eq(exit_status, expected, "exit status %d", exit_status);
-    json_t *object = printed();
+    json_t *object = lab_printed(&lab);
     const json_t *error = json_object_get(object, "error");
-    cr_assert_str_eq(text_of(error, "code"), code);
-    cr_assert_gt(strlen(text_of(error, "message")), 0);
+    cr_assert_str_eq(lab_text(error, "code"), code);
+    cr_assert_gt(strlen(lab_text(error, "message")), 0);
     cr_assert_null(json_object_get(object, "keys"));
     json_decref(object);
 }
@@ -235,7 +210,7 @@ static void check_failure(int exit_status, int expected, const char *code)
 Test(ctl, refusals_by_protocol_exit_with_2)
 {
     json_t *offer = initiate();
-    const char *message = text_of(offer, "message");
+    const char *message = lab_text(offer, "message");
     cr_assert_eq(ctl("exchange", "respond", "--as", LAB_B, "--message", message, NULL), 0);
     check_failure(ctl("exchange", "respond", "--as", LAB_B, "--message", message, NULL), 2,
                   "REPLAY");
@@ -268,7 +243,7 @@ Test(ctl, daemon_that_is_not_there_exits_with_5)
 Test(ctl, misuse_exits_with_1)
 {
     cr_assert_eq(ctl("exchange", "initiate", "--from", LAB_A, NULL), 1);
-    char *text = output();
+    char *text = lab_output(&lab);
     cr_assert_not_null(strstr(text, "{\"error\":{\"code\":\"INVALID_ARGUMENT\""), "%s", text);
     free(text);
     cr_assert_eq(
@@ -288,7 +263,7 @@ Test(ctl, messages_from_files_in_hexadecimal_and_from_sdp)
     (void)snprintf(path, sizeof path, "%s/offer", lab.dir);
     (void)snprintf(argument, sizeof argument, "@%s", path);
     FILE *file = fopen(path, "w");
-    cr_assert(file != NULL && fprintf(file, "%s\n", text_of(offer, "sdp")) > 0);
+    cr_assert(file != NULL && fprintf(file, "%s\n", lab_text(offer, "sdp")) > 0);
     cr_assert_eq(fclose(file), 0);
     cr_assert_eq(ctl("decode", argument, NULL), 0);
     cr_assert_eq(ctl("exchange", "respond", "--as", LAB_B, "--message", argument, "--sdp", NULL),
@@ -297,7 +272,7 @@ Test(ctl, messages_from_files_in_hexadecimal_and_from_sdp)
     /* A whole header and nothing else, in hexadecimal: told, with the exit status of a syntax
      * error. */
     cr_assert_eq(ctl("--json", "decode", "01000581aabbccdd0000", NULL), 2);
-    json_t *dissection = printed();
+    json_t *dissection = lab_printed(&lab);
     cr_assert(json_is_false(json_object_get(dissection, "valid")));
     json_decref(dissection);
 }
@@ -311,11 +286,11 @@ static const json_t *first_token(const json_t *report)
 Test(ctl, status_tells_the_profile_in_force)
 {
     cr_assert_eq(ctl("status", "--json", NULL), 0);
-    json_t *report = printed();
+    json_t *report = lab_printed(&lab);
     const char *name = lab.token.kind == TOKEN_FIXTURE_NSS            ? "nss"
                        : lab.token.kind == TOKEN_FIXTURE_OPENCRYPTOKI ? "opencryptoki"
                                                                       : "softhsm";
-    cr_expect_str_eq(text_of(first_token(report), "profile"), name);
+    cr_expect_str_eq(lab_text(first_token(report), "profile"), name);
     cr_expect_eq(json_array_size(json_object_get(first_token(report), "switches")), 0);
     json_decref(report);
 
@@ -324,15 +299,15 @@ Test(ctl, status_tells_the_profile_in_force)
                                                                "    switches: [no_copies]\n"});
     lab_start(&lab);
     cr_assert_eq(ctl("status", "--json", NULL), 0);
-    report = printed();
-    cr_expect_str_eq(text_of(first_token(report), "profile"), "generic");
+    report = lab_printed(&lab);
+    cr_expect_str_eq(lab_text(first_token(report), "profile"), "generic");
     const json_t *switches = json_object_get(first_token(report), "switches");
     cr_assert_eq(json_array_size(switches), 1);
     cr_expect_str_eq(json_string_value(json_array_get(switches, 0)), "no_copies");
     cr_expect(json_is_false(json_object_get(first_token(report), "session_copies")));
     json_decref(report);
     cr_assert_eq(ctl("status", NULL), 0);
-    char *page = output();
+    char *page = lab_output(&lab);
     cr_expect_not_null(strstr(page, ", profile generic and no_copies\n"), "%s", page);
     free(page);
 }
@@ -340,15 +315,15 @@ Test(ctl, status_tells_the_profile_in_force)
 Test(ctl, status_tells_health_and_policy)
 {
     cr_assert_eq(ctl("status", "--json", NULL), 0);
-    json_t *report = printed();
+    json_t *report = lab_printed(&lab);
     cr_assert(json_is_true(json_object_get(report, "healthy")));
-    cr_assert_str_eq(text_of(json_object_get(report, "checks"), "token"), "OK");
-    cr_assert_eq(strlen(text_of(json_object_get(report, "policy"), "sha256")), 64);
-    cr_assert_str_eq(text_of(report, "prf"), lab_token_derives(&lab.token) ? "derive" : "sign");
+    cr_assert_str_eq(lab_text(json_object_get(report, "checks"), "token"), "OK");
+    cr_assert_eq(strlen(lab_text(json_object_get(report, "policy"), "sha256")), 64);
+    cr_assert_str_eq(lab_text(report, "prf"), lab_token_derives(&lab.token) ? "derive" : "sign");
     cr_assert_eq(json_array_size(json_object_get(json_object_get(report, "keys"), "named")), 2);
     json_decref(report);
     cr_assert_eq(ctl("status", NULL), 0);
-    char *text = output();
+    char *text = lab_output(&lab);
     cr_assert_eq(strncmp(text, "healthy ", 8), 0, "%s", text);
     cr_assert_not_null(strstr(text, lab_token_derives(&lab.token)
                                         ? "\ntoken        NSS Certificate DB, up: "
@@ -363,12 +338,13 @@ Test(ctl, logs_and_audit_hold_no_secret)
 {
     json_t *offer = initiate();
     cr_assert_eq(
-        ctl("exchange", "respond", "--as", LAB_B, "--message", text_of(offer, "message"), NULL), 0);
-    json_t *answer = printed();
+        ctl("exchange", "respond", "--as", LAB_B, "--message", lab_text(offer, "message"), NULL),
+        0);
+    json_t *answer = lab_printed(&lab);
     const json_t *key = json_array_get(json_object_get(answer, "keys"), 0);
-    const char *const secrets[] = {lab.token.pin, text_of(key, "master_key"),
-                                   text_of(key, "master_salt"), text_of(answer, "ticket"),
-                                   text_of(offer, "ticket")};
+    const char *const secrets[] = {lab.token.pin, lab_text(key, "master_key"),
+                                   lab_text(key, "master_salt"), lab_text(answer, "ticket"),
+                                   lab_text(offer, "ticket")};
     cr_assert_eq(lab_stop(&lab, SIGTERM), 0);
     for (size_t i = 0; i < sizeof secrets / sizeof secrets[0]; i++) {
         cr_assert_eq(lab_count_in_file(lab.log, secrets[i]), 0);

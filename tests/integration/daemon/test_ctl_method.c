@@ -1,15 +1,13 @@
 /* mikeyctl exchange with every method, from the command line to the keys, and what is refused. */
 #include <criterion/criterion.h>
-#include <jansson.h>
 #include <openssl/evp.h>
 #include <signal.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
-#include "lab.h"
+#include "lab_ctl.h"
 
 TestSuite(ctl_method, .timeout = 120);
 
@@ -39,7 +37,7 @@ static void open_lab(const char *defaults, const char *client)
     lab_make(&lab, NULL);
     write_policy(defaults, client);
     lab_start(&lab);
-    cr_assert_eq(setenv("MIKEYD_SOCKET", lab.socket, 1), 0);
+    lab_ctl_open(&lab);
 }
 
 /* Another policy: a daemon of now has it for certain, one that is told to read it has it soon. */
@@ -53,34 +51,22 @@ static void restart_with(const char *defaults, const char *client)
 /* Runs mikeyctl exchange with the arguments up to NULL; its exit status, its object in *out. */
 static int exchange(json_t **out, const char *first, ...)
 {
-    const char *argv[32] = {MIKEYCTL_PROGRAM, "exchange", first};
-    char path[LAB_PATH + 8];
     va_list args;
     va_start(args, first);
-    for (size_t i = 3; i < 31 && argv[i - 1] != NULL; i++)
-        argv[i] = va_arg(args, const char *);
+    const int result = lab_ctl(&lab, (const char *const[]){"exchange", first, NULL}, args);
     va_end(args);
-    const int result = lab_run(&lab, argv);
-    (void)snprintf(path, sizeof path, "%s/out", lab.dir);
-    char *text = lab_read_file(path);
+    char *text = lab_output(&lab);
     json_decref(*out);
     *out = json_loads(text, 0, NULL);
     free(text);
     return result;
 }
 
-static const char *text_of(const json_t *object, const char *name)
-{
-    const char *text = json_string_value(json_object_get(object, name));
-    cr_assert_not_null(text, "%s", name);
-    return text;
-}
-
 static void expect_error(const json_t *object, const char *code, const char *words)
 {
     const json_t *error = json_object_get(object, "error");
-    cr_assert_str_eq(text_of(error, "code"), code);
-    cr_assert_not_null(strstr(text_of(error, "message"), words), "%s", text_of(error, "message"));
+    cr_assert_str_eq(lab_text(error, "code"), code);
+    cr_assert_not_null(strstr(lab_text(error, "message"), words), "%s", lab_text(error, "message"));
 }
 
 static json_t *sent, *answered, *confirmed, *refused;
@@ -105,10 +91,10 @@ static void call(const char *method)
 {
     cr_assert_eq(initiate(method), 0);
     cr_assert_eq(
-        exchange(&answered, "respond", "--as", LAB_B, "--message", text_of(sent, "message"), NULL),
+        exchange(&answered, "respond", "--as", LAB_B, "--message", lab_text(sent, "message"), NULL),
         0);
-    cr_assert_eq(exchange(&confirmed, "confirm", "--ticket", text_of(sent, "ticket"), "--reply",
-                          text_of(answered, "reply"), NULL),
+    cr_assert_eq(exchange(&confirmed, "confirm", "--ticket", lab_text(sent, "ticket"), "--reply",
+                          lab_text(answered, "reply"), NULL),
                  0);
     cr_assert(json_equal(json_object_get(answered, "keys"), json_object_get(confirmed, "keys")));
 }
@@ -120,14 +106,14 @@ Test(ctl_method, each_gives_both_ends_the_same_keys_and_either_end_updates)
     for (size_t i = 0; i < 3; i++) {
         char recorded[64];
         call(methods[i]);
-        cr_assert_eq(exchange(&sent, "update", "--ticket", text_of(answered, "ticket"), NULL), 0);
+        cr_assert_eq(exchange(&sent, "update", "--ticket", lab_text(answered, "ticket"), NULL), 0);
         json_t *update = NULL;
         cr_assert_eq(exchange(&update, "respond", "--as", LAB_A, "--message",
-                              text_of(sent, "message"), "--ticket", text_of(confirmed, "ticket"),
+                              lab_text(sent, "message"), "--ticket", lab_text(confirmed, "ticket"),
                               NULL),
                      0);
-        cr_assert_eq(exchange(&confirmed, "confirm", "--ticket", text_of(sent, "ticket"), "--reply",
-                              text_of(update, "reply"), NULL),
+        cr_assert_eq(exchange(&confirmed, "confirm", "--ticket", lab_text(sent, "ticket"),
+                              "--reply", lab_text(update, "reply"), NULL),
                      0);
         cr_assert(json_equal(json_object_get(update, "keys"), json_object_get(confirmed, "keys")));
         cr_assert_not(
@@ -153,11 +139,11 @@ Test(ctl_method, what_is_no_method_or_has_no_place_is_a_mistake_of_usage)
     cr_assert_eq(initiate("rsa"), 1);
     cr_assert_eq(initiate(""), 1);
     call("psk-dhe");
-    cr_assert_eq(exchange(&refused, "update", "--ticket", text_of(confirmed, "ticket"), "--method",
+    cr_assert_eq(exchange(&refused, "update", "--ticket", lab_text(confirmed, "ticket"), "--method",
                           "psk", NULL),
                  1);
-    cr_assert_eq(exchange(&refused, "respond", "--as", LAB_B, "--message", text_of(sent, "message"),
-                          "--method", "psk", NULL),
+    cr_assert_eq(exchange(&refused, "respond", "--as", LAB_B, "--message",
+                          lab_text(sent, "message"), "--method", "psk", NULL),
                  1);
     /* Keys at once are not to be had with an exchange of values. */
     cr_assert_eq(exchange(&refused, "initiate", "--from", LAB_A, "--to", LAB_B, "--method",
@@ -178,7 +164,7 @@ Test(ctl_method, psk_is_refused_where_forward_secrecy_is_required)
     cr_assert_eq(initiate("psk"), 0);
     restart_with(", forward_secrecy: required", "");
     cr_assert_eq(
-        exchange(&refused, "respond", "--as", LAB_B, "--message", text_of(sent, "message"), NULL),
+        exchange(&refused, "respond", "--as", LAB_B, "--message", lab_text(sent, "message"), NULL),
         3);
     expect_error(refused, "POLICY", "forward secrecy");
     cr_assert_null(json_object_get(refused, "keys"));
@@ -214,7 +200,7 @@ static size_t group_at(const char *message)
     const json_t *payload;
     json_array_foreach(json_object_get(decoded, "payloads"), index, payload)
     {
-        if (strcmp(text_of(payload, "payload"), "DH") == 0)
+        if (strcmp(lab_text(payload, "payload"), "DH") == 0)
             at = (size_t)json_integer_value(json_object_get(payload, "offset")) + 1;
     }
     json_decref(decoded);
@@ -228,14 +214,14 @@ Test(ctl_method, another_group_is_refused)
     cr_assert_eq(initiate("dhhmac"), 0);
     restart_with("", "");
     cr_assert_eq(
-        exchange(&refused, "respond", "--as", LAB_B, "--message", text_of(sent, "message"), NULL),
+        exchange(&refused, "respond", "--as", LAB_B, "--message", lab_text(sent, "message"), NULL),
         3);
     expect_error(refused, "POLICY", "oakley-5");
     /* And one that nobody knows: its value has no length. */
     cr_assert_eq(initiate("dhhmac"), 0);
     uint8_t bytes[4096];
     char text[sizeof bytes * 2];
-    const char *message = text_of(sent, "message");
+    const char *message = lab_text(sent, "message");
     const int len = EVP_DecodeBlock(bytes, (const unsigned char *)message, (int)strlen(message));
     cr_assert_gt(len, 0);
     bytes[group_at(message)] = 77;

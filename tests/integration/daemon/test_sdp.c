@@ -1,14 +1,12 @@
 /* Calls in SDP and RTSP through mikeyctl and a real daemon: offer, hold, re-keying, refusals. */
 #include <criterion/criterion.h>
-#include <jansson.h>
 #include <signal.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
 
-#include "lab.h"
+#include "lab_ctl.h"
 
 static struct lab lab;
 
@@ -16,7 +14,7 @@ static void make_lab(void)
 {
     lab_make(&lab, NULL);
     lab_start(&lab);
-    cr_assert_eq(setenv("MIKEYD_SOCKET", lab.socket, 1), 0);
+    lab_ctl_open(&lab);
 }
 
 static void remove_lab(void)
@@ -34,29 +32,15 @@ TestSuite(daemon_sdp, .init = make_lab, .fini = remove_lab, .timeout = 120);
 /* Runs mikeyctl with the arguments up to NULL: the object that it prints. */
 static json_t *ctl(int expected, const char *first, ...)
 {
-    const char *argv[32] = {MIKEYCTL_PROGRAM, first};
-    char path[LAB_PATH + 8];
     va_list args;
     va_start(args, first);
-    for (size_t i = 2; i < 31 && argv[i - 1] != NULL; i++)
-        argv[i] = va_arg(args, const char *);
+    const int status = lab_ctl(&lab, (const char *const[]){first, NULL}, args);
     va_end(args);
-    const int status = lab_run(&lab, argv);
-    (void)snprintf(path, sizeof path, "%s/out", lab.dir);
-    char *text = lab_read_file(path);
-    cr_assert_eq(status, expected, "%s %s: %d: %s", first, argv[2], status, text);
-    /* Of a usage error there is more than the object. */
-    json_t *object = expected == 1 ? json_null() : json_loads(text, 0, NULL);
-    cr_assert_not_null(object, "%s", text);
+    char *text = lab_output(&lab);
+    cr_assert_eq(status, expected, "%s: %d: %s", first, status, text);
     free(text);
-    return object;
-}
-
-static const char *text_of(const json_t *object, const char *name)
-{
-    const char *text = json_string_value(json_object_get(object, name));
-    cr_assert_not_null(text, "%s", name);
-    return text;
+    /* Of a usage error there is more than the object. */
+    return expected == 1 ? json_null() : lab_printed(&lab);
 }
 
 static const json_t *line_of(const json_t *description, size_t line)
@@ -71,7 +55,7 @@ static void line_is(const char *before, const char *now, size_t line, const char
     json_t *description = before == NULL ? ctl(0, "sdp", "--json", now, NULL)
                                          : ctl(0, "sdp", "--json", "--before", before, now, NULL);
     const json_t *found = line_of(description, line);
-    cr_assert_str_eq(text_of(found, "change"), change);
+    cr_assert_str_eq(lab_text(found, "change"), change);
     char *sessions = json_dumps(json_object_get(found, "cs"), JSON_COMPACT);
     cr_assert_str_eq(sessions, cs);
     free(sessions);
@@ -104,13 +88,13 @@ Test(daemon_sdp, a_call_is_offered_held_and_keyed_anew)
     json_t *offer = ctl(0, "exchange", "initiate", "--from", LAB_A, "--to", LAB_B, "--stream",
                         "11111111", "--stream", "00000000", "--stream", "22222222", "--stream",
                         "00000000", "--into", BASE, NULL);
-    const char *invite = text_of(offer, "sdp");
+    const char *invite = lab_text(offer, "sdp");
     line_is(NULL, invite, 1, "renewed", "[1,2]");
     line_is(NULL, invite, 2, "renewed", "[3,4]");
     json_t *answer =
         ctl(0, "exchange", "respond", "--as", LAB_B, "--message", invite, "--into", BASE, NULL);
-    json_t *confirmed = ctl(0, "exchange", "confirm", "--ticket", text_of(offer, "ticket"),
-                            "--reply", text_of(answer, "sdp"), NULL);
+    json_t *confirmed = ctl(0, "exchange", "confirm", "--ticket", lab_text(offer, "ticket"),
+                            "--reply", lab_text(answer, "sdp"), NULL);
     same_keys(answer, confirmed, 4);
 
     char *hold = with(invite, "t=0 0\r\n", "t=0 0\r\na=sendonly\r\n");
@@ -118,18 +102,18 @@ Test(daemon_sdp, a_call_is_offered_held_and_keyed_anew)
     char *one_line_off = with(hold, "m=video 52230", "m=video 0");
     line_is(invite, one_line_off, 2, "unchanged", "[3,4]");
 
-    json_t *update = ctl(0, "exchange", "update", "--ticket", text_of(confirmed, "ticket"),
+    json_t *update = ctl(0, "exchange", "update", "--ticket", lab_text(confirmed, "ticket"),
                          "--into", hold, NULL);
-    line_is(hold, text_of(update, "sdp"), 1, "updated", "[1,2]");
+    line_is(hold, lab_text(update, "sdp"), 1, "updated", "[1,2]");
     json_t *second =
-        ctl(0, "exchange", "respond", "--as", LAB_B, "--ticket", text_of(answer, "ticket"),
-            "--message", text_of(update, "sdp"), "--into", text_of(answer, "sdp"), NULL);
-    json_t *keyed = ctl(0, "exchange", "confirm", "--ticket", text_of(update, "ticket"), "--reply",
-                        text_of(second, "sdp"), NULL);
+        ctl(0, "exchange", "respond", "--as", LAB_B, "--ticket", lab_text(answer, "ticket"),
+            "--message", lab_text(update, "sdp"), "--into", lab_text(answer, "sdp"), NULL);
+    json_t *keyed = ctl(0, "exchange", "confirm", "--ticket", lab_text(update, "ticket"), "--reply",
+                        lab_text(second, "sdp"), NULL);
     same_keys(second, keyed, 4);
     cr_assert_not(json_equal(json_object_get(second, "keys"), json_object_get(answer, "keys")));
 
-    char *bare = with(text_of(update, "sdp"), "a=key-mgmt:mikey ", "a=was:");
+    char *bare = with(lab_text(update, "sdp"), "a=key-mgmt:mikey ", "a=was:");
     line_is(hold, bare, 1, "refused", "[]");
     free(bare);
     free(hold);
@@ -150,8 +134,8 @@ Test(daemon_sdp, a_line_of_strange_bytes_keeps_its_place)
                               "m=video 9 RTP/SAVP\x80 31\r\na=key-mgmt:mikey AQAFgQ==\r\n",
                               NULL);
     cr_assert_eq(json_array_size(json_object_get(description, "media")), 2);
-    cr_assert_str_eq(text_of(line_of(description, 1), "kind"), "au\\xff\\u{1b}[2Jdio");
-    cr_assert_str_eq(text_of(line_of(description, 2), "profile"), "RTP/SAVP\\x80");
+    cr_assert_str_eq(lab_text(line_of(description, 1), "kind"), "au\\xff\\u{1b}[2Jdio");
+    cr_assert_str_eq(lab_text(line_of(description, 2), "profile"), "RTP/SAVP\\x80");
     json_decref(description);
 }
 
@@ -161,19 +145,19 @@ Test(daemon_sdp, each_line_may_have_a_message_of_its_own)
     json_t *audio = ctl(0, "exchange", "initiate", "--from", LAB_A, "--to", LAB_B, "--stream",
                         "11111111", "--into", BASE, "--media", "1", NULL);
     json_t *both = ctl(0, "exchange", "initiate", "--from", LAB_A, "--to", LAB_B, "--stream",
-                       "22222222", "--into", text_of(audio, "sdp"), "--media", "2", NULL);
-    const char *invite = text_of(both, "sdp");
+                       "22222222", "--into", lab_text(audio, "sdp"), "--media", "2", NULL);
+    const char *invite = lab_text(both, "sdp");
     json_decref(ctl(2, "exchange", "respond", "--as", LAB_B, "--message", invite, "--sdp", NULL));
     json_t *first = ctl(0, "exchange", "respond", "--as", LAB_B, "--message", invite, "--media",
                         "1", "--into", BASE, NULL);
     json_t *second = ctl(0, "exchange", "respond", "--as", LAB_B, "--message", invite, "--media",
-                         "2", "--into", text_of(first, "sdp"), NULL);
-    const char *reply = text_of(second, "sdp");
-    json_t *confirmed = ctl(0, "exchange", "confirm", "--ticket", text_of(both, "ticket"),
+                         "2", "--into", lab_text(first, "sdp"), NULL);
+    const char *reply = lab_text(second, "sdp");
+    json_t *confirmed = ctl(0, "exchange", "confirm", "--ticket", lab_text(both, "ticket"),
                             "--reply", reply, "--media", "2", NULL);
     same_keys(second, confirmed, 1);
     json_decref(confirmed);
-    confirmed = ctl(0, "exchange", "confirm", "--ticket", text_of(audio, "ticket"), "--reply",
+    confirmed = ctl(0, "exchange", "confirm", "--ticket", lab_text(audio, "ticket"), "--reply",
                     reply, "--media", "1", NULL);
     same_keys(first, confirmed, 1);
     json_decref(confirmed);
@@ -190,31 +174,31 @@ Test(daemon_sdp, an_offer_with_a_protocol_peeled_off_is_refused)
     char *base = with(BASE, "t=0 0\r\n", "t=0 0\r\na=key-mgmt:keyp1 727gkdOshsuiSDF9sdhsdKnD\r\n");
     json_t *offer = ctl(0, "exchange", "initiate", "--from", LAB_A, "--to", LAB_B, "--stream",
                         "11111111", "--into", base, NULL);
-    const char *invite = text_of(offer, "sdp");
+    const char *invite = lab_text(offer, "sdp");
     json_t *description = ctl(0, "sdp", "--json", invite, NULL);
-    cr_assert_str_eq(text_of(description, "protocols"), "mikey;keyp1");
+    cr_assert_str_eq(lab_text(description, "protocols"), "mikey;keyp1");
     cr_assert_not_null(strstr(invite, keyp1));
     char *peeled = with(invite, keyp1, "");
     json_t *refusal =
         ctl(3, "exchange", "respond", "--as", LAB_B, "--message", peeled, "--sdp", NULL);
-    cr_assert_str_eq(text_of(json_object_get(refusal, "error"), "code"), "POLICY");
+    cr_assert_str_eq(lab_text(json_object_get(refusal, "error"), "code"), "POLICY");
     json_decref(refusal);
     json_decref(offer);
     /* Whole, it is answered; each message once, so this is another. */
     offer = ctl(0, "exchange", "initiate", "--from", LAB_A, "--to", LAB_B, "--stream", "11111111",
                 "--into", base, NULL);
-    json_decref(ctl(0, "exchange", "respond", "--as", LAB_B, "--message", text_of(offer, "sdp"),
+    json_decref(ctl(0, "exchange", "respond", "--as", LAB_B, "--message", lab_text(offer, "sdp"),
                     "--sdp", NULL));
     /* One list cannot protect levels that differ. */
     json_decref(ctl(3, "exchange", "initiate", "--from", LAB_A, "--to", LAB_B, "--stream",
                     "11111111", "--into", base, "--media", "1", NULL));
     char *mixed =
-        with(text_of(offer, "sdp"), "RTP/SAVP 31\r\n", "RTP/SAVP 31\r\na=key-mgmt:keyp1 AA\r\n");
+        with(lab_text(offer, "sdp"), "RTP/SAVP 31\r\n", "RTP/SAVP 31\r\na=key-mgmt:keyp1 AA\r\n");
     json_decref(ctl(3, "exchange", "respond", "--as", LAB_B, "--message", mixed, "--sdp", NULL));
     free(mixed);
     /* Keys are renewed by the protocol that made them. */
     json_decref(
-        ctl(3, "exchange", "update", "--ticket", text_of(offer, "ticket"), "--into", base, NULL));
+        ctl(3, "exchange", "update", "--ticket", lab_text(offer, "ticket"), "--into", base, NULL));
     json_decref(offer);
     json_decref(description);
     free(peeled);
@@ -227,11 +211,11 @@ Test(daemon_sdp, an_rtsp_client_answers_in_a_header)
     json_t *offer = ctl(0, "exchange", "initiate", "--from", LAB_A, "--to", LAB_B, "--stream",
                         "11111111", "--into", BASE, NULL);
     json_t *answer = ctl(0, "exchange", "respond", "--as", LAB_B, "--message",
-                         text_of(offer, "sdp"), "--rtsp", "rtsp://a.example/movie", NULL);
-    const char *header = text_of(answer, "rtsp");
+                         lab_text(offer, "sdp"), "--rtsp", "rtsp://a.example/movie", NULL);
+    const char *header = lab_text(answer, "rtsp");
     static const char start[] = "KeyMgmt: prot=mikey; uri=\"rtsp://a.example/movie\"; data=\"AQ";
     cr_assert_eq(strncmp(header, start, sizeof start - 1), 0, "%s", header);
-    json_t *confirmed = ctl(0, "exchange", "confirm", "--ticket", text_of(offer, "ticket"),
+    json_t *confirmed = ctl(0, "exchange", "confirm", "--ticket", lab_text(offer, "ticket"),
                             "--reply", header, NULL);
     same_keys(answer, confirmed, 1);
     json_decref(offer);
@@ -272,23 +256,23 @@ Test(daemon_sdp, a_refused_suite_is_offered_again_and_the_call_is_keyed)
                         "11111111", "--into", BASE, NULL);
     set_suites("AES_256_CM_HMAC_SHA1_80");
     json_t *refusal = ctl(3, "exchange", "respond", "--as", LAB_B, "--message",
-                          text_of(offer, "sdp"), "--into", BASE, NULL);
+                          lab_text(offer, "sdp"), "--into", BASE, NULL);
     set_suites("AEAD_AES_256_GCM, AES_256_CM_HMAC_SHA1_80");
     /* Only told, when nothing is to be offered again. */
-    json_t *told = ctl(2, "exchange", "confirm", "--ticket", text_of(offer, "ticket"), "--reply",
-                       text_of(refusal, "sdp"), NULL);
+    json_t *told = ctl(2, "exchange", "confirm", "--ticket", lab_text(offer, "ticket"), "--reply",
+                       lab_text(refusal, "sdp"), NULL);
     cr_assert_null(json_object_get(told, "message"));
     json_decref(told);
-    json_t *again = ctl(2, "exchange", "confirm", "--ticket", text_of(offer, "ticket"), "--reply",
-                        text_of(refusal, "sdp"), "--from", LAB_A, "--to", LAB_B, "--stream",
+    json_t *again = ctl(2, "exchange", "confirm", "--ticket", lab_text(offer, "ticket"), "--reply",
+                        lab_text(refusal, "sdp"), "--from", LAB_A, "--to", LAB_B, "--stream",
                         "11111111", "--into", BASE, NULL);
-    cr_assert_str_eq(text_of(json_object_get(again, "error"), "code"), "UNSUPPORTED");
+    cr_assert_str_eq(lab_text(json_object_get(again, "error"), "code"), "UNSUPPORTED");
     json_t *answer = ctl(0, "exchange", "respond", "--as", LAB_B, "--message",
-                         text_of(again, "sdp"), "--into", BASE, NULL);
-    json_t *confirmed = ctl(0, "exchange", "confirm", "--ticket", text_of(again, "ticket"),
-                            "--reply", text_of(answer, "sdp"), NULL);
+                         lab_text(again, "sdp"), "--into", BASE, NULL);
+    json_t *confirmed = ctl(0, "exchange", "confirm", "--ticket", lab_text(again, "ticket"),
+                            "--reply", lab_text(answer, "sdp"), NULL);
     same_keys(answer, confirmed, 1);
-    cr_assert_str_eq(text_of(json_array_get(json_object_get(confirmed, "keys"), 0), "suite"),
+    cr_assert_str_eq(lab_text(json_array_get(json_object_get(confirmed, "keys"), 0), "suite"),
                      "AES_256_CM_HMAC_SHA1_80");
     json_decref(offer);
     json_decref(refusal);
