@@ -181,8 +181,8 @@ static enum mikeyd_status read_argument_file(const char *path, char **text, size
     return status;
 }
 
-enum mikeyd_status ctl_argument_text(const char *argument, char **text, size_t *len,
-                                     struct error *err)
+static enum mikeyd_status read_argument(const char *argument, char **text, size_t *len,
+                                        struct error *err)
 {
     if (argument[0] == '@') {
         enum mikeyd_status status = read_argument_file(argument + 1, text, len, err);
@@ -200,6 +200,18 @@ enum mikeyd_status ctl_argument_text(const char *argument, char **text, size_t *
         return error_set(err, MIKEYD_INTERNAL, "out of memory");
     *len = strlen(*text);
     return MIKEYD_OK;
+}
+
+enum mikeyd_status ctl_argument_text(const char *argument, char **text, size_t *len,
+                                     struct error *err)
+{
+    enum mikeyd_status status = read_argument(argument, text, len, err);
+    if (status != MIKEYD_OK || *len != 0)
+        return status;
+    free(*text);
+    *text = NULL;
+    return error_set(err, MIKEYD_INVALID_ARGUMENT, "%s: empty",
+                     argument[0] == '@' ? argument : "argument");
 }
 
 static bool is_even_hex(const char *text, size_t len)
@@ -234,12 +246,16 @@ enum mikeyd_status ctl_decode_hexadecimal(const char *text, size_t len, uint8_t 
     return hex_decode(text, len, *bytes, len, bytes_len, err);
 }
 
-static enum mikeyd_status decode_text(const char *text, size_t len, uint8_t *out, size_t cap,
-                                      size_t *out_len, struct error *err)
+/* Decoding never lengthens. */
+static enum mikeyd_status decode_text(const char *text, size_t len, uint8_t **bytes,
+                                      size_t *bytes_len, struct error *err)
 {
     if (ctl_is_hexadecimal(text, len))
-        return hex_decode(text, len, out, cap, out_len, err);
-    return mikey_sdp_parse(text, len, out, cap, out_len, err);
+        return ctl_decode_hexadecimal(text, len, bytes, bytes_len, err);
+    *bytes = malloc(len);
+    if (*bytes == NULL)
+        return error_set(err, MIKEYD_INTERNAL, "out of memory");
+    return mikey_sdp_parse(text, len, *bytes, len, bytes_len, err);
 }
 
 enum mikeyd_status ctl_argument_bytes(const char *argument, uint8_t **bytes, size_t *len,
@@ -250,17 +266,8 @@ enum mikeyd_status ctl_argument_bytes(const char *argument, uint8_t **bytes, siz
     enum mikeyd_status status = ctl_argument_text(argument, &text, &text_len, err);
     if (status != MIKEYD_OK)
         return status;
-
-    /* Decoding never lengthens. */
-    uint8_t *out = malloc(text_len + 1);
-    if (out == NULL) {
-        status = error_set(err, MIKEYD_INTERNAL, "out of memory");
-    } else if (text_len == 0) {
-        status = error_set(err, MIKEYD_INVALID_ARGUMENT, "%s: empty",
-                           argument[0] == '@' ? argument : "argument");
-    } else {
-        status = decode_text(text, text_len, out, text_len, len, err);
-    }
+    uint8_t *out = NULL;
+    status = decode_text(text, text_len, &out, len, err);
     free(text);
     if (status != MIKEYD_OK) {
         free(out);

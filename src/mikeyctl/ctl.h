@@ -42,7 +42,7 @@ int ctl_usage(const char *synopsis, const char *format, ...) __attribute__((form
 int ctl_print(json_t *object);
 
 /* "@FILE" (or "@-" for stdin): the file's content, trimmed of a trailing newline; else the text
- * itself. free() it. */
+ * itself. free() it. INVALID_ARGUMENT when it is empty. */
 enum mikeyd_status ctl_argument_text(const char *argument, char **text, size_t *len,
                                      struct error *err);
 /* The same, then hexadecimal when it is only hex digits of even length and does not read as a MIKEY

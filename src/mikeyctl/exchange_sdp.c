@@ -31,7 +31,7 @@ static enum mikeyd_status read_text(const char *text, size_t len, size_t media,
                                     struct exchange_message *out, struct error *err)
 {
     struct mikey_sdp *sdp = malloc(sizeof *sdp);
-    out->data = malloc(len + 1);
+    out->data = malloc(len);
     enum mikeyd_status status = sdp == NULL || out->data == NULL
                                     ? error_set(err, MIKEYD_INTERNAL, "out of memory")
                                     : choose(text, len, media, sdp, out, err);
@@ -48,10 +48,7 @@ enum mikeyd_status exchange_message_read(const char *argument, size_t media,
     enum mikeyd_status status = ctl_argument_text(argument, &text, &len, err);
     if (status != MIKEYD_OK)
         return status;
-    if (len == 0)
-        status = error_set(err, MIKEYD_INVALID_ARGUMENT, "%s: empty",
-                           argument[0] == '@' ? argument : "argument");
-    else if (ctl_is_hexadecimal(text, len))
+    if (ctl_is_hexadecimal(text, len))
         status = ctl_decode_hexadecimal(text, len, &out->data, &out->len, err);
     else
         status = read_text(text, len, media, out, err);
