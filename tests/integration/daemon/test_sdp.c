@@ -287,6 +287,10 @@ Test(daemon_sdp, options_that_make_no_sense_are_usage_errors)
                     "11111111", NULL));
     json_decref(ctl(1, "exchange", "confirm", "--ticket", "AQID", "--reply", "AQID", "--from",
                     LAB_A, NULL));
+    /* Said here, before the daemon is asked. */
+    char *said = lab_output(&lab);
+    cr_assert_not_null(strstr(said, "to offer again"), "%s", said);
+    free(said);
     json_decref(
         ctl(1, "exchange", "respond", "--as", LAB_B, "--message", "AQID", "--media", "x", NULL));
     json_decref(ctl(1, "exchange", "initiate", "--from", LAB_A, "--to", LAB_B, "--into", BASE,

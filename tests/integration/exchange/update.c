@@ -187,6 +187,29 @@ Test(update, keeps_the_algorithms_of_its_bundle)
 #undef SUITE
 }
 
+/* What was allowed when the bundle began need not be today. */
+Test(update, is_not_offered_where_the_policy_has_changed)
+{
+    struct lab lab;
+    struct error err = {0};
+    static const char *const defaults[] = {
+        "suites: [AES_CM_128_HMAC_SHA1_80], algorithms: mikey-1",
+        "suites: [AES_256_CM_HMAC_SHA1_80], algorithms: mikey-256",
+        "suites: [AES_CM_128_HMAC_SHA1_80], algorithms: mikey-256",
+    };
+    static const char key[] = "  - {name: legacy, kind: psk}";
+    lab_open(&lab, LAB_ANY, defaults[2]);
+    call(&lab);
+    for (int i = 0; i < 3; i++) {
+        cr_assert_eq(lab_reload(&lab, lab_policy_text(defaults[i], key, "legacy"), &err), MIKEYD_OK,
+                     "%s", err.text);
+        if (i < 2)
+            lab_refused(lab_update(&lab, &got.ticket, NULL, 0, &offer), offer, MIKEYD_POLICY);
+    }
+    update(&lab, NULL, 0);
+    lab_close(&lab);
+}
+
 Test(update, is_answered_once)
 {
     struct lab lab;
