@@ -210,6 +210,32 @@ Test(update, is_not_offered_where_the_policy_has_changed)
     lab_close(&lab);
 }
 
+Test(update, asks_for_the_answer_that_the_policy_requires)
+{
+    struct lab lab;
+    lab_open(&lab, LAB_ANY, "verification: required");
+    call(&lab);
+    struct exchange_request request = {
+        .operation = EXCHANGE_UPDATE, .ticket = got.ticket.data, .ticket_len = got.ticket.len};
+    lab_refused(lab_serve(lab.a, LAB_UID_A, &request, &offer), offer, MIKEYD_POLICY);
+    request.verify = true;
+    lab_must(lab_serve(lab.a, LAB_UID_A, &request, &offer), offer);
+    lab_close(&lab);
+}
+
+Test(update, counts_as_an_exchange_under_its_key)
+{
+    struct lab lab;
+    lab_open_policy(
+        &lab, LAB_ANY,
+        lab_policy_text(NULL, "  - {name: legacy, kind: psk, max_exchanges: 4}", "legacy"));
+    call(&lab); /* one at each end */
+    lab_must(lab_update(&lab, &got.ticket, NULL, 0, &offer), offer);
+    lab_must(lab_update(&lab, &got.ticket, NULL, 0, &offer), offer);
+    lab_refused(lab_update(&lab, &got.ticket, NULL, 0, &offer), offer, MIKEYD_POLICY);
+    lab_close(&lab);
+}
+
 Test(update, is_answered_once)
 {
     struct lab lab;
@@ -283,6 +309,7 @@ Test(update, cannot_drop_or_renumber_streams)
     init.stream_count = 1;
     lab_seal(&init, lab_psk, 32, &message);
     lab_refused(lab_respond(&lab, &message, &answer.ticket, &got), got, MIKEYD_UNSUPPORTED);
+    cr_assert_not_null(strstr(got.err.text, "leaves out"), "%s", got.err.text);
     init.t++;
     init.stream_count = 2;
     streams[0].ssrc = 0x78;
