@@ -20,7 +20,9 @@ mikeyd_unit_test(test_fault_module SOURCES pkcs11/test_fault_module.c
     LIBS mikeyd_token_fixture mikeyd_fault_control PkgConfig::P11KIT ${CMAKE_DL_LIBS})
 target_compile_definitions(test_fault_module PRIVATE SOURCE_DIR="${PROJECT_SOURCE_DIR}")
 mikeyd_unit_test(test_pkcs11_memory SOURCES pkcs11/memory.c LIBS mikeyd_token_fixture)
-mikeyd_unit_test(test_pkcs11_recover SOURCES pkcs11/recover.c
+set(parts stage lost busy handles down login keys start slow)
+list(TRANSFORM parts REPLACE "(.+)" "pkcs11/recover_\\1.c")
+mikeyd_unit_test(test_pkcs11_recover SOURCES ${parts}
     LIBS mikeyd_token_fixture mikeyd_fault_control)
 mikeyd_thread_test(test_pkcs11_threads SOURCES pkcs11/threads.c LIBS mikeyd_token_fixture)
 mikeyd_unit_test(test_signer_raw

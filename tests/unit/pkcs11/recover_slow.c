@@ -1,0 +1,110 @@
+/* Calls that hang, and slow tokens. */
+#include <pthread.h>
+#include <unistd.h>
+
+#include <criterion/criterion.h>
+
+#include "base/clock.h"
+#include "recover_stage.h"
+
+/* ---- deadlines */
+
+static void *sign_in_thread(void *argument)
+{
+    struct token_session *by = argument;
+    uint8_t tag[HMAC_TAG_MAX];
+    struct error err = {0};
+    (void)sign_by(by, find(0), tag, &err);
+    return NULL;
+}
+
+static void wait_until_overdue(void)
+{
+    for (int i = 0; i < 500 && !token_overdue(token, clock_monotonic_ms()); i++)
+        usleep(20000);
+    cr_assert(token_overdue(token, clock_monotonic_ms()));
+}
+
+Test(recover, hanging_call_refuses_the_others_at_once)
+{
+    struct token_session *other = NULL;
+    struct error err = {0};
+    struct token_facts facts;
+    pthread_t thread;
+    open_token();
+    cr_assert_eq(token_session_acquire(token, 100, &other, &err), MIKEYD_OK, "%s", err.text);
+    plan("C_Sign 1 hang\n");
+    cr_assert_eq(pthread_create(&thread, NULL, sign_in_thread, other), 0);
+    cr_expect_not(token_overdue(token, clock_monotonic_ms()));
+    wait_until_overdue();
+    token_get_facts(token, &facts);
+    cr_expect_not(facts.up);
+    const int64_t start = clock_monotonic_ms();
+    cr_expect_eq(sign(0, &err), MIKEYD_TOKEN_DOWN);
+    cr_expect_lt(clock_monotonic_ms() - start, 200, "as long as the call may take");
+    plan(FAULT_NOTHING);
+    cr_assert_eq(pthread_join(thread, NULL), 0);
+    cr_expect_not(token_overdue(token, clock_monotonic_ms()));
+    cr_expect_eq(sign(0, &err), MIKEYD_OK, "%s", err.text);
+    token_session_release(other);
+}
+
+Test(recover, recovery_gives_up_on_a_hanging_call)
+{
+    struct token_session *other = NULL;
+    struct error err = {0};
+    pthread_t thread;
+    open_token();
+    cr_assert_eq(token_session_acquire(token, 100, &other, &err), MIKEYD_OK, "%s", err.text);
+    plan("C_GetAttributeValue 1 hang\nC_Sign 1 rv 0x30\n");
+    cr_assert_eq(pthread_create(&thread, NULL, sign_in_thread, other), 0);
+    wait_until_overdue();
+    const int64_t start = clock_monotonic_ms();
+    cr_expect_eq(sign(0, &err), MIKEYD_TOKEN_DOWN);
+    cr_expect_lt(clock_monotonic_ms() - start, 5000);
+    plan(FAULT_NOTHING);
+    cr_assert_eq(pthread_join(thread, NULL), 0);
+    cr_expect_eq(sign(0, &err), MIKEYD_OK, "%s", err.text);
+    token_session_release(other);
+}
+
+/* ---- slow tokens */
+
+Test(recover, slow_token_shares_a_batch_between_sessions)
+{
+    struct hmac_job jobs[6];
+    uint8_t tags[6][HMAC_TAG_MAX];
+    struct error err = {0};
+    plan("C_SignInit 1+ delay 50\n");
+    open_token();
+    for (size_t i = 0; i < 6; i++)
+        jobs[i] = (struct hmac_job){.key = &find(0)->block[0],
+                                    .hash = HMAC_SHA256,
+                                    .data = {message, NULL},
+                                    .len = {sizeof message, 0},
+                                    .tag = tags[i]};
+    const int64_t start = clock_monotonic_ms();
+    cr_assert_eq(token_hmac_batch(session, jobs, 6, &err), MIKEYD_OK, "%s", err.text);
+    cr_expect_lt(clock_monotonic_ms() - start, 290, "six calls of 50 ms one after the other");
+    for (size_t i = 0; i < 6; i++)
+        cr_expect(right_tag(0, tags[i]));
+}
+
+Test(recover, slow_token_recovers_amid_a_batch)
+{
+    struct hmac_job jobs[6];
+    uint8_t tags[6][HMAC_TAG_MAX];
+    struct error err = {0};
+    plan("C_SignInit 1+ delay 2\n");
+    open_token();
+    for (unsigned i = 0; i < 6; i++)
+        jobs[i] = (struct hmac_job){.key = &find(i % KEYS)->block[0],
+                                    .hash = HMAC_SHA256,
+                                    .data = {message, NULL},
+                                    .len = {sizeof message, 0},
+                                    .tag = tags[i]};
+    plan("C_SignInit 3 rv 0x30\n");
+    cr_assert_eq(token_hmac_batch(session, jobs, 6, &err), MIKEYD_OK, "%s", err.text);
+    for (unsigned i = 0; i < 6; i++)
+        cr_expect(right_tag(i % KEYS, tags[i]));
+}
