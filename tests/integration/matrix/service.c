@@ -13,7 +13,6 @@
 #include "base/secret.h"
 #include "keyholder/lab.h"
 #include "matrix.h"
-#include "pkcs11/provision/provision.h"
 #include "pkcs11/token/internal.h"
 #include "support/fault_control.h"
 
@@ -140,21 +139,6 @@ static void make_requests(void)
         .op = DOOR_PUBLIC_KEY, .audit = {.name = "log", .generation = 1, .nonce = {1, 2, 3}}};
 }
 
-static void make_audit_key(void)
-{
-    struct token_config config = token_fixture_config(&lab.fixture);
-    struct token *token = NULL;
-    struct token_session *session = NULL;
-    struct error err = {0};
-    config.read_write = config.provisioning = true;
-    cr_assert_eq(token_open(&config, &token, &err), MIKEYD_OK, "%s", err.text);
-    cr_assert_eq(token_session_acquire(token, 2000, &session, &err), MIKEYD_OK, "%s", err.text);
-    cr_assert_eq(provision_generate_audit_key(session, "log", 1, 256, &err), MIKEYD_OK, "%s",
-                 err.text);
-    token_session_release(session);
-    token_close(token);
-}
-
 /* What a healthy token says, once: the rounds are held against it. */
 static void learn(void)
 {
@@ -170,7 +154,7 @@ static void learn(void)
 static void begin(void)
 {
     lab_make(&lab, lab_token_of_run(LAB_ANY));
-    make_audit_key();
+    lab_add_audit_key(&lab);
     fault_control_make(&control, lab.fixture.dir, "matrix");
     fault_control_export(&control, lab.fixture.module);
     lab.config.module = FAULT_MODULE;
