@@ -119,6 +119,25 @@ Test(store_counter, lost_track_refuses_counters_until_the_operator_says_otherwis
     store_close(store);
 }
 
+/* Who knows what was taken while the track was lost? The mark is gone, the time has not passed. */
+Test(store_counter, a_closed_store_takes_no_counter_whatever_the_operator_says)
+{
+    struct replay_store *store = open_store();
+    cr_assert_eq(advance(store, 1, 100), MIKEYD_OK);
+    store_close(store);
+    edit_store_file("state", "clean", "open\n");
+    pretend_another_boot();
+    store = open_store();
+    store_close(store);
+    remove_mark();
+    store = open_store();
+    cr_assert_neq(closed_until(store), 0);
+    cr_expect_eq(advance(store, 1, 200), MIKEYD_STORE_DOWN);
+    time_passes(WINDOW + 1);
+    cr_expect_eq(advance(store, 1, 200), MIKEYD_OK);
+    store_close(store);
+}
+
 #define RACERS 8
 #define STEPS 100
 
