@@ -1,5 +1,6 @@
 /* References, duplicates, overlaps, things unused: each rule speaks, and is silent. */
 #include <criterion/criterion.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "tests/unit/policy/support.h"
@@ -131,6 +132,22 @@ Test(policy_rules_structure, a_pair_in_two_meshes_has_one_key)
                              "  - {nodes: [\"" A "\", \"" B "\", \"" C "\"], key: k}\n"
                              "  - {nodes: [\"" A "\", \"" C "\"], key: k, clock_skew: 5s}\n"),
                  1);
+}
+
+/* The first one is what is offered: the order is a part of the settings. */
+Test(policy_rules_structure, a_pair_in_two_meshes_has_its_suites_in_one_order)
+{
+    static const char first[] = "AEAD_AES_256_GCM", second[] = "AES_256_CM_HMAC_SHA1_80";
+    for (size_t turned = 0; turned < 2; turned++) {
+        char text[1024];
+        (void)snprintf(text, sizeof text,
+                       HEAD TWO_KEYS THREE
+                       "mesh:\n"
+                       "  - {nodes: [\"" A "\", \"" B "\", \"" C "\"], key: k, suites: [%s, %s]}\n"
+                       "  - {nodes: [\"" A "\", \"" C "\"], key: k, suites: [%s, %s]}\n",
+                       first, second, turned == 0 ? first : second, turned == 0 ? second : first);
+        cr_assert_eq(findings_of("POLICY-MESH-OVERLAP", text), turned);
+    }
 }
 
 Test(policy_rules_structure, what_serves_nothing_is_told)
