@@ -4,7 +4,9 @@
 #include <string.h>
 
 #include <criterion/criterion.h>
+#include <openssl/core_names.h>
 #include <openssl/ec.h>
+#include <openssl/param_build.h>
 #include <openssl/rsa.h>
 
 static const uint8_t digest[32] = {1, 2, 3}, another[32] = {1, 2, 4};
@@ -26,6 +28,36 @@ Test(signature, keys_of_the_right_kind_and_length_fit)
     expect_fits(EVP_PKEY_Q_keygen(NULL, NULL, "ED25519"), false);
     cr_expect_not(signature_key_fits(NULL));
     cr_expect_not(signature_verifies(NULL, digest, digest, sizeof digest));
+}
+
+/* A public key of that many bits; nobody has the other half. */
+static EVP_PKEY *rsa_of(int bits)
+{
+    EVP_PKEY *key = NULL;
+    BIGNUM *n = BN_new(), *e = BN_new();
+    OSSL_PARAM_BLD *build = OSSL_PARAM_BLD_new();
+    EVP_PKEY_CTX *context = EVP_PKEY_CTX_new_from_name(NULL, "RSA", NULL);
+    cr_assert_eq(BN_rand(n, bits, BN_RAND_TOP_ONE, BN_RAND_BOTTOM_ODD), 1);
+    cr_assert_eq(BN_set_word(e, 65537), 1);
+    cr_assert_eq(OSSL_PARAM_BLD_push_BN(build, OSSL_PKEY_PARAM_RSA_N, n), 1);
+    cr_assert_eq(OSSL_PARAM_BLD_push_BN(build, OSSL_PKEY_PARAM_RSA_E, e), 1);
+    OSSL_PARAM *params = OSSL_PARAM_BLD_to_param(build);
+    cr_assert_eq(EVP_PKEY_fromdata_init(context), 1);
+    cr_assert_eq(EVP_PKEY_fromdata(context, &key, EVP_PKEY_PUBLIC_KEY, params), 1);
+    OSSL_PARAM_free(params);
+    OSSL_PARAM_BLD_free(build);
+    EVP_PKEY_CTX_free(context);
+    BN_free(n);
+    BN_free(e);
+    return key;
+}
+
+Test(signature, the_bounds_of_rsa_are_exact)
+{
+    expect_fits(rsa_of(SIGNATURE_RSA_LEAST_BITS - 1), false);
+    expect_fits(rsa_of(SIGNATURE_RSA_LEAST_BITS), true);
+    expect_fits(rsa_of(SIGNATURE_RSA_MOST_BITS), true);
+    expect_fits(rsa_of(SIGNATURE_RSA_MOST_BITS + 1), false);
 }
 
 /* padding 0: ECDSA. Returns the length. */
