@@ -84,3 +84,34 @@ Test(recover_nss, derived_keys_outlive_busy_answers)
     cr_expect_arr_eq(tag[0], tag[1], sizeof tag[0]);
     cr_expect_eq(session->derived_count, 0);
 }
+
+/* An operation that somebody left active. */
+static void leave_active(unsigned index, CK_MECHANISM_TYPE type)
+{
+    CK_MECHANISM mechanism = {type, NULL, 0};
+    cr_assert_eq(token->f->C_SignInit(session->handle, &mechanism, find(index)->block[0].handle),
+                 CKR_OK);
+}
+
+Test(recover, operation_of_another_key_is_not_gone_on_with)
+{
+    struct error err = {0};
+    open_token();
+    leave_active(1, CKM_SHA256_HMAC);
+    cr_expect_eq(sign(0, &err), MIKEYD_OK, "%s", err.text);
+    leave_active(1, CKM_SHA256_HMAC);
+    session->begun = find(1)->block[0].handle;
+    cr_expect_eq(sign(0, &err), MIKEYD_OK, "%s", err.text);
+}
+
+/* What was begun before is over: what is active now is something else by the same key. */
+Test(recover, operation_that_a_busy_token_left_is_gone_on_with_once)
+{
+    struct error err = {0};
+    open_token();
+    plan("C_Sign 1 rv 0x2\n");
+    cr_assert_eq(sign(0, &err), MIKEYD_OK, "%s", err.text);
+    leave_active(0, CKM_SHA_1_HMAC);
+    cr_expect_eq(sign(0, &err), MIKEYD_OK, "%s", err.text);
+    cr_expect_eq(token_generation(token), 1, "a tag of another length made it begin anew");
+}
