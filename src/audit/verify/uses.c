@@ -41,14 +41,14 @@ struct audit_holder {
 
 struct audit_uses {
     char instance[AUDIT_INSTANCE];
-    uint64_t writer;        /* their number in this log, from 1 */
-    bool mid;               /* what this one did first stands in files that were not given */
-    bool keeps_accounts;    /* it says what it does with keys; older ones did not */
-    bool hangs;             /* it left a request behind as it ended */
-    uint64_t workers;       /* 0: not told */
-    uint64_t recorded;      /* R */
-    uint64_t counted;       /* S */
-    uint64_t told;          /* the greatest excess that is reported */
+    uint64_t writer;     /* their number in this log, from 1 */
+    bool mid;            /* what this one did first stands in files that were not given */
+    bool keeps_accounts; /* it or one before it said what it does with keys; older ones did not */
+    bool hangs;          /* it left a request behind as it ended */
+    uint64_t workers;    /* 0: not told */
+    uint64_t recorded;   /* R */
+    uint64_t counted;    /* S */
+    uint64_t told;       /* the greatest excess that is reported */
     uint64_t open_sequence; /* checkpoint that the next one is held against; 0: none */
     uint64_t open_counted;
     uint64_t checkpoints; /* counted ones, of the whole log */
@@ -147,7 +147,7 @@ static void begin_writer(struct audit_uses *uses, const char *instance, bool mid
     (void)snprintf(uses->instance, sizeof uses->instance, "%s", instance);
     uses->writer++;
     uses->mid = mid;
-    uses->keeps_accounts = uses->hangs = false;
+    uses->hangs = false;
     uses->workers = uses->recorded = uses->counted = uses->told = uses->open_sequence = 0;
     for (size_t i = 0; i < AUDIT_HOLDERS; i++)
         uses->holders[i].awaited = false;

@@ -344,6 +344,19 @@ Test(audit_uses, logs_of_writers_that_kept_no_accounts_are_good)
     expect_good();
 }
 
+/* Else one that was broken into would only have to be started anew. */
+Test(audit_uses, after_one_that_kept_accounts_a_writer_has_to)
+{
+    kill_writer();
+    open_writer();
+    atomic_store(&signing, 1);
+    use(1, 1000);
+    record_uses(0);
+    record_uses(0);
+    close_writer();
+    expect_uses("counts 1000 uses");
+}
+
 /* From a rotated file on: what the counts were there is where they begin. */
 Test(audit_uses, a_log_that_begins_late_counts_from_there)
 {
