@@ -4,17 +4,9 @@
 #include <string.h>
 
 #include "base/private_file.h"
+#include "base/text.h"
 
 #define FILE_MAX ((size_t)1 << 20)
-
-static int hex_value(char c)
-{
-    if (c >= '0' && c <= '9')
-        return c - '0';
-    if (c >= 'a' && c <= 'f')
-        return c - 'a' + 10;
-    return c >= 'A' && c <= 'F' ? c - 'A' + 10 : -1;
-}
 
 /* NULL, or what is wrong with it. */
 static const char *take_key(const char *hex, size_t len, struct secret *out)
@@ -23,14 +15,12 @@ static const char *take_key(const char *hex, size_t len, struct secret *out)
         return "a key has 64 to 128 hexadecimal digits (RFC 9257 6)";
     if (!secret_make(out, len / 2))
         return "out of memory";
+    size_t used = 0;
+    if (hex_decode(hex, len, out->data, out->len, &used, NULL) != MIKEYD_OK)
+        return "the key is not hexadecimal";
     uint8_t any = 0;
-    for (size_t i = 0; i < out->len; i++) {
-        const int high = hex_value(hex[2 * i]), low = hex_value(hex[2 * i + 1]);
-        if (high < 0 || low < 0)
-            return "the key is not hexadecimal";
-        out->data[i] = (uint8_t)(high << 4 | low);
+    for (size_t i = 0; i < out->len; i++)
         any |= out->data[i];
-    }
     return any == 0 ? "the key is zero" : NULL;
 }
 
