@@ -19,7 +19,9 @@ static void check_accepted(const struct mikey_message *m)
     PROMISE(m->has_kemac == (values || m->type == MIKEY_TYPE_PSK_INIT));
     PROMISE(!m->has_kemac || !m->has_v);
     PROMISE(!values || (m->encrypted_len == 0 && m->id_count != 0));
-    PROMISE(m->dh_count == (!values ? 0 : mikey_is_init(m) ? 1 : 2));
+    /* RFC 4650 3.1: a message without a RAND may do without values: an update that keeps the TGK. */
+    if (m->dh_count != 0 || (values && m->rand_len != 0))
+        PROMISE(values && m->dh_count == (mikey_is_init(m) ? 1 : 2));
     for (size_t i = 0; i < m->dh_count; i++) {
         PROMISE(m->dh[i].len != 0 && m->dh[i].len <= MIKEY_DH_VALUE_MAX);
         check_inside(m, m->dh[i].value, m->dh[i].len);

@@ -601,7 +601,8 @@ static size_t insert(const void *bytes, size_t len, size_t at, uint8_t out[1024]
 {
     cr_assert_leq(x.call.message_len + len, 1024);
     memcpy(out, x.call.message, at);
-    memcpy(out + at, bytes, len);
+    if (len != 0)
+        memcpy(out + at, bytes, len);
     memcpy(out + at + len, x.call.message + at, x.call.message_len - at);
     return x.call.message_len + len;
 }
