@@ -1,17 +1,12 @@
 /* One call of the script: connection, arguments, acknowledgement by the replicas. */
-#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "base/clock.h"
-#include "base/private_file.h"
-#include "base/secret.h"
 #include "store/redis_internal.h"
 #include "store/redis_script.h"
 
-#define PASSWORD_MAX 512
 #define ARGV_MAX (24 + 512)
 /* WAIT ends so much before the deadline, so that its answer comes in time: Redis looks at its
  * time-outs ten times a second. */
@@ -46,71 +41,6 @@ int64_t redis_deadline(const struct redis_store *store)
 }
 
 /* ---- connections */
-
-/* Without what ends the line. */
-static enum mikeyd_status read_password(const char *path, struct secret *out, struct error *err)
-{
-    int fd = -1;
-    struct stat st;
-    enum mikeyd_status status = private_file_open("password file", path, &fd, &st, err);
-    if (status != MIKEYD_OK)
-        return status;
-    ssize_t got = -1;
-    if (secret_make(out, PASSWORD_MAX))
-        got = read(fd, out->data, PASSWORD_MAX);
-    (void)close(fd);
-    while (got > 0 && (out->data[got - 1] == '\n' || out->data[got - 1] == '\r'))
-        got--;
-    if (got <= 0 || got == PASSWORD_MAX)
-        return error_set(err, MIKEYD_INVALID_ARGUMENT,
-                         "password file %s: empty, unreadable or longer than %d bytes", path,
-                         PASSWORD_MAX - 1);
-    out->len = (size_t)got;
-    return MIKEYD_OK;
-}
-
-static enum mikeyd_status say_password(struct redis_store *store, struct redis_wire *wire,
-                                       int64_t deadline_ms, struct error *err)
-{
-    struct secret password = {0};
-    redisReply *reply = NULL;
-    enum mikeyd_status status = read_password(store->password_file, &password, err);
-    if (status == MIKEYD_OK) {
-        const char *argv[3] = {"AUTH"};
-        size_t len[3] = {4};
-        int argc = 1;
-        if (store->user != NULL) {
-            argv[argc] = store->user;
-            len[argc++] = strlen(store->user);
-        }
-        argv[argc] = (const char *)password.data;
-        len[argc++] = password.len;
-        status = redis_wire_put(wire, argc, argv, len)
-                     ? redis_wire_talk(wire, deadline_ms, &reply, 1, err)
-                     : error_set(err, MIKEYD_INTERNAL, "replay store: out of memory");
-    }
-    password.len = password.data == NULL ? 0 : PASSWORD_MAX;
-    secret_clear(&password);
-    if (status == MIKEYD_OK && reply->type == REDIS_REPLY_ERROR)
-        status = error_set(err, MIKEYD_STORE_DOWN, "replay store: Redis %s: %.120s",
-                           redis_wire_address(wire), reply->str);
-    redis_free_all(&reply, 1);
-    return status;
-}
-
-enum mikeyd_status redis_connect(struct redis_store *store, const char *address, bool with_password,
-                                 int64_t deadline_ms, struct redis_wire **out, struct error *err)
-{
-    enum mikeyd_status status = redis_wire_open(address, store->tls, deadline_ms, out, err);
-    if (status != MIKEYD_OK || !with_password || store->password_file == NULL)
-        return status;
-    status = say_password(store, *out, deadline_ms, err);
-    if (status != MIKEYD_OK) {
-        redis_wire_close(*out);
-        *out = NULL;
-    }
-    return status;
-}
 
 void redis_drop_idle(struct redis_store *store)
 {

@@ -128,11 +128,15 @@ enum mikeyd_status redis_call_over(struct redis_store *store, struct redis_wire 
 /* Over a connection of the pool, before the thread's deadline. At once, when the store is down. */
 enum mikeyd_status redis_call_run(struct redis_store *store, const struct redis_call *call,
                                   struct redis_answer *answer, struct error *err);
-/* Connects and gives the password. */
-enum mikeyd_status redis_connect(struct redis_store *store, const char *address, bool with_password,
-                                 int64_t deadline_ms, struct redis_wire **out, struct error *err);
 void redis_drop_idle(struct redis_store *store);
 int64_t redis_deadline(const struct redis_store *store);
+
+/* ---- redis_connect.c */
+
+/* Connects and gives the password. What the server says to that is in no error but for its kind:
+ * it may repeat the password. */
+enum mikeyd_status redis_connect(struct redis_store *store, const char *address, bool with_password,
+                                 int64_t deadline_ms, struct redis_wire **out, struct error *err);
 
 /* ---- redis_state.c: what is known of the store here */
 

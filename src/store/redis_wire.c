@@ -179,6 +179,8 @@ void redis_wire_close(struct redis_wire *wire)
     redis_tls_end(wire->tls);
     if (wire->fd >= 0)
         (void)close(wire->fd);
+    if (wire->reader != NULL && wire->reader->buf != NULL)
+        secret_wipe(wire->reader->buf, wire->reader->len); /* see redis_connect.c */
     if (wire->reader != NULL)
         redisReaderFree(wire->reader);
     if (wire->out != NULL)
@@ -301,8 +303,12 @@ static enum mikeyd_status wire_reply(struct redis_wire *wire, int64_t deadline_m
     char bytes[16384];
     void *reply = NULL;
     for (;;) {
+        /* hiredis' own text has a byte of the answer, which may be one of the password. */
         if (redisReaderGetReply(wire->reader, &reply) != REDIS_OK)
-            return wire_fail(wire, wire->reader->errstr, err);
+            return wire_fail(wire,
+                             wire->reader->err == REDIS_ERR_OOM ? "out of memory"
+                                                                : "an answer that is none of Redis",
+                             err);
         *out = reply;
         if (reply != NULL)
             return MIKEYD_OK;
@@ -317,7 +323,9 @@ static enum mikeyd_status wire_reply(struct redis_wire *wire, int64_t deadline_m
             continue;
         }
         *read += (size_t)got;
-        if (*read > REPLY_MAX || redisReaderFeed(wire->reader, bytes, (size_t)got) != REDIS_OK)
+        const bool fed = redisReaderFeed(wire->reader, bytes, (size_t)got) == REDIS_OK;
+        secret_wipe(bytes, (size_t)got);
+        if (*read > REPLY_MAX || !fed)
             return wire_fail(wire, "an answer that is too long", err);
     }
 }

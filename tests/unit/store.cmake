@@ -7,4 +7,4 @@ function(mikeyd_store_test name)
 endfunction()
 mikeyd_store_test(test_store
     store/entries.c store/track.c store/stamp.c store/counter.c store/times.c store/reach.c store/age.c)
-mikeyd_store_test(test_store_redis store/redis.c store/redis_failover.c store/redis_tls.c)
+mikeyd_store_test(test_store_redis store/redis.c store/redis_failover.c store/redis_password.c store/redis_tls.c)
