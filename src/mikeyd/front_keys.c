@@ -25,8 +25,9 @@ struct known_keyholder {
 struct front_member {
     struct known_keyholder known[KNOWN];
     size_t next;
-    uint64_t login; /* number of the keyholder whose login is recorded */
-    bool announced; /* it has served once */
+    uint64_t joined; /* keyholders so far; asked by the main thread alone */
+    uint64_t login;  /* number of the keyholder whose login is recorded */
+    bool announced;  /* it has served once */
     bool was_up, ended;
     enum mikeyd_status status; /* why it ended */
     char why[FRONT_KEYS_WHY];
@@ -79,6 +80,7 @@ static void join(struct daemon *daemon, const struct channel_message *message, i
         .pid = message->pid,
     };
     m->ended = false;
+    m->joined++;
     (void)pthread_mutex_lock(&daemon->front_keys->lock);
     m->known[m->next] = known;
     m->next = (m->next + 1) % KNOWN;
@@ -342,6 +344,11 @@ int front_keys_pid(const struct daemon *daemon, size_t member)
     const int pid = m->known[(m->next + KNOWN - 1) % KNOWN].pid;
     (void)pthread_mutex_unlock(&keys->lock);
     return pid;
+}
+
+uint64_t front_keys_joined(const struct daemon *daemon, size_t member)
+{
+    return daemon->front_keys->member[member].joined;
 }
 
 void front_keys_why(const struct daemon *daemon, size_t member, char out[FRONT_KEYS_WHY])

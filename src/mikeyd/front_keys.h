@@ -23,6 +23,8 @@ void front_keys_tell(struct daemon *daemon);
 void front_tell_monitor(struct daemon *daemon, enum channel_kind kind, const char *text);
 /* Process id of a member's keyholder; 0: none. */
 int front_keys_pid(const struct daemon *daemon, size_t member);
+/* Keyholders of this member that have joined since the start. */
+uint64_t front_keys_joined(const struct daemon *daemon, size_t member);
 /* Why a member is not there, as its keyholder said when it ended; "" when it said nothing. */
 void front_keys_why(const struct daemon *daemon, size_t member, char out[FRONT_KEYS_WHY]);
 

@@ -6,6 +6,7 @@
 
 #include "base/clock.h"
 #include "base/log.h"
+#include "mikeyd/front_keys.h"
 
 static void put_metric(struct evbuffer *out, const char *name, const char *type, const char *help)
 {
@@ -26,10 +27,27 @@ static void put_counter(struct evbuffer *out, const char *name, const char *help
     put_value(out, name, "counter", help, atomic_load_explicit(counter, memory_order_relaxed));
 }
 
+/* A label's value as the text format wants it: a token's maker chose the text. */
+static void put_label(struct evbuffer *out, const char *label, const char *value)
+{
+    (void)evbuffer_add_printf(out, "%s=\"", label);
+    for (const char *at = value; *at != '\0'; at++) {
+        if (*at == '\n')
+            (void)evbuffer_add(out, "\\n", 2);
+        else if (*at == '"' || *at == '\\')
+            (void)evbuffer_add_printf(out, "\\%c", *at);
+        else
+            (void)evbuffer_add(out, at, 1);
+    }
+    (void)evbuffer_add(out, "\"", 1);
+}
+
 static void put_labelled(struct evbuffer *out, const char *name, const char *label,
                          const char *value, uint64_t count)
 {
-    (void)evbuffer_add_printf(out, "mikeyd_%s{%s=\"%s\"} %" PRIu64 "\n", name, label, value, count);
+    (void)evbuffer_add_printf(out, "mikeyd_%s{", name);
+    put_label(out, label, value);
+    (void)evbuffer_add_printf(out, "} %" PRIu64 "\n", count);
 }
 
 static void put_exchanges(struct evbuffer *out, struct daemon *daemon)
@@ -55,7 +73,7 @@ static void put_requests(struct evbuffer *out, struct daemon *daemon)
 {
     struct daemon_counters *counters = &daemon->counters;
     put_counter(out, "connections_total", "Connections accepted.", &counters->connections);
-    put_value(out, "connections", "gauge", "Connections open.", atomic_load(&counters->open));
+    put_value(out, "connections_open", "gauge", "Connections open.", atomic_load(&counters->open));
     put_counter(out, "connections_turned_away_total", "Connections over a bound.",
                 &counters->turned_away);
     put_counter(out, "frames_total", "Frames received.", &counters->frames);
@@ -77,11 +95,11 @@ static void put_requests(struct evbuffer *out, struct daemon *daemon)
     put_counter(out, "reloads_refused_total", "Policies refused.", &counters->reloads_refused);
 }
 
-static void put_member(struct evbuffer *out, const char *name, const char *label, size_t member,
-                       uint64_t value)
+static void put_member(struct evbuffer *out, const char *name, const char *token, size_t member)
 {
-    (void)evbuffer_add_printf(out, "mikeyd_%s{token=\"%s\",member=\"%zu\"} %" PRIu64 "\n", name,
-                              label, member, value);
+    (void)evbuffer_add_printf(out, "mikeyd_%s{", name);
+    put_label(out, "token", token);
+    (void)evbuffer_add_printf(out, ",member=\"%zu\"} ", member);
 }
 
 /* One line a member for each of these. */
@@ -89,18 +107,20 @@ static void put_tokens(struct evbuffer *out, struct daemon *daemon)
 {
     static const struct {
         const char *name, *type, *help;
+        bool in_us; /* counted in microseconds, told in seconds */
     } metrics[] = {
-        {"token_up", "gauge", "1 while the token serves."},
-        {"token_sessions", "gauge", "Sessions of the pool."},
-        {"token_generation", "gauge", "Initialisations of the module by this keyholder."},
-        {"token_hmac_microseconds", "gauge", "One HMAC, measured at the keyholder's start."},
-        {"token_calls_total", "counter", "Operations asked of the token."},
-        {"token_hmacs_total", "counter", "HMACs computed by the token."},
-        {"token_derives_total", "counter", "Keys derived in the token."},
-        {"token_requests_total", "counter", "Requests of the front to the keyholder."},
-        {"token_failures_total", "counter", "Requests that failed there."},
-        {"token_latency_microseconds", "gauge", "Moving mean of a request to the keyholder."},
-        {"keyholder_resident_bytes", "gauge", "Memory of the keyholder's process."},
+        {"token_up", "gauge", "1 while the token serves.", false},
+        {"token_sessions", "gauge", "Sessions of the pool.", false},
+        {"token_generation", "gauge", "Initialisations of the module by this keyholder.", false},
+        {"token_hmac_seconds", "gauge", "One HMAC, measured at the keyholder's start.", true},
+        {"token_calls_total", "counter", "Operations asked of the token.", false},
+        {"token_hmacs_total", "counter", "HMACs computed by the token.", false},
+        {"token_derives_total", "counter", "Keys derived in the token.", false},
+        {"token_requests_total", "counter", "Requests of the front to the keyholder.", false},
+        {"token_failures_total", "counter", "Requests that failed there.", false},
+        {"token_latency_seconds", "gauge", "Moving mean of a request to the keyholder.", true},
+        {"keyholder_starts_total", "counter", "Keyholders that joined since the start.", false},
+        {"keyholder_resident_bytes", "gauge", "Memory of the keyholder's process.", false},
     };
     struct keys_member_status status[KEYS_MEMBERS_MAX];
     const size_t members = daemon->config->token_count;
@@ -120,8 +140,14 @@ static void put_tokens(struct evbuffer *out, struct daemon *daemon)
                                        status[i].requests,
                                        status[i].failures,
                                        status[i].latency_us,
+                                       front_keys_joined(daemon, i),
                                        (uint64_t)facts->rss_kb * 1024};
-            put_member(out, metrics[m].name, facts->label, i, values[m]);
+            put_member(out, metrics[m].name, facts->label, i);
+            if (metrics[m].in_us)
+                (void)evbuffer_add_printf(out, "%" PRIu64 ".%06" PRIu64 "\n", values[m] / 1000000,
+                                          values[m] % 1000000);
+            else
+                (void)evbuffer_add_printf(out, "%" PRIu64 "\n", values[m]);
         }
     }
 }

@@ -4,7 +4,8 @@
 
 #include "mikeyd/daemon.h"
 
-/* The whole text, to be freed with free(); NULL without memory. Waits for nothing. */
+/* The whole text, to be freed with free(); NULL without memory. Waits for nothing.
+ * Main thread. */
 char *metrics_text(struct daemon *daemon);
 
 #endif
