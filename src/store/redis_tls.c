@@ -9,6 +9,7 @@
 #include <openssl/x509v3.h>
 
 #include "store/redis_wire.h"
+#include "tls/tls_common.h"
 
 struct redis_tls {
     SSL_CTX *context;
@@ -31,6 +32,21 @@ static enum mikeyd_status tls_fail(const char *what, const char *path, enum mike
     return status;
 }
 
+/* Of a file that no other user can read. */
+static enum mikeyd_status tls_load_key(SSL_CTX *context, const char *path, struct error *err)
+{
+    EVP_PKEY *key = NULL;
+    enum mikeyd_status status = tls_read_key(path, &key, err);
+    if (status != MIKEYD_OK) {
+        error_prefix(err, "TLS to Redis");
+        return status;
+    }
+    if (SSL_CTX_use_PrivateKey(context, key) != 1 || SSL_CTX_check_private_key(context) != 1)
+        status = tls_fail("key that is not the certificate's:", path, MIKEYD_INVALID_ARGUMENT, err);
+    EVP_PKEY_free(key);
+    return status;
+}
+
 static enum mikeyd_status tls_load(SSL_CTX *context, const struct redis_tls_files *files,
                                    struct error *err)
 {
@@ -41,11 +57,7 @@ static enum mikeyd_status tls_load(SSL_CTX *context, const struct redis_tls_file
         return MIKEYD_OK;
     if (SSL_CTX_use_certificate_chain_file(context, files->certificate) != 1)
         return tls_fail("certificate", files->certificate, bad, err);
-    if (SSL_CTX_use_PrivateKey_file(context, files->key, SSL_FILETYPE_PEM) != 1)
-        return tls_fail("key", files->key, bad, err);
-    if (SSL_CTX_check_private_key(context) != 1)
-        return tls_fail("key that is not the certificate's:", files->key, bad, err);
-    return MIKEYD_OK;
+    return tls_load_key(context, files->key, err);
 }
 
 enum mikeyd_status redis_tls_make(const struct redis_tls_files *files, struct redis_tls **out,

@@ -48,7 +48,7 @@ void redis_free_all(redisReply *replies[], size_t count);
 struct redis_tls_files {
     const char *ca;          /* PEM; whom to believe */
     const char *certificate; /* PEM chain, or NULL: no client certificate */
-    const char *key;         /* PEM */
+    const char *key;         /* PEM; no other user can read it */
     const char *server_name; /* the name in the servers' certificates; NULL: their IP address */
 };
 enum mikeyd_status redis_tls_make(const struct redis_tls_files *files, struct redis_tls **out,

@@ -1,4 +1,4 @@
-/* What both ends of a client's TLS connection do alike. */
+/* What all that speak TLS do alike: both ends of a client's connection, and the store on Redis. */
 #ifndef TLS_TLS_COMMON_H
 #define TLS_TLS_COMMON_H
 

@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #include "store/fixture.h"
 
@@ -117,10 +118,28 @@ Test(redis_tls, a_server_that_asks_for_a_certificate_gets_one_or_none)
     cr_expect_eq(redis_server_count(&redis, "EXISTS mikeyd:meta"), 0);
 }
 
+Test(redis_tls, a_key_that_others_can_read_is_refused)
+{
+    static const mode_t wide[] = {0640, 0604, 0666, 0620};
+    for (size_t i = 0; i < sizeof wide / sizeof wide[0]; i++) {
+        char why[160];
+        cr_assert_eq(chmod(key, wide[i]), 0);
+        (void)snprintf(why, sizeof why, "private key %s has mode %04o", key, (unsigned)wide[i]);
+        expect_refused(MIKEYD_INVALID_ARGUMENT, why);
+    }
+    cr_assert_eq(chmod(key, 0400), 0);
+    store_close(open_store());
+}
+
 Test(redis_tls, files_that_do_not_fit_are_named)
 {
+    static char foreign_key[128];
     files.key = ca;
+    cr_assert_eq(chmod(ca, 0600), 0); /* else its mode is the fault that is told */
     expect_refused(MIKEYD_INVALID_ARGUMENT, "ca.pem");
+    put(foreign_key, "other.key");
+    files.key = foreign_key;
+    expect_refused(MIKEYD_INVALID_ARGUMENT, "other.key");
     files.key = key;
     files.ca = "/nonexistent/ca";
     expect_refused(MIKEYD_INVALID_ARGUMENT, "/nonexistent/ca");
