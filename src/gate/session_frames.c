@@ -10,12 +10,20 @@ static size_t waiting_in(struct bufferevent *stream)
     return evbuffer_get_length(bufferevent_get_output(stream));
 }
 
+/* For the client to read them: session_check() closes when that takes too long. */
+static void answers_wait(struct session *session)
+{
+    if (session->blocked_ms == 0 && waiting_in(session->tls) != 0)
+        session->blocked_ms = clock_monotonic_ms();
+}
+
 void session_answer(struct session *session, uint64_t id, enum mikeyd_status status,
                     const char *text)
 {
     struct rewriter *rewriter = &session->gate->rewriter;
     rewrite_answer(rewriter, id, status, text);
     (void)bufferevent_write(session->tls, rewriter->frame, rewriter->len);
+    answers_wait(session);
 }
 
 /* Daemon and client each have a bound in the daemon; these keep what waits here from growing. */
@@ -133,8 +141,7 @@ void session_on_answer(struct bufferevent *daemon, void *context)
     }
     if (evbuffer_get_length(out) >= GATE_OUTPUT_MAX)
         (void)bufferevent_disable(daemon, EV_READ);
-    if (session->blocked_ms == 0 && evbuffer_get_length(out) != 0)
-        session->blocked_ms = session->last_ms;
+    answers_wait(session);
 }
 
 static void go_on(struct session *session)
@@ -150,6 +157,9 @@ void session_on_sent(struct bufferevent *tls, void *context)
     struct session *session = context;
     (void)tls;
     session->blocked_ms = 0;
+    answers_wait(session);
+    if (session->blocked_ms != 0)
+        return; /* more came since; this is called again */
     if (session->ending && (session->daemon == NULL || session->in_flight == 0)) {
         session_close(session);
         return;

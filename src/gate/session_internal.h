@@ -9,7 +9,7 @@ void session_on_answer(struct bufferevent *daemon, void *context);
 /* What waited for the client, or for the daemon, has gone. */
 void session_on_sent(struct bufferevent *tls, void *context);
 void session_on_passed(struct bufferevent *daemon, void *context);
-/* An answer of the gate's own. */
+/* An answer of the gate's own; waits for the client within the bounds of the daemon's. */
 void session_answer(struct session *session, uint64_t id, enum mikeyd_status status,
                     const char *text);
 

@@ -236,23 +236,49 @@ Test(gate_life, half_a_request_has_an_end)
     gate_hang_up(tls);
 }
 
+/* The same request so often that all buffers on the way are full of answers; or until no more is
+ * taken. */
+static void ask_without_reading(SSL *tls)
+{
+    cr_assert_eq(fcntl(SSL_get_fd(tls), F_SETFL, O_NONBLOCK), 0);
+    SSL_set_mode(tls, SSL_MODE_ENABLE_PARTIAL_WRITE | SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER);
+    static uint8_t frames[1000 * 64];
+    const int len = (int)lab_frame_status(1, frames, 64);
+    for (int i = 1; i < 1000; i++)
+        memcpy(frames + (ptrdiff_t)i * len, frames, (size_t)len);
+    int refused = 0;
+    for (int at = 0, sent = 0; sent < 100 * 1000 * 1000 && refused < 100;) {
+        const int taken = SSL_write(tls, frames + at, 1000 * len - at);
+        if (taken > 0) {
+            sent += taken;
+            at = (at + taken) % (1000 * len);
+            continue;
+        }
+        refused++;
+        (void)nanosleep(&(struct timespec){.tv_nsec = 5000000}, NULL);
+    }
+    cr_assert_eq(refused, 100, "more was taken than any buffer holds");
+}
+
 Test(gate_life, answers_that_are_not_read_have_an_end)
 {
     start("limits: {stall: 300ms, in_flight_per_client: 100000, in_flight: 100000}");
     SSL *tls = enter("client");
-    cr_assert_eq(fcntl(SSL_get_fd(tls), F_SETFL, O_NONBLOCK), 0);
-    SSL_set_mode(tls, SSL_MODE_ENABLE_PARTIAL_WRITE | SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER);
-    uint8_t frame[64];
-    const int len = (int)lab_frame_status(1, frame, sizeof frame);
-    /* More than all buffers on the way hold, by far; or until no more is taken. */
-    int refused = 0;
-    for (int i = 0; i < 50000 && refused < 100; i++) {
-        if (SSL_write(tls, frame, len) > 0)
-            continue;
-        refused++;
-        (void)nanosleep(&(struct timespec){.tv_nsec = 5000000}, NULL);
-    }
+    ask_without_reading(tls);
     cr_assert(gate_file_gets(gate.log, "answers were not read"));
+    gate_hang_up(tls);
+}
+
+Test(gate_life, own_answers_that_are_not_read_have_an_end)
+{
+    start("limits: {stall: 300ms, in_flight_per_client: 1}");
+    SSL *tls = enter("client");
+    ask(tls); /* the daemon has taken the connection */
+    cr_assert_eq(kill(lab_front(&lab.lab), SIGSTOP), 0);
+    ask_without_reading(tls); /* but for the first all are over the bound */
+    const bool closed = gate_file_gets(gate.log, "answers were not read");
+    cr_assert_eq(kill(lab_front(&lab.lab), SIGCONT), 0);
+    cr_assert(closed);
     gate_hang_up(tls);
 }
 
