@@ -6,6 +6,7 @@
 
 #include "base/log.h"
 #include "base/output.h"
+#include "base/random.h"
 #include "base/secret.h"
 #include "gate/gate.h"
 #include "gate/memory.h"
@@ -29,6 +30,8 @@ static enum mikeyd_status prepare_process(struct error *err)
     enum mikeyd_status status = secret_process_harden(err);
     if (status == MIKEYD_OK)
         status = secret_heap_init(SECRET_HEAP, err);
+    if (status == MIKEYD_OK)
+        status = random_check(err);
     if (status == MIKEYD_OK)
         memory_protect();
     return status;

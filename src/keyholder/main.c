@@ -20,6 +20,7 @@
 #include "base/bytes.h"
 #include "base/log.h"
 #include "base/output.h"
+#include "base/random.h"
 #include "base/secret.h"
 #include "config/config.h"
 #include "keyholder/confinement.h"
@@ -150,6 +151,8 @@ static enum mikeyd_status hold_token(const struct config *config, const struct t
     struct token *token = NULL;
     struct keyholder *holder = NULL;
     enum mikeyd_status status = secret_heap_init(keyholder_heap(wanted, &options.heap_least), err);
+    if (status == MIKEYD_OK) /* before the module, which may change what OpenSSL does */
+        status = random_check(err);
     if (status == MIKEYD_OK)
         status = token_open(wanted, &token, err);
     if (status == MIKEYD_OK)

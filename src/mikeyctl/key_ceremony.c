@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include "base/log.h"
+#include "base/random.h"
 #include "base/secret.h"
 #include "mikeyctl/key.h"
 
@@ -77,6 +78,8 @@ enum mikeyd_status ceremony_open(const struct key_options *options, bool recorde
     (void)snprintf(out->client, sizeof out->client, "ceremony uid %u", (unsigned)getuid());
     log_open("mikeyctl", LOG_LEVEL_WARNING);
     enum mikeyd_status status = secret_heap_init(SECURE_HEAP, err);
+    if (status == MIKEYD_OK)
+        status = random_check(err);
     if (status == MIKEYD_OK)
         status = secret_process_harden(err);
     if (status == MIKEYD_OK)

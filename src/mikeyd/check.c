@@ -10,6 +10,7 @@
 
 #include "base/clock.h"
 #include "base/key_finding.h"
+#include "base/random.h"
 #include "base/secret.h"
 #include "config/config.h"
 #include "mikeyd/audit_signer.h"
@@ -238,6 +239,8 @@ int check_run(const char *config_path, bool sandbox, int channel)
                  policy_key_count(policy), policy_node_count(policy), policy_client_count(policy),
                  policy_sha256(policy));
     status = secret_heap_init(CHECK_HEAP, &err);
+    if (status == MIKEYD_OK)
+        status = random_check(&err);
     if (status == MIKEYD_OK)
         status = check_config(config, &err);
     if (status == MIKEYD_OK)

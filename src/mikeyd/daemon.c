@@ -13,6 +13,7 @@
 
 #include "base/clock.h"
 #include "base/log.h"
+#include "base/random.h"
 #include "base/secret.h"
 #include "config/config_gate.h"
 #include "mikeyd/audit_signer.h"
@@ -191,6 +192,8 @@ static enum mikeyd_status open_parts(struct daemon *daemon, struct error *err)
 {
     struct config *config = daemon->config;
     enum mikeyd_status status = secret_heap_init(heap_size(config), err);
+    if (status == MIKEYD_OK)
+        status = random_check(err);
     if (status == MIKEYD_OK)
         status = policy_load(config->policy, &daemon->policy, err);
     if (status == MIKEYD_OK)
