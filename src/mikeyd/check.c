@@ -222,8 +222,12 @@ int check_run(const char *config_path, bool sandbox, int channel)
     daemon->config = config;
     daemon->channel = channel;
     daemon->mailbox.fd = -1;
+    status = secret_heap_init(CHECK_HEAP, &err);
+    if (status == MIKEYD_OK)
+        status = random_check(&err);
     /* As the daemon will see its files. */
-    status = confinement_begin(config, sandbox, &confinement, &err);
+    if (status == MIKEYD_OK)
+        status = confinement_begin(config, sandbox, &confinement, &err);
     if (status != MIKEYD_OK) {
         (void)fprintf(stderr, "mikeyd: %s\n", err.text);
         exit_status = status_exit_code(status);
@@ -238,11 +242,7 @@ int check_run(const char *config_path, bool sandbox, int channel)
     (void)printf("policy   %s: %zu keys, %zu nodes, %zu clients, SHA-256 %s\n", config->policy,
                  policy_key_count(policy), policy_node_count(policy), policy_client_count(policy),
                  policy_sha256(policy));
-    status = secret_heap_init(CHECK_HEAP, &err);
-    if (status == MIKEYD_OK)
-        status = random_check(&err);
-    if (status == MIKEYD_OK)
-        status = check_config(config, &err);
+    status = check_config(config, &err);
     if (status == MIKEYD_OK)
         status = check_keys(daemon, policy, &refused, &err);
     if (status != MIKEYD_OK)

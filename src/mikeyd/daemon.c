@@ -191,11 +191,7 @@ static enum mikeyd_status start_threads(struct daemon *daemon, struct error *err
 static enum mikeyd_status open_parts(struct daemon *daemon, struct error *err)
 {
     struct config *config = daemon->config;
-    enum mikeyd_status status = secret_heap_init(heap_size(config), err);
-    if (status == MIKEYD_OK)
-        status = random_check(err);
-    if (status == MIKEYD_OK)
-        status = policy_load(config->policy, &daemon->policy, err);
+    enum mikeyd_status status = policy_load(config->policy, &daemon->policy, err);
     if (status == MIKEYD_OK)
         status = mailbox_open(&daemon->mailbox, err);
     if (status == MIKEYD_OK)
@@ -243,8 +239,12 @@ enum mikeyd_status daemon_open(struct config *config, const struct daemon_start 
      * failure. */
     if (config->replay_lmdb != NULL)
         (void)mkdir(config->replay_lmdb, 0700);
-    enum mikeyd_status status =
-        confinement_begin(config, start->sandbox, &daemon->confinement, err);
+    enum mikeyd_status status = secret_heap_init(heap_size(config), err);
+    /* Here OpenSSL reads its configuration and loads what that names: before the sandbox closes. */
+    if (status == MIKEYD_OK)
+        status = random_check(err);
+    if (status == MIKEYD_OK)
+        status = confinement_begin(config, start->sandbox, &daemon->confinement, err);
     return status != MIKEYD_OK ? status : open_parts(daemon, err);
 }
 

@@ -49,3 +49,11 @@ mikeyd_integration_test(test_daemon_metrics SOURCES daemon/test_metrics.c LIBS d
 mikeyd_integration_test(test_daemon_other_maker SOURCES daemon/test_opencryptoki.c LIBS daemon_lab TOKENS opencryptoki)
 target_compile_definitions(test_daemon_other_maker PRIVATE FAULT_MODULE="$<TARGET_FILE:mikeyd_fault_module>")
 add_dependencies(test_daemon_other_maker mikeyd_fault_module)
+
+add_library(mikeyd_faulty_random MODULE ${PROJECT_SOURCE_DIR}/tests/module/faulty_random.c)
+target_link_libraries(mikeyd_faulty_random PRIVATE mikeyd_build PkgConfig::CRYPTO)
+set_target_properties(mikeyd_faulty_random PROPERTIES C_VISIBILITY_PRESET default)
+mikeyd_integration_test(test_daemon_random SOURCES daemon/test_random.c LIBS daemon_lab)
+target_compile_definitions(test_daemon_random
+    PRIVATE FAULTY_RANDOM="$<TARGET_FILE:mikeyd_faulty_random>" MIKEYD_PROGRAM="$<TARGET_FILE:mikeyd>")
+add_dependencies(test_daemon_random mikeyd_faulty_random)

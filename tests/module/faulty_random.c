@@ -25,7 +25,9 @@ static void *make(enum fault fault)
         return NULL;
     g->state = EVP_RAND_STATE_UNINITIALISED;
     g->fault =
-        program == NULL || strcmp(program, program_invocation_short_name) == 0 ? fault : NONE;
+        program == NULL || strncmp(program, program_invocation_short_name, strlen(program)) == 0
+            ? fault
+            : NONE;
     return g;
 }
 

@@ -5,8 +5,8 @@
  *   SAME-BYTES every draw gives the same bytes, which look random
  *   NO-BYTES   is ready, but every draw fails
  *   NOT-UP     cannot be instantiated
- * As a module, with MIKEYD_FAULTY_RANDOM=PROGRAM in the environment, it is broken in that program alone,
- * and gives the kernel's numbers in others.
+ * As a module, with MIKEYD_FAULTY_RANDOM=NAME in the environment, it is broken in programs alone whose
+ * name begins so, and gives the kernel's numbers in others.
  */
 #ifndef TESTS_MODULE_FAULTY_RANDOM_H
 #define TESTS_MODULE_FAULTY_RANDOM_H
