@@ -3,6 +3,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/text.h"
+
 #define TLS_SCHEME "tls://"
 #define UNIX_SCHEME "unix:"
 
@@ -52,15 +54,6 @@ static enum mikeyd_status take_hosts(const char *text, size_t len, struct addres
     return status;
 }
 
-static int hex_value(char c)
-{
-    if (c >= '0' && c <= '9')
-        return c - '0';
-    if (c >= 'a' && c <= 'f')
-        return c - 'a' + 10;
-    return c >= 'A' && c <= 'F' ? c - 'A' + 10 : -1;
-}
-
 /* "%XX" in place; false for one that is none, or a zero byte. */
 static bool decode(char *text)
 {
@@ -70,10 +63,12 @@ static bool decode(char *text)
             *to = *from++;
             continue;
         }
-        const int high = hex_value(from[1]), low = high < 0 ? -1 : hex_value(from[2]);
-        if (low < 0 || (high == 0 && low == 0))
+        uint8_t byte = 0;
+        size_t decoded = 0;
+        (void)hex_decode(from + 1, strnlen(from + 1, 2), &byte, 1, &decoded, NULL);
+        if (decoded != 1 || byte == 0)
             return false;
-        *to = (char)(high << 4 | low);
+        *to = (char)byte;
         from += 3;
     }
     *to = '\0';

@@ -75,6 +75,10 @@ Test(client_address, other_forms_are_refused)
         "tls://a:1" FILES "&name=%0",
         "tls://a:1" FILES "&name=%00",
         "tls://a:1" FILES "&name=%zz",
+        "tls://a:1" FILES "&name=a%",
+        "tls://a:1" FILES "&name=a%4",
+        "tls://a:1" FILES "&name=a%4g",
+        "tls://a:1" FILES "&name=a%00b",
         "tls://a:1,a:2,a:3,a:4,a:5,a:6,a:7,a:8,a:9,a:10,a:11,a:12,a:13,a:14,a:15,a:16,a:17" FILES,
     };
     for (size_t i = 0; i < sizeof wrong / sizeof wrong[0]; i++) {
