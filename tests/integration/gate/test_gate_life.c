@@ -252,6 +252,7 @@ static void ask_without_reading(SSL *tls)
         if (taken > 0) {
             sent += taken;
             at = (at + taken) % (1000 * len);
+            refused = 0;
             continue;
         }
         refused++;
@@ -266,6 +267,18 @@ Test(gate_life, answers_that_are_not_read_have_an_end)
     SSL *tls = enter("client");
     ask_without_reading(tls);
     cr_assert(gate_file_gets(gate.log, "answers were not read"));
+    gate_hang_up(tls);
+}
+
+Test(gate_life, own_answers_that_are_not_read_are_bounded)
+{
+    start("limits: {stall: 60s, in_flight_per_client: 1}"); /* it is not waiting that ends them */
+    SSL *tls = enter("client");
+    ask(tls); /* the daemon has taken the connection */
+    cr_assert_eq(kill(lab_front(&lab.lab), SIGSTOP), 0);
+    ask_without_reading(tls); /* but for the first all are over the bound */
+    cr_assert_eq(kill(lab_front(&lab.lab), SIGCONT), 0);
+    cr_assert_eq(lab_count_in_file(gate.log, "answers were not read"), 0);
     gate_hang_up(tls);
 }
 
