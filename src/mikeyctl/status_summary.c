@@ -207,9 +207,13 @@ static void print_isolation(FILE *out, const json_t *report)
 static void print_keys(FILE *out, const json_t *keys, const json_t *token)
 {
     const json_int_t unusable = number(keys, "unusable");
+    /* A daemon of before lists them all and does not count them. */
+    const json_int_t named = json_object_get(keys, "named_in_all") != NULL
+                                 ? number(keys, "named_in_all")
+                                 : (json_int_t)json_array_size(part(keys, "named"));
     head(out, "keys");
-    (void)fprintf(out, "%zu by name, %" JSON_INTEGER_FORMAT " of pairs",
-                  json_array_size(part(keys, "named")), number(keys, "pairs"));
+    (void)fprintf(out, "%" JSON_INTEGER_FORMAT " by name, %" JSON_INTEGER_FORMAT " of pairs", named,
+                  number(keys, "pairs"));
     if (json_is_false(part(token, "up")))
         (void)fputs(", NONE USABLE while the token is down\n", out);
     else if (unusable == 0)

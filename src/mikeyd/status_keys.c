@@ -3,6 +3,7 @@
 #include <unistd.h>
 
 #include "mikeyd/front_keys.h"
+#include "rpc/frame.h"
 
 static json_t *count_of(uint64_t value)
 {
@@ -85,10 +86,33 @@ json_t *status_keys_tokens(struct daemon *daemon)
     return list;
 }
 
+/* A report is one frame, however many keys there are: a list of all would not fit from some 3,000. */
+#define LISTED_MAX 256
+#define LISTED_BYTES (KEYS_NAME_MAX + 128) /* the JSON text of one */
+_Static_assert(LISTED_MAX *LISTED_BYTES < RPC_FRAME_MAX / 2, "other things are told, too");
+
+static json_t *named_key(const struct keys_entry *entry, bool usable)
+{
+    return json_pack("{s:s, s:s, s:i, s:i, s:b}", "kind", keys_kind_name(entry->kind), "name",
+                     entry->name, "generation", (int)entry->generation, "bits", (int)entry->bits,
+                     "usable", usable);
+}
+
+/* Those of one kind of usefulness, as long as there is room. */
+static void list_named(json_t *list, const struct keys_inventory *inventory, bool usable, bool up)
+{
+    const size_t count = inventory == NULL ? 0 : keys_inventory_count(inventory);
+    for (size_t i = 0; i < count && json_array_size(list) < LISTED_MAX; i++) {
+        const struct keys_entry *entry = keys_inventory_at(inventory, i);
+        if (entry->kind != KEYS_OTHER && entry->kind != KEYS_PAIR && entry->usable == usable)
+            (void)json_array_append_new(list, named_key(entry, usable && up));
+    }
+}
+
 json_t *status_keys_inventory(struct daemon *daemon)
 {
     json_t *list = json_array();
-    uint64_t pairs = 0, unusable = 0;
+    uint64_t named = 0, pairs = 0, unusable = 0;
     const bool up = keys_group_up(daemon->keys);
     struct keys_inventory *inventory = keys_group_inventory(daemon->keys);
     const size_t count = inventory == NULL ? 0 : keys_inventory_count(inventory);
@@ -97,18 +121,15 @@ json_t *status_keys_inventory(struct daemon *daemon)
         if (entry->kind == KEYS_OTHER)
             continue;
         unusable += !entry->usable;
-        if (entry->kind == KEYS_PAIR) {
-            pairs += entry->usable;
-            continue;
-        }
-        (void)json_array_append_new(
-            list, json_pack("{s:s, s:s, s:i, s:i, s:b}", "kind", keys_kind_name(entry->kind),
-                            "name", entry->name, "generation", (int)entry->generation, "bits",
-                            (int)entry->bits, "usable", entry->usable && up));
+        pairs += entry->kind == KEYS_PAIR && entry->usable;
+        named += entry->kind != KEYS_PAIR;
     }
+    /* Those that an operator has to look after come first. */
+    list_named(list, inventory, false, up);
+    list_named(list, inventory, true, up);
     keys_inventory_unref(inventory);
-    return json_pack("{s:o, s:o, s:o}", "named", list, "pairs", count_of(pairs), "unusable",
-                     count_of(unusable));
+    return json_pack("{s:o, s:o, s:o, s:o}", "named", list, "named_in_all", count_of(named),
+                     "pairs", count_of(pairs), "unusable", count_of(unusable));
 }
 
 json_t *status_keys_pair_cache(struct daemon *daemon)

@@ -22,6 +22,10 @@ target_compile_definitions(test_daemon_health PRIVATE FAULT_MODULE="$<TARGET_FIL
 add_dependencies(test_daemon_health mikeyd_fault_module)
 mikeyd_integration_test(test_daemon_key_check SOURCES daemon/test_key_check.c LIBS daemon_lab
     TOKENS softhsm nss isolated opencryptoki)
+mikeyd_integration_test(test_daemon_many_keys SOURCES daemon/test_many_keys.c LIBS daemon_lab_ctl TOKENS nss)
+target_compile_definitions(test_daemon_many_keys
+    PRIVATE KEYS_BENCH="$<TARGET_FILE:keys-bench>" MIKEYCTL_PROGRAM="$<TARGET_FILE:mikeyctl>")
+add_dependencies(test_daemon_many_keys keys-bench)
 mikeyd_integration_test(test_daemon_prewarm SOURCES daemon/test_prewarm.c LIBS daemon_lab PkgConfig::JANSSON
     TOKENS softhsm nss isolated THREADS)
 mikeyd_integration_test(test_ctl SOURCES daemon/test_ctl.c LIBS daemon_lab_ctl
