@@ -89,3 +89,26 @@ Test(recover, no_slots_is_a_failure)
     cr_expect_eq(sign_in_time(&err), MIKEYD_OK, "%s", err.text);
     cr_expect_eq(token_check_health(token, &err), MIKEYD_OK, "%s", err.text);
 }
+
+Test(recover_nss, cipher_text_of_a_wrong_length_is_none)
+{
+    static const char *const plans[] = {"C_Encrypt 1 short\n", "C_Encrypt 1 long\n"};
+    static const uint8_t iv[16] = {1, 2, 3};
+    struct error err = {0};
+    open_token();
+    for (size_t i = 0; i < 2; i++) {
+        uint8_t data[53], before[53];
+        unsigned long handle = 0;
+        memset(before, 0x5a, sizeof before);
+        memcpy(data, before, sizeof data);
+        cr_assert_eq(token_prf_derive(session, &find(0)->block[0], HMAC_SHA256, message, 16,
+                                      TOKEN_DERIVED_AES, 32, &handle, &err),
+                     MIKEYD_OK, "%s", err.text);
+        plan(plans[i]);
+        cr_expect_eq(token_aes_ctr(session, handle, iv, data, sizeof data, &err), MIKEYD_TOKEN_DOWN,
+                     "%s", plans[i]);
+        cr_expect_arr_eq(data, before, sizeof data, "nothing came");
+        plan(FAULT_NOTHING);
+        token_object_destroy(session, handle);
+    }
+}

@@ -188,3 +188,30 @@ Test(recover_nss, derived_keys_die_with_their_session)
                  MIKEYD_OK, "%s", err.text);
     token_object_destroy(session, handle);
 }
+
+/* A handle is a number: it may name a key that others made, and a PSK signs like a derived key. */
+Test(recover_nss, only_what_the_session_derived_is_used)
+{
+    open_token();
+    struct error err = {0};
+    unsigned long mac = 0, cipher = 0;
+    uint8_t tag[HMAC_TAG_MAX], data[16] = {0};
+    const uint8_t *const text[1] = {message};
+    const size_t len[1] = {sizeof message};
+    cr_assert_eq(token_prf_derive(session, &find(0)->block[0], HMAC_SHA256, message, 16,
+                                  TOKEN_DERIVED_HMAC, 32, &mac, &err),
+                 MIKEYD_OK, "%s", err.text);
+    cr_assert_eq(token_prf_derive(session, &find(0)->block[0], HMAC_SHA256, message, 16,
+                                  TOKEN_DERIVED_AES, 32, &cipher, &err),
+                 MIKEYD_OK, "%s", err.text);
+    cr_assert_eq(token_hmac_handle(session, mac, HMAC_SHA256, text, len, 1, tag, &err), MIKEYD_OK,
+                 "%s", err.text);
+    cr_assert_eq(token_aes_ctr(session, cipher, data, data, sizeof data, &err), MIKEYD_OK, "%s",
+                 err.text);
+    /* Both objects stay in the token. */
+    token_derived_forget(session, mac);
+    token_derived_forget(session, cipher);
+    cr_expect_eq(token_hmac_handle(session, mac, HMAC_SHA256, text, len, 1, tag, &err),
+                 MIKEYD_TOKEN_DOWN);
+    cr_expect_eq(token_aes_ctr(session, cipher, data, data, sizeof data, &err), MIKEYD_TOKEN_DOWN);
+}
