@@ -91,6 +91,62 @@ Test(keyholder_faults, a_request_outlives_the_module_being_initialised_again)
     assert_served_through("finalize");
 }
 
+/* The keys that were derived for one message are gone with the session: all is done once more. */
+Test(keyholder_faults, a_message_outlives_the_loss_of_its_session)
+{
+    struct lab_host host;
+    uint8_t covered[2048], mac[32];
+    make(LAB_DERIVES);
+    lab_start(&lab);
+    const struct keys_name name = lab_psk("plain");
+    const struct door_request request = lab_seal(&name, MIKEY_ALGORITHMS_256);
+    lab_host_open(&host, lab_plain, sizeof lab_plain);
+    (void)lab_host_message(&host, MIKEY_ALGORITHMS_256, covered, mac);
+    lab_host_close(&host);
+    plan("C_Sign 1 rv 0xb3\n");
+    cr_assert_eq(lab_ask(&lab, &request, &answer), MIKEYD_OK, "%s", answer.text);
+    cr_assert_arr_eq(answer.seal.mac, mac, 32);
+    cr_assert_eq(lab_facts(&lab).uses, 1);
+}
+
+/* It waited already, and the session that stayed busy is given up. */
+Test(keyholder_faults, a_request_that_a_busy_token_refused_is_not_repeated)
+{
+    make(LAB_SIGNS);
+    lab_start(&lab);
+    const struct keys_name name = lab_psk("plain");
+    const struct door_request request = lab_seal(&name, MIKEY_ALGORITHMS_256);
+    cr_assert_eq(lab_ask(&lab, &request, &answer), MIKEYD_OK, "%s", answer.text);
+    plan("C_SignInit 1+ rv 0x2\n");
+    const unsigned long opened = atomic_load(&control.tally->calls[FAULT_C_OpenSession]);
+    cr_assert_eq(lab_ask(&lab, &request, &answer), MIKEYD_TOKEN_BUSY, "%s", answer.text);
+    cr_assert_eq(atomic_load(&control.tally->calls[FAULT_C_OpenSession]) - opened, 1);
+}
+
+static uint64_t hmacs_of_forged(void)
+{
+    static const uint8_t text[] = "an R_MESSAGE", tag[32];
+    const struct door_request request = {
+        .op = DOOR_CHECK,
+        .name = lab_psk("plain"),
+        .tag = {.job = {.what = lab_derivation(MIKEY_ALGORITHMS_256, false),
+                        .covered = {.data = {text}, .len = {sizeof text}, .parts = 1}},
+                .tag = tag}};
+    const uint64_t before = lab_facts(&lab).hmacs;
+    cr_assert_eq(lab_ask(&lab, &request, &answer), MIKEYD_AUTH_FAILED, "%s", answer.text);
+    return lab_facts(&lab).hmacs - before;
+}
+
+Test(keyholder_faults, a_forged_message_is_judged_once_though_a_session_is_lost)
+{
+    make(LAB_SIGNS);
+    lab_start(&lab);
+    const uint64_t hmacs = hmacs_of_forged();
+    plan("C_SignInit 1 rv 0xb3\n");
+    cr_assert_eq(hmacs_of_forged(), hmacs);
+    cr_assert_eq(atomic_load(&control.tally->struck), 1);
+}
+
 Test(keyholder_faults, a_pair_key_that_failed_is_made_anew)
 {
     make(LAB_ANY);
