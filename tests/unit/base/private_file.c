@@ -97,6 +97,27 @@ Test(private_file, list_that_names_others_is_refused)
     cr_expect_eq(open_it(NULL), MIKEYD_INVALID_ARGUMENT, "the file's group");
 }
 
+Test(private_file, file_of_another_user_is_refused)
+{
+    struct error err = {0};
+    if (geteuid() != 0)
+        cr_skip_test("only root can give a file away");
+    make_file("pin", 0400);
+    cr_expect_eq(open_it(&err), MIKEYD_OK, "%s", err.text);
+    cr_assert_eq(chown(path, 12345, 12345), 0);
+    cr_expect_eq(open_it(&err), MIKEYD_INVALID_ARGUMENT);
+    cr_expect_not_null(strstr(err.text, "12345"), "%s", err.text);
+}
+
+Test(private_file, what_is_no_file_is_refused)
+{
+    struct error err = {0};
+    (void)snprintf(path, sizeof path, "%s/pipe", dir);
+    cr_assert_eq(mkfifo(path, 0400), 0);
+    cr_expect_eq(open_it(&err), MIKEYD_INVALID_ARGUMENT);
+    cr_expect_not_null(strstr(err.text, "regular"), "%s", err.text);
+}
+
 Test(private_file, group_without_a_list_is_refused)
 {
     struct error err = {0};
