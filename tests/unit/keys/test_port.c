@@ -116,7 +116,7 @@ Test(port, nothing_of_a_request_stays_in_its_buffer)
 
 Test(port, a_failed_call_leaves_no_result)
 {
-    uint8_t mac[32], v[32], plain[20], tgk[32], ticket[DOOR_TICKET_KEY], covered[70] = {0};
+    uint8_t mac[32], v[32], plain[20], tgk[32], ticket[DOOR_TICKET_KEY], covered[70] = {0}, tag[32];
     static const uint8_t nothing[32];
     make_serving_group(1, 2000);
     atomic_store(&peers[0].use_status, MIKEYD_AUTH_FAILED);
@@ -136,11 +136,15 @@ Test(port, a_failed_call_leaves_no_result)
     struct mikey_key_seal seal = {
         .what = what, .head = covered, .head_len = 10, .plain_len = 0, .mac = mac};
     memset(mac, 1, 32), memset(v, 1, 32), memset(plain, 1, 20), memset(tgk, 1, 32);
-    memset(ticket, 1, sizeof ticket);
+    memset(ticket, 1, sizeof ticket), memset(tag, 1, sizeof tag);
+    struct mikey_key_tag of_reply = {.what = what, .covered = reply};
+    of_reply.what.encryption = MIKEY_ENCR_NULL;
     cr_assert_eq(key.ops->open(&key, &open, &err), MIKEYD_AUTH_FAILED);
     cr_assert_eq(key.ops->seal(&key, &seal, &err), MIKEYD_AUTH_FAILED);
     cr_assert_eq(key.ops->tgk(&key, &what, MIKEY_TGK_DHE, tgk, 32, &err), MIKEYD_AUTH_FAILED);
     cr_assert_neq(keys_port_ticket_key(port, "tickets", 1, 9, ticket, &err), MIKEYD_OK);
+    cr_assert_eq(key.ops->tag(&key, &of_reply, tag, &err), MIKEYD_AUTH_FAILED);
+    cr_assert_arr_eq(tag, nothing, sizeof tag);
     cr_assert_eq(open.plain_len, 0);
     cr_assert_arr_eq(ticket, nothing, sizeof ticket);
     cr_assert_arr_eq(plain, nothing, 20);
