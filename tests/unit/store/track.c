@@ -203,6 +203,21 @@ Test(store_track, directory_is_for_its_owner_alone)
     store_close(store);
 }
 
+Test(store_track, directory_of_another_user_is_refused)
+{
+    struct replay_store *store = NULL;
+    struct error err = {0};
+    if (geteuid() != 0)
+        cr_skip_test("only root can give a folder away");
+    cr_assert_eq(chown(store_path, 12345, 12345), 0);
+    cr_expect_eq(lmdb_store_open(store_path, WINDOW, NULL, &store, &err), MIKEYD_STORE_DOWN);
+    cr_expect_null(store);
+    cr_expect_not_null(strstr(err.text, "another user"), "%s", err.text);
+    cr_assert_eq(chown(store_path, 0, 0), 0);
+    store = open_store();
+    store_close(store);
+}
+
 Test(store_track, directory_is_made_but_not_its_parent)
 {
     char path[128];
