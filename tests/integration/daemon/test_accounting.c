@@ -5,8 +5,11 @@
 #include <pthread.h>
 #include <signal.h>
 #include <stdatomic.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 #include "lab.h"
 
@@ -120,6 +123,44 @@ Test(accounting, of_calls_forged_messages_and_guesses_the_log_has_each_use)
     cr_assert_geq(lab_count_in_file(lab.audit, "\"event\":\"suppressed\""), 1);
     cr_assert_eq(lab_count_in_file(lab.audit, "\"workers\":3"), 1);
     expect_uses(3 * CALLS + (1 + FORGED) + (2 + FORGED));
+}
+
+/* The log is changed by somebody else, and something that is no file stands in its place. */
+static void spoil_log(const char *away)
+{
+    cr_assert_eq(rename(lab.audit, away), 0);
+    cr_assert_eq(mkdir(lab.audit, 0700), 0);
+    FILE *log = fopen(away, "ae");
+    cr_assert_not_null(log);
+    cr_assert_geq(fputc('x', log), 0);
+    cr_assert_eq(fclose(log), 0);
+}
+
+/* What an exchange used whose record the log does not take is in a later record. */
+Test(accounting, what_was_used_while_the_log_was_down_is_recorded_afterwards)
+{
+    char away[LAB_PATH + 8];
+    mikeyd_exchange *exchange = NULL;
+    json_int_t uses = 3;
+    mikeyd_client *client = lab_client(&lab);
+    lab_exchange(client);
+    (void)snprintf(away, sizeof away, "%s.away", lab.audit);
+    spoil_log(away);
+    for (int i = 0; i < 10; i++, uses++)
+        cr_assert_eq(lab_initiate(client, &exchange), MIKEYD_AUDIT_DOWN, "%s",
+                     mikeyd_client_error(client));
+    cr_assert_eq(rmdir(lab.audit), 0);
+    cr_assert_eq(rename(away, lab.audit), 0);
+    enum mikeyd_status status = MIKEYD_AUDIT_DOWN;
+    for (int i = 0; i < 300 && status == MIKEYD_AUDIT_DOWN; i++, uses++) {
+        (void)usleep(100000);
+        status = lab_initiate(client, &exchange);
+    }
+    cr_assert_eq(status, MIKEYD_OK, "%s", mikeyd_client_error(client));
+    mikeyd_exchange_free(exchange);
+    mikeyd_client_close(client);
+    cr_assert_eq(lab_stop(&lab, SIGTERM), 0);
+    expect_uses(uses);
 }
 
 /* Each start has keyholders of its own, whose counts begin anew. */
