@@ -12,8 +12,11 @@
 /* From the generator for public numbers and from that for keys: they are two, with a state each. */
 static bool draw_all(uint8_t drawn[DRAWS][DRAW])
 {
-    return RAND_bytes(drawn[0], DRAW) == 1 && RAND_bytes(drawn[1], DRAW) == 1 &&
-           RAND_priv_bytes(drawn[2], DRAW) == 1 && RAND_priv_bytes(drawn[3], DRAW) == 1;
+    for (size_t i = 0; i < DRAWS; i++) {
+        if ((i % 2 == 0 ? RAND_bytes(drawn[i], DRAW) : RAND_priv_bytes(drawn[i], DRAW)) != 1)
+            return false;
+    }
+    return true;
 }
 
 /* Any equality is the fault, so that nothing is gained by hiding where it was found. */
@@ -46,6 +49,6 @@ enum mikeyd_status random_check(struct error *err)
         return MIKEYD_OK;
     return error_set(err, MIKEYD_INTERNAL,
                      "OpenSSL's random number generator %s: see openssl.cnf (OPENSSL_CONF, its "
-                     "sections [random] and providers) and the kernel's getrandom(2)",
+                     "sections [random] and providers) and the kernel's random numbers",
                      fault);
 }
