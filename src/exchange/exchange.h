@@ -83,6 +83,7 @@ enum mikeyd_status exchange_worker_prewarm(struct exchange_worker *worker, size_
 /* ---- one request */
 
 enum exchange_operation { EXCHANGE_INITIATE, EXCHANGE_RESPOND, EXCHANGE_CONFIRM, EXCHANGE_UPDATE };
+#define EXCHANGE_OPERATIONS 4
 
 struct exchange_stream {
     uint32_t ssrc;

@@ -31,7 +31,8 @@ static struct job *make_job(struct connection *connection, const uint8_t *frame,
     job->has_uid = true;
     job->uid = connection->uid;
     job->flow = connection->id;
-    job->queued_ms = clock_monotonic_ms();
+    job->queued_us = clock_monotonic_us();
+    job->queued_ms = job->queued_us / 1000;
     return job;
 }
 

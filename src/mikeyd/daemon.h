@@ -15,6 +15,7 @@
 #include "keys/keys.h"
 #include "mikeyd/channel.h"
 #include "mikeyd/health.h"
+#include "mikeyd/latency.h"
 #include "mikeyd/mailbox.h"
 #include "mikeyd/release_gate.h"
 #include "mikeyd/worker_pool.h"
@@ -110,6 +111,7 @@ struct daemon {
     int64_t stop_deadline_ms;
 
     struct daemon_counters counters;
+    struct latency latency[EXCHANGE_OPERATIONS]; /* of requests that succeeded */
 };
 
 /* What the monitor says of itself when it starts the front. */

@@ -82,6 +82,7 @@ struct job *job_make(struct job_spare *spare, size_t frame_len)
     job->account = NULL;
     job->id = 0;
     job->hang_up = false;
+    job->is_exchange = false;
     job->status = MIKEYD_OK;
     job->audit_sequence = 0;
     atomic_store(&job->state, JOB_QUEUED);

@@ -40,11 +40,14 @@ struct job {
     struct account *account; /* main thread only: whom it counts for */
     uint64_t id;             /* the client's, valid once RUNNING */
     int64_t queued_ms;       /* monotonic */
+    int64_t queued_us;       /* the same moment */
     _Atomic int64_t started_ms;
     int64_t done_ms;
     bool hang_up; /* close the connection after this reply: what follows cannot be trusted */
 
     /* The outcome. */
+    bool is_exchange; /* `operation` is said */
+    enum exchange_operation operation;
     enum mikeyd_status status;
     uint64_t audit_sequence; /* 0: nothing to wait for */
     uint8_t *reply;          /* frame with its header; a success lies in the secure heap */

@@ -124,6 +124,8 @@ static void deliver(struct daemon *daemon, struct job *job)
         job_recycle(&daemon->spare, job);
         return;
     }
+    if (job->is_exchange && job->status == MIKEYD_OK)
+        latency_add(&daemon->latency[job->operation], clock_monotonic_us() - job->queued_us);
     connection_reply(job->connection, job);
 }
 

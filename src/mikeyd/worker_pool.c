@@ -54,6 +54,8 @@ static enum mikeyd_status serve_exchange(struct worker *worker, struct job *job,
                                          const struct exchange_request *exchange, struct error *err)
 {
     struct exchange_result result;
+    job->operation = exchange->operation;
+    job->is_exchange = true;
     enum mikeyd_status status = exchange_serve(worker->exchange, exchange, &result, err);
     if (status != MIKEYD_OK) {
         if (result.message_len != 0 || result.suite_count != 0)

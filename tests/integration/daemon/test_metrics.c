@@ -97,6 +97,12 @@ Test(metrics, promtool_has_no_complaint)
     cr_assert(gets("\nmikeyd_exchanges_total{operation=\"confirm\"} 1\n"), "%s", text);
     cr_assert_not_null(strstr(text, "\nmikeyd_healthy 1\n"), "%s", text);
     cr_assert_not_null(strstr(text, "\nmikeyd_exchanges_total{operation=\"respond\"} 1\n"));
+    cr_assert_not_null(strstr(
+        text, "\nmikeyd_request_duration_seconds_bucket{operation=\"respond\",le=\"+Inf\"} 1\n"));
+    cr_assert_not_null(
+        strstr(text, "\nmikeyd_request_duration_seconds_count{operation=\"confirm\"} 1\n"));
+    cr_assert_not_null(
+        strstr(text, "\nmikeyd_request_duration_seconds_count{operation=\"update\"} 0\n"));
     judge();
 }
 
