@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "base/clock.h"
@@ -79,6 +80,21 @@ Test(store_track, death_of_the_machine_closes_the_store_for_a_window)
     pretend_another_boot();
     expect_closed_for_a_window();
     cr_expect(store_has("data.mdb.lost"));
+}
+
+/* A process that really dies: the state file is as it was written while the store was in use. */
+Test(store_track, death_of_a_machine_whose_store_was_left_clean_before_closes_it_for_a_window)
+{
+    leave_with_an_entry();
+    pid_t child = fork();
+    cr_assert_geq(child, 0);
+    if (child == 0)
+        _exit(insert_number(open_store(), 3, 60, NULL) == MIKEYD_OK ? 0 : 1);
+    int status = 0;
+    cr_assert_eq(waitpid(child, &status, 0), child);
+    cr_assert(WIFEXITED(status) && WEXITSTATUS(status) == 0);
+    pretend_another_boot();
+    expect_closed_for_a_window();
 }
 
 Test(store_track, reboot_after_a_clean_close_loses_nothing)
