@@ -7,6 +7,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "mikeyd/front_keys.h"
+#include "mikeyd/metric_label.h"
 
 static void put_metric(struct evbuffer *out, const char *name, const char *type, const char *help)
 {
@@ -27,26 +28,11 @@ static void put_counter(struct evbuffer *out, const char *name, const char *help
     put_value(out, name, "counter", help, atomic_load_explicit(counter, memory_order_relaxed));
 }
 
-/* A label's value as the text format wants it: a token's maker chose the text. */
-static void put_label(struct evbuffer *out, const char *label, const char *value)
-{
-    (void)evbuffer_add_printf(out, "%s=\"", label);
-    for (const char *at = value; *at != '\0'; at++) {
-        if (*at == '\n')
-            (void)evbuffer_add(out, "\\n", 2);
-        else if (*at == '"' || *at == '\\')
-            (void)evbuffer_add_printf(out, "\\%c", *at);
-        else
-            (void)evbuffer_add(out, at, 1);
-    }
-    (void)evbuffer_add(out, "\"", 1);
-}
-
 static void put_labelled(struct evbuffer *out, const char *name, const char *label,
                          const char *value, uint64_t count)
 {
     (void)evbuffer_add_printf(out, "mikeyd_%s{", name);
-    put_label(out, label, value);
+    metric_label_put(out, label, value);
     (void)evbuffer_add_printf(out, "} %" PRIu64 "\n", count);
 }
 
@@ -126,7 +112,7 @@ static void put_requests(struct evbuffer *out, struct daemon *daemon)
 static void put_member(struct evbuffer *out, const char *name, const char *token, size_t member)
 {
     (void)evbuffer_add_printf(out, "mikeyd_%s{", name);
-    put_label(out, "token", token);
+    metric_label_put(out, "token", token);
     (void)evbuffer_add_printf(out, ",member=\"%zu\"} ", member);
 }
 

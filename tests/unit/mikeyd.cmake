@@ -14,6 +14,8 @@ mikeyd_unit_test(test_fair_queue
 mikeyd_unit_test(test_scrape_server
     SOURCES mikeyd/scrape_server.c ${PROJECT_SOURCE_DIR}/src/mikeyd/scrape_server.c ${PROJECT_SOURCE_DIR}/src/mikeyd/acceptor.c
     LIBS mikeyd_base PkgConfig::LIBEVENT Threads::Threads)
+mikeyd_unit_test(test_metric_label
+    SOURCES mikeyd/metric_label.c ${PROJECT_SOURCE_DIR}/src/mikeyd/metric_label.c LIBS PkgConfig::LIBEVENT)
 mikeyd_unit_test(test_latency
     SOURCES mikeyd/latency.c ${PROJECT_SOURCE_DIR}/src/mikeyd/latency.c LIBS mikeyd_base)
 mikeyd_unit_test(test_key_dates
