@@ -350,6 +350,27 @@ Test(audit_failure, changed_tail_is_refused_at_start)
     fixture_drop(&fixture);
 }
 
+/* Each record that is left is right by itself. */
+Test(audit_failure, tail_that_lacks_a_record_is_refused_at_start)
+{
+    struct fixture fixture;
+    fixture_make(&fixture);
+    fixture_write(&fixture, 10);
+    size_t len;
+    char *text = fixture_read(fixture.path, NULL);
+    char *line = fixture_line(text, 5, &len);
+    char *next = strchr(line, '\n') + 1;
+    memmove(line, next, strlen(next) + 1);
+    fixture_replace(fixture.path, text, strlen(text));
+    free(text);
+    struct audit_options options = {.path = fixture.path};
+    struct audit_log *log = NULL;
+    struct error err = {0};
+    cr_assert_eq(audit_open(&options, &log, &err), MIKEYD_SYNTAX);
+    cr_assert_not_null(strstr(err.text, "does not follow"), "%s", err.text);
+    fixture_drop(&fixture);
+}
+
 /* ---- kill -9 ---- */
 
 struct shared {
