@@ -162,6 +162,8 @@ static void exchange(struct lab *lab, size_t i)
         memcpy(fresh.values[2 * i + 1], m.dh[0].value, 32);
     }
     take_ticket(&answer.ticket, TICKETS * i + 1);
+    cr_assert_eq(answer.keys[0].ssrc, SSRC);
+    expect_drawn(&public, &answer.keys[1].ssrc, sizeof answer.keys[1].ssrc, "an SSRC");
 
     forget_draws();
     lab_must(lab_confirm(lab, &offer.ticket, &answer.message, &got), got);

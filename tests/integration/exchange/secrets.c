@@ -1,4 +1,4 @@
-/* What a request leaves in memory, what a ticket is sealed with, and numbers that must never come twice. */
+/* What a request leaves in memory, what a ticket is sealed with. */
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -371,60 +371,6 @@ Test(secrets, forgotten_ticket_keys_are_wiped)
     exchange_service_tick(lab.service, now + 2 * TICKET_DAY_SECONDS);
     cr_assert_eq(count_in_heap(table, masked[0]), 0);
     cr_assert_eq(count_in_heap(table, masked[1]), 1);
-    lab_close(&lab);
-}
-
-/* ---- numbers that must never come twice */
-
-#define OFFERS 400
-
-struct fresh {
-    uint8_t csb_id[OFFERS][4], rand[OFFERS][16], salt[OFFERS][16], nonce[OFFERS][12];
-    uint8_t tgk[OFFERS][32];
-};
-
-static size_t compared;
-static int compare(const void *a, const void *b)
-{
-    return memcmp(a, b, compared);
-}
-
-static void expect_distinct(void *items, size_t size, const char *what)
-{
-    compared = size;
-    qsort(items, OFFERS, size, compare);
-    for (size_t i = 1; i < OFFERS; i++)
-        cr_assert(compare((uint8_t *)items + (i - 1) * size, (uint8_t *)items + i * size) != 0,
-                  "%s came twice", what);
-}
-
-Test(secrets, random_numbers_never_come_twice)
-{
-    struct lab lab;
-    static struct fresh fresh;
-    static struct mikey_message m;
-    static struct bundle bundle;
-    static struct bundle_keys keys;
-    lab_open(&lab, LAB_ANY, NULL);
-    for (size_t i = 0; i < OFFERS; i++) {
-        lab_must(lab_initiate(&lab, one, 1, true, &offer), offer);
-        cr_assert_eq(mikey_parse(offer.message.data, offer.message.len, &m, NULL, NULL), MIKEYD_OK);
-        cr_assert_eq(m.rand_len, 16);
-        memcpy(fresh.rand[i], m.rand, 16);
-        memcpy(fresh.csb_id[i], &m.csb_id, 4);
-        memcpy(fresh.salt[i], offer.ticket.data + 20, 16);
-        memcpy(fresh.nonce[i], offer.ticket.data + 36, 12);
-        open_ticket(&offer.ticket, &opened[0]);
-        struct byte_reader plain = reader_of(opened[0].plain, opened[0].len);
-        cr_assert(bundle_read(&plain, &bundle, &keys));
-        cr_assert_eq(keys.key[0].key_len, 32);
-        memcpy(fresh.tgk[i], keys.key[0].key, 32);
-    }
-    expect_distinct(fresh.rand, 16, "a RAND");
-    expect_distinct(fresh.csb_id, 4, "a CSB ID");
-    expect_distinct(fresh.salt, 16, "a ticket's salt");
-    expect_distinct(fresh.nonce, 12, "a ticket's nonce");
-    expect_distinct(fresh.tgk, 32, "a TGK");
     lab_close(&lab);
 }
 

@@ -21,12 +21,15 @@ static void expect_refusal(const char *generator, const char *why)
 {
     struct error err = {0};
     cr_assert_eq(OSSL_PROVIDER_add_builtin(NULL, "faulty", OSSL_provider_init), 1);
-    cr_assert_not_null(OSSL_PROVIDER_load(NULL, "default"));
-    cr_assert_not_null(OSSL_PROVIDER_load(NULL, "faulty"));
+    OSSL_PROVIDER *usual = OSSL_PROVIDER_load(NULL, "default");
+    OSSL_PROVIDER *faulty = OSSL_PROVIDER_load(NULL, "faulty");
+    cr_assert(usual != NULL && faulty != NULL);
     cr_assert_eq(RAND_set_DRBG_type(NULL, generator, NULL, NULL, NULL), 1);
     cr_assert_eq(random_check(&err), MIKEYD_INTERNAL);
     cr_assert_not_null(strstr(err.text, why), "%s", err.text);
     cr_assert_not_null(strstr(err.text, "openssl.cnf"), "%s", err.text);
+    (void)OSSL_PROVIDER_unload(faulty);
+    (void)OSSL_PROVIDER_unload(usual);
 }
 
 Test(random_check, one_byte_again_and_again_is_refused)
