@@ -47,12 +47,12 @@ set(CPACK_DEBIAN_PACKAGE_CONTROL_STRICT_PERMISSION ON)
 
 set(CPACK_DEBIAN_DAEMON_DESCRIPTION "Makes and answers MIKEY (RFC 3830) messages for session border controllers. Pre-shared keys stay in PKCS#11 tokens; clients get SRTP session keys only, and each release is in a tamper-evident audit log.")
 set(CPACK_DEBIAN_DAEMON_PACKAGE_DEPENDS
-    "mikeyd-tools (= ${PROJECT_VERSION}-${MIKEYD_PACKAGE_RELEASE}), systemd | systemd-standalone-sysusers, systemd | systemd-standalone-tmpfiles")
+    "mikeyd-tools (= ${PROJECT_VERSION}-${MIKEYD_PACKAGE_RELEASE}), systemd | systemd-standalone-sysusers, systemd | systemd-standalone-tmpfiles, procps")
 set(CPACK_DEBIAN_DAEMON_PACKAGE_SUGGESTS "softhsm2, opensc, logrotate")
 set(CPACK_DEBIAN_DAEMON_PACKAGE_CONTROL_EXTRA
     ${package}/debian/postinst ${package}/debian/prerm ${package}/debian/postrm ${package}/debian/conffiles)
 set(CPACK_DEBIAN_GATE_DESCRIPTION "Lets session border controllers of other hosts use mikeyd: TLS 1.3, both sides authenticated, each client named by its certificate.")
-set(CPACK_DEBIAN_GATE_PACKAGE_DEPENDS "systemd | systemd-standalone-sysusers")
+set(CPACK_DEBIAN_GATE_PACKAGE_DEPENDS "systemd | systemd-standalone-sysusers, procps")
 set(CPACK_DEBIAN_GATE_PACKAGE_CONTROL_EXTRA ${package}/debian/gate/postinst)
 set(CPACK_DEBIAN_TOOLS_DESCRIPTION "mikeyctl makes the keys in a token, checks policies against RFC 9257, verifies audit logs, and does every client operation from the shell.")
 set(CPACK_DEBIAN_LIBRARY_DESCRIPTION "The C library by which a session border controller has its calls keyed by the mikeyd daemon.")
