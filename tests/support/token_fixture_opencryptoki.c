@@ -7,6 +7,7 @@
 #include <sched.h>
 #include <signal.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/mount.h>
 #include <sys/prctl.h>
@@ -22,6 +23,7 @@
 #define FIRST_PIN "11223344"
 #define SO_PIN "76543210"
 #define PIN "417-unit"
+#define SLOT_DAEMON_TRIES 1500 /* about 30 s */
 
 static const char *const own_folders[] = {"/run", "/dev/shm", "/var/lib/opencryptoki"};
 
@@ -65,19 +67,39 @@ static bool make_folders(void)
         "chmod -R 770 /var/lib/opencryptoki /run/lock/opencryptoki");
 }
 
+/* What it complains of goes to the test's own stderr. */
 static _Noreturn void run_slot_daemon(void)
 {
     if (prctl(PR_SET_PDEATHSIG, SIGKILL) == 0 && freopen("/dev/null", "r", stdin) != NULL &&
-        freopen("/dev/null", "w", stdout) != NULL && freopen("/dev/null", "w", stderr) != NULL)
+        dup2(STDERR_FILENO, STDOUT_FILENO) == STDOUT_FILENO)
         (void)execlp("pkcsslotd", "pkcsslotd", "-f", (char *)NULL);
     _exit(127);
 }
 
 static bool slot_daemon_answers(void)
 {
-    return token_fixture_run("for i in $(seq 1500); do "
-                             "pkcsconf -t -c " SLOT " >/dev/null 2>&1 && exit 0; sleep 0.02; done; "
-                             "exit 1");
+    return system("pkcsconf -t -c " SLOT " >/dev/null 2>&1 || { sleep 0.02; exit 1; }") == 0;
+}
+
+/* Now and then it ends by itself while it starts: it is started again. */
+static bool start_slot_daemon(struct token_fixture *f)
+{
+    for (int tries = 0; tries < SLOT_DAEMON_TRIES; tries++) {
+        if (f->slot_daemon == 0)
+            f->slot_daemon = fork();
+        if (f->slot_daemon == 0)
+            run_slot_daemon();
+        if (f->slot_daemon < 0)
+            return false;
+        if (slot_daemon_answers())
+            return true;
+        int status;
+        if (waitpid(f->slot_daemon, &status, WNOHANG) == f->slot_daemon) {
+            (void)fprintf(stderr, "pkcsslotd ended while it started (%d)\n", status);
+            f->slot_daemon = 0;
+        }
+    }
+    return false;
 }
 
 static bool initialise(void)
@@ -100,8 +122,5 @@ bool token_fixture_opencryptoki(struct token_fixture *f)
     }
     if (token_fixture_opencryptoki_lacks() != NULL || !make_folders())
         return false;
-    f->slot_daemon = fork();
-    if (f->slot_daemon == 0)
-        run_slot_daemon();
-    return f->slot_daemon > 0 && slot_daemon_answers() && initialise();
+    return start_slot_daemon(f) && initialise();
 }
