@@ -28,6 +28,37 @@ Test(recover, handles_of_before_never_sign_with_another_key)
     cr_expect_eq(token_generation(token), 7);
 }
 
+/* As another program may do: an object goes, and one that it makes gets the number. */
+Test(recover, health_check_finds_another_object_under_the_old_handle)
+{
+    struct error err = {0};
+    CK_SESSION_HANDLE other = 0;
+    CK_OBJECT_HANDLE last = 0, made = 0;
+    CK_OBJECT_CLASS class = CKO_SECRET_KEY;
+    CK_KEY_TYPE type = CKK_GENERIC_SECRET;
+    CK_BBOOL no = CK_FALSE;
+    uint8_t id[16] = {0x2b}, value[32] = {0x4f, 1};
+    CK_ATTRIBUTE at[] = {{CKA_CLASS, &class, sizeof class},
+                         {CKA_KEY_TYPE, &type, sizeof type},
+                         {CKA_TOKEN, &no, sizeof no},
+                         {CKA_ID, id, sizeof id},
+                         {CKA_VALUE, value, sizeof value}};
+    plan("any 1 shuffle\n");
+    open_token();
+    cr_assert_eq(token_check_health(token, &err), MIKEYD_OK, "%s", err.text);
+    for (unsigned i = 0; i < KEYS; i++)
+        last = find(i)->block[0].original > last ? find(i)->block[0].original : last;
+    cr_assert_eq(token->f->C_OpenSession(token->slot, CKF_SERIAL_SESSION | CKF_RW_SESSION, NULL,
+                                         NULL, &other),
+                 CKR_OK);
+    cr_assert_eq(token->f->C_DestroyObject(other, last), CKR_OK);
+    cr_assert_eq(token->f->C_CreateObject(other, at, sizeof at / sizeof at[0], &made), CKR_OK);
+    cr_assert_eq(made, last);
+    cr_expect_eq(token_check_health(token, &err), MIKEYD_TOKEN_DOWN);
+    cr_expect_not_null(strstr(err.text, "is no longer there"), "%s", err.text);
+    cr_assert_eq(token->f->C_CloseSession(other), CKR_OK);
+}
+
 /* The object of a message's authentication key, which the message needs twice. No key of the token
  * has these bytes. */
 static const uint8_t clear_key[32] = {0x77, 1, 2, 3};
