@@ -400,7 +400,9 @@ Test(audit_uses, what_is_held_back_is_recorded_before_the_count_is_signed)
     cr_assert_eq(verdict.uses_recorded, 1000);
 }
 
-Test(audit_uses, what_a_full_disk_refused_is_in_the_record_that_tells_of_it)
+/* Until no record fits any more; how many it took that never reach the disk, at least one of them
+ * while others were being written. */
+static unsigned fill_the_disk(rlim_t room)
 {
     size_t size;
     struct rlimit limit;
@@ -409,7 +411,7 @@ Test(audit_uses, what_a_full_disk_refused_is_in_the_record_that_tells_of_it)
     free(fixture_read(fixture.path, &size));
     (void)signal(SIGXFSZ, SIG_IGN);
     cr_assert_eq(getrlimit(RLIMIT_FSIZE, &limit), 0);
-    limit.rlim_cur = size + 1000;
+    limit.rlim_cur = size + room;
     cr_assert_eq(setrlimit(RLIMIT_FSIZE, &limit), 0);
     unsigned appended = 0;
     for (int i = 0; i < 50; i++)
@@ -425,6 +427,13 @@ Test(audit_uses, what_a_full_disk_refused_is_in_the_record_that_tells_of_it)
         cr_assert_lt(ms, PATIENCE_MS);
         (void)usleep(1000);
     }
+    return appended;
+}
+
+/* Each loss is told once: the second record says nothing of the first loss. */
+Test(audit_uses, what_a_full_disk_refused_is_in_the_record_that_tells_of_it)
+{
+    const unsigned appended = fill_the_disk(1000) + fill_the_disk(0);
     record_uses(0);
     close_writer();
     expect_good();
