@@ -157,6 +157,14 @@ Test(store_track, state_file_that_makes_no_sense_closes_the_store_for_a_window)
     expect_closed_for_a_window();
 }
 
+/* Its times would end where the damage begins, and what comes after them be forgotten. */
+Test(store_track, state_file_with_a_damaged_last_line_closes_the_store_for_a_window)
+{
+    leave_with_an_entry();
+    edit_store_file("state", "tickets -\n", "tickets -x");
+    expect_closed_for_a_window();
+}
+
 Test(store_track, restart_while_closed_begins_the_window_again)
 {
     leave_killed_with_an_entry();
