@@ -192,8 +192,8 @@ static enum mikeyd_status bind(const struct making *m, struct error *err)
     return bind_keys(m, err);
 }
 
-enum mikeyd_status binding_make(struct keys_group *keys, struct policy *policy, uint64_t serial,
-                                struct binding **out, struct error *err)
+enum mikeyd_status binding_make(struct keys_group *keys, struct tally *tally, struct policy *policy,
+                                uint64_t serial, struct binding **out, struct error *err)
 {
     struct binding *b = calloc(1, sizeof *b);
     if (b == NULL)
@@ -207,6 +207,8 @@ enum mikeyd_status binding_make(struct keys_group *keys, struct policy *policy, 
                                   .can_derive = keys_group_can_derive(keys)};
     enum mikeyd_status status = bind(&making, err);
     keys_inventory_unref(making.inventory);
+    if (status == MIKEYD_OK && (b->tally = tally_places(tally, policy)) == NULL)
+        status = error_set(err, MIKEYD_INTERNAL, "out of memory");
     if (status != MIKEYD_OK) {
         binding_unref(b);
         return status;
@@ -226,6 +228,7 @@ void binding_unref(struct binding *binding)
     if (binding == NULL || atomic_fetch_sub(&binding->references, 1) != 1)
         return;
     policy_unref(binding->policy);
+    free(binding->tally);
     free(binding->keys);
     free(binding);
 }

@@ -9,6 +9,7 @@
 
 #include <stdatomic.h>
 
+#include "exchange/tally.h"
 #include "keys/keys.h"
 #include "policy/policy.h"
 
@@ -29,16 +30,17 @@ struct binding {
     atomic_uint references;
     uint64_t serial;
     struct policy *policy;
-    struct bound_key *keys; /* by policy_key.index */
+    struct bound_key *keys;     /* by policy_key.index */
+    struct tally_place **tally; /* by policy_client.index */
 };
 
 /*
- * Takes a reference on policy. TOKEN_DOWN naming the missing object and the command that makes it,
+ * Takes a reference on policy; its clients have their places in tally. TOKEN_DOWN naming the missing object and the command that makes it,
  * POLICY when an object is weaker than the policy demands, would let its key out, or when the
  * tokens cannot do `prf: derive`.
  */
-enum mikeyd_status binding_make(struct keys_group *keys, struct policy *policy, uint64_t serial,
-                                struct binding **out, struct error *err);
+enum mikeyd_status binding_make(struct keys_group *keys, struct tally *tally, struct policy *policy,
+                                uint64_t serial, struct binding **out, struct error *err);
 struct binding *binding_ref(struct binding *binding);
 void binding_unref(struct binding *binding);
 

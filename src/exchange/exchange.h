@@ -66,6 +66,18 @@ struct exchange_stats {
 };
 void exchange_service_stats(struct exchange_service *service, struct exchange_stats *out);
 
+/* Clients that are counted by name; the last place is for all others together. */
+#define EXCHANGE_CLIENTS_COUNTED 1025
+#define EXCHANGE_CLIENT_NAME 65
+#define EXCHANGE_CLIENT_OTHERS "(others)"
+struct exchange_client_stats {
+    const char *name; /* valid as long as the service */
+    uint64_t served, refused;
+};
+/* How many of out[] are filled. Any thread. */
+size_t exchange_service_clients(struct exchange_service *service,
+                                struct exchange_client_stats out[EXCHANGE_CLIENTS_COUNTED]);
+
 /* ---- a worker: one thread, one token session, its scratch */
 
 struct exchange_worker;
@@ -139,7 +151,8 @@ struct exchange_result {
      * and the policy allows, in the policy's order. */
     enum srtp_suite suites[SRTP_SUITE_COUNT];
     size_t suite_count;
-    uint64_t audit_sequence; /* nothing may leave before audit_durable() has reached it */
+    uint64_t audit_sequence;   /* nothing may leave before audit_durable() has reached it */
+    int64_t keys_us, store_us; /* waited for keyholders, for the replay store; also of a failure */
 };
 
 /*

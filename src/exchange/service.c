@@ -51,8 +51,11 @@ enum mikeyd_status exchange_service_open(const struct exchange_service_config *c
     service->next_serial = 1;
     atomic_init(&service->window_s, exchange_store_window_s(policy));
     pthread_rwlock_init(&service->lock, NULL);
-    enum mikeyd_status status =
-        binding_make(config->keys, policy, service->next_serial++, &service->binding, err);
+    service->tally = tally_make();
+    enum mikeyd_status status = service->tally == NULL
+                                    ? error_set(err, MIKEYD_INTERNAL, "out of memory")
+                                    : binding_make(config->keys, service->tally, policy,
+                                                   service->next_serial++, &service->binding, err);
     if (status == MIKEYD_OK)
         status = open_ticket_keys(service, err);
     if (status != MIKEYD_OK) {
@@ -69,6 +72,7 @@ void exchange_service_close(struct exchange_service *service)
         return;
     ticket_keys_close(service->ticket_keys);
     binding_unref(service->binding);
+    tally_free(service->tally);
     pthread_rwlock_destroy(&service->lock);
     free(service);
 }
@@ -85,8 +89,8 @@ enum mikeyd_status exchange_service_set_policy(struct exchange_service *service,
                                                struct policy *policy, struct error *err)
 {
     struct binding *fresh;
-    enum mikeyd_status status =
-        binding_make(service->config.keys, policy, service->next_serial, &fresh, err);
+    enum mikeyd_status status = binding_make(service->config.keys, service->tally, policy,
+                                             service->next_serial, &fresh, err);
     if (status != MIKEYD_OK)
         return status;
     service->next_serial++;
@@ -125,4 +129,10 @@ void exchange_service_stats(struct exchange_service *service, struct exchange_st
     };
     for (size_t i = 0; i < MIKEYD_STATUS_COUNT; i++)
         out->refused[i] = atomic_load(&service->stats.refused[i]);
+}
+
+size_t exchange_service_clients(struct exchange_service *service,
+                                struct exchange_client_stats out[EXCHANGE_CLIENTS_COUNTED])
+{
+    return tally_get(service->tally, out);
 }

@@ -20,6 +20,7 @@ struct exchange_service {
      * because requests end under the policy that they began with. */
     atomic_uint window_s;
     struct ticket_keys *ticket_keys;
+    struct tally *tally;
     struct {
         atomic_uint_fast64_t operation[4]; /* by enum exchange_operation */
         atomic_uint_fast64_t refused[MIKEYD_STATUS_COUNT];

@@ -61,6 +61,8 @@ static const char *operation_name(enum exchange_operation operation)
 static void request_begin(struct exchange_worker *w, const struct exchange_request *request)
 {
     exchange_result_wipe(w);
+    (void)keys_port_take_wait_us(w->port);
+    (void)store_take_wait_us();
     w->call = (struct exchange_call){.request = request,
                                      .now = clock_unix_now(),
                                      .binding = service_binding(w->service),
@@ -152,6 +154,8 @@ enum mikeyd_status exchange_serve(struct exchange_worker *worker,
     *result = (struct exchange_result){0};
     request_begin(worker, request);
     enum mikeyd_status status = serve(worker, result, &why);
+    if (worker->call.client != NULL)
+        tally_count(worker->call.binding->tally[worker->call.client->index], status);
     if (status == MIKEYD_OK) {
         atomic_fetch_add(&worker->service->stats.operation[request->operation], 1);
         atomic_fetch_add(&worker->service->stats.keys_released, result->key_count);
@@ -165,6 +169,8 @@ enum mikeyd_status exchange_serve(struct exchange_worker *worker,
             result->message = worker->error;
         (void)error_set(err, status, "%s", why.text);
     }
+    result->keys_us = keys_port_take_wait_us(worker->port);
+    result->store_us = store_take_wait_us();
     request_end(worker);
     return status;
 }

@@ -146,6 +146,8 @@ const char *keys_port_prf(const struct keys_port *port);
  * was a failure or was lost counts too, at each member that got it.
  */
 unsigned keys_port_take_uses(struct keys_port *port);
+/* How long this port waited for keyholders since the last call of this function, microseconds. */
+int64_t keys_port_take_wait_us(struct keys_port *port);
 
 /* The engine's calls (mikey/key.h): key.port is a struct keys_port, key.name a struct keys_name. */
 extern const struct mikey_key_ops keys_port_ops;

@@ -55,6 +55,13 @@ unsigned keys_port_take_uses(struct keys_port *port)
     return uses;
 }
 
+int64_t keys_port_take_wait_us(struct keys_port *port)
+{
+    const int64_t us = port->wait_us;
+    port->wait_us = 0;
+    return us;
+}
+
 void keys_port_end(struct keys_port *port)
 {
     secret_wipe(port->buffer, port->used);
@@ -123,6 +130,7 @@ static void ask_once(struct keys_port *port, struct attempt *attempt, struct err
     const int64_t begun = clock_monotonic_us();
     attempt->outcome = keys_connection_ask(connection, &ask, err);
     attempt->took_us = clock_monotonic_us() - begun;
+    port->wait_us += attempt->took_us;
     attempt->sent = attempt->outcome != KEYS_UNSENT && attempt->outcome != KEYS_IMPOSSIBLE;
     port->used = ask.used;
     if (attempt->outcome != KEYS_ANSWERED || port->answer.status != MIKEYD_OK ||

@@ -12,6 +12,7 @@ struct keys_port {
     int64_t deadline_ms; /* 0: none set */
     const char *prf;
     unsigned uses;
+    int64_t wait_us;
     size_t preferred;            /* DOOR_CHECKPOINT: the member that is asked first */
     struct door_request request; /* of now: its op and what belongs to that are set */
     struct door_answer answer;   /* views into buffer */

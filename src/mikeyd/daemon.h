@@ -111,7 +111,9 @@ struct daemon {
     int64_t stop_deadline_ms;
 
     struct daemon_counters counters;
-    struct latency latency[EXCHANGE_OPERATIONS]; /* of requests that succeeded */
+    /* Of requests that succeeded: in all, and what each stage took of it. */
+    struct latency latency[EXCHANGE_OPERATIONS];
+    struct latency stage[EXCHANGE_OPERATIONS][LATENCY_STAGES];
 };
 
 /* What the monitor says of itself when it starts the front. */

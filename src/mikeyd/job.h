@@ -43,6 +43,8 @@ struct job {
     int64_t queued_us;       /* the same moment */
     _Atomic int64_t started_ms;
     int64_t done_ms;
+    int64_t done_us;                      /* the same moment */
+    int64_t waited_us, keys_us, store_us; /* in the queue, for keyholders, for the replay store */
     bool hang_up; /* close the connection after this reply: what follows cannot be trusted */
 
     /* The outcome. */

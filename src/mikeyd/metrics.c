@@ -8,6 +8,7 @@
 #include "base/log.h"
 #include "mikeyd/front_keys.h"
 #include "mikeyd/metric_label.h"
+#include "mikeyd/metrics_latency.h"
 
 static void put_metric(struct evbuffer *out, const char *name, const char *type, const char *help)
 {
@@ -55,32 +56,26 @@ static void put_exchanges(struct evbuffer *out, struct daemon *daemon)
     }
 }
 
-/* One histogram an operation. */
-static void put_latencies(struct evbuffer *out, const struct daemon *daemon)
+static void put_client(struct evbuffer *out, const char *name, const char *outcome, uint64_t count)
 {
-    static const char *const names[EXCHANGE_OPERATIONS] = {"initiate", "respond", "confirm",
-                                                           "update"};
-    put_metric(out, "request_duration_seconds", "histogram",
-               "From the whole frame to its reply, of requests that succeeded.");
-    for (size_t i = 0; i < EXCHANGE_OPERATIONS; i++) {
-        const struct latency *latency = &daemon->latency[i];
-        uint64_t count = 0;
-        for (size_t b = 0; b <= LATENCY_BOUNDS; b++) {
-            count += latency->bucket[b];
-            (void)evbuffer_add_printf(
-                out, "mikeyd_request_duration_seconds_bucket{operation=\"%s\",le=\"", names[i]);
-            if (b < LATENCY_BOUNDS)
-                (void)evbuffer_add_printf(out, "%g\"} %" PRIu64 "\n", latency_bound_us[b] / 1e6,
-                                          count);
-            else
-                (void)evbuffer_add_printf(out, "+Inf\"} %" PRIu64 "\n", count);
-        }
-        (void)evbuffer_add_printf(
-            out,
-            "mikeyd_request_duration_seconds_sum{operation=\"%s\"} %" PRIu64 ".%06" PRIu64 "\n"
-            "mikeyd_request_duration_seconds_count{operation=\"%s\"} %" PRIu64 "\n",
-            names[i], latency->sum_us / 1000000, latency->sum_us % 1000000, names[i], count);
+    (void)evbuffer_add_printf(out, "mikeyd_client_requests_total{");
+    metric_label_put(out, "client", name);
+    (void)evbuffer_add_printf(out, ",outcome=\"%s\"} %" PRIu64 "\n", outcome, count);
+}
+
+/* A thousand names at most, and what all others made. */
+static void put_clients(struct evbuffer *out, struct daemon *daemon)
+{
+    struct exchange_client_stats *client = calloc(EXCHANGE_CLIENTS_COUNTED, sizeof *client);
+    if (client == NULL)
+        return;
+    const size_t count = exchange_service_clients(daemon->service, client);
+    put_metric(out, "client_requests_total", "counter", "Requests of a client of the policy.");
+    for (size_t i = 0; i < count; i++) {
+        put_client(out, client[i].name, "served", client[i].served);
+        put_client(out, client[i].name, "refused", client[i].refused);
     }
+    free(client);
 }
 
 static void put_requests(struct evbuffer *out, struct daemon *daemon)
@@ -226,7 +221,8 @@ char *metrics_text(struct daemon *daemon)
     put_key_dates(out, daemon);
     put_requests(out, daemon);
     put_exchanges(out, daemon);
-    put_latencies(out, daemon);
+    put_clients(out, daemon);
+    metrics_latency_put(out, daemon);
     put_tokens(out, daemon);
     put_disk(out, daemon);
     const size_t len = evbuffer_get_length(out);

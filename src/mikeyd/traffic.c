@@ -115,6 +115,17 @@ static void refresh_policy(struct daemon *daemon)
     connection_policy_changed(daemon);
 }
 
+static void note_latency(struct daemon *daemon, const struct job *job)
+{
+    const int64_t now_us = clock_monotonic_us();
+    struct latency *stage = daemon->stage[job->operation];
+    latency_add(&daemon->latency[job->operation], now_us - job->queued_us);
+    latency_add(&stage[LATENCY_QUEUE], job->waited_us);
+    latency_add(&stage[LATENCY_TOKEN], job->keys_us);
+    latency_add(&stage[LATENCY_STORE], job->store_us);
+    latency_add(&stage[LATENCY_DISK], now_us - job->done_us);
+}
+
 static void deliver(struct daemon *daemon, struct job *job)
 {
     end_job(daemon, job);
@@ -125,7 +136,7 @@ static void deliver(struct daemon *daemon, struct job *job)
         return;
     }
     if (job->is_exchange && job->status == MIKEYD_OK)
-        latency_add(&daemon->latency[job->operation], clock_monotonic_us() - job->queued_us);
+        note_latency(daemon, job);
     connection_reply(job->connection, job);
 }
 

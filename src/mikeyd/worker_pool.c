@@ -57,6 +57,8 @@ static enum mikeyd_status serve_exchange(struct worker *worker, struct job *job,
     job->operation = exchange->operation;
     job->is_exchange = true;
     enum mikeyd_status status = exchange_serve(worker->exchange, exchange, &result, err);
+    job->keys_us = result.keys_us;
+    job->store_us = result.store_us;
     if (status != MIKEYD_OK) {
         if (result.message_len != 0 || result.suite_count != 0)
             job_set_refusal(job, status, err->text, &result);
@@ -131,12 +133,14 @@ static void work(struct worker *worker, struct job *job)
         rpc_request_unpack(&worker->arena->frame, job->frame, job->frame_len);
     job->id = request == NULL ? 0 : request->id;
     atomic_store(&job->started_ms, clock_monotonic_ms());
+    job->waited_us = clock_monotonic_us() - job->queued_us;
     atomic_store(&job->state, JOB_RUNNING);
     atomic_store(&worker->current, job);
 
     job->status = serve(worker, job, request, &err);
     job->hang_up = request == NULL;
-    job->done_ms = clock_monotonic_ms();
+    job->done_us = clock_monotonic_us();
+    job->done_ms = job->done_us / 1000;
     if (job->status == MIKEYD_AUTH_FAILED)
         charge_forgery(worker->pool, job->uid);
 

@@ -79,6 +79,9 @@ struct store_witness {
  */
 void store_set_deadline(int64_t deadline_ms);
 int64_t store_deadline_ms(void);
+/* How long the calling thread waited for stores since it last called this, microseconds: look-ups,
+ * entries, counters and timestamps. */
+int64_t store_take_wait_us(void);
 
 /*
  * Opens or creates the database in directory path (mode 0700, one process at a time: STORE_DOWN

@@ -50,6 +50,8 @@ target_compile_definitions(test_daemon_store PRIVATE CLOCK_SHIFT="$<TARGET_FILE:
 add_dependencies(test_daemon_store mikeyd_clock_shift)
 mikeyd_integration_test(test_daemon_redis SOURCES daemon/test_redis.c LIBS daemon_lab mikeyd_redis_server)
 mikeyd_integration_test(test_daemon_metrics SOURCES daemon/test_metrics.c LIBS daemon_lab mikeyd_redis_server)
+target_compile_definitions(test_daemon_metrics PRIVATE FAULT_MODULE="$<TARGET_FILE:mikeyd_fault_module>")
+add_dependencies(test_daemon_metrics mikeyd_fault_module)
 mikeyd_integration_test(test_daemon_other_maker SOURCES daemon/test_opencryptoki.c LIBS daemon_lab TOKENS opencryptoki)
 target_compile_definitions(test_daemon_other_maker PRIVATE FAULT_MODULE="$<TARGET_FILE:mikeyd_fault_module>")
 add_dependencies(test_daemon_other_maker mikeyd_fault_module)

@@ -103,6 +103,60 @@ Test(metrics, promtool_has_no_complaint)
         strstr(text, "\nmikeyd_request_duration_seconds_count{operation=\"confirm\"} 1\n"));
     cr_assert_not_null(
         strstr(text, "\nmikeyd_request_duration_seconds_count{operation=\"update\"} 0\n"));
+    cr_assert_not_null(strstr(
+        text,
+        "\nmikeyd_request_stage_duration_seconds_count{operation=\"initiate\",stage=\"disk\"} "
+        "1\n"));
+    judge();
+}
+
+/* Microseconds of that stage in all. */
+static unsigned long stage_us(const char *operation, const char *stage)
+{
+    char line[120];
+    (void)snprintf(line, sizeof line,
+                   "\nmikeyd_request_stage_duration_seconds_sum{operation=\"%s\",stage=\"%s\"} ",
+                   operation, stage);
+    const char *at = strstr(text, line);
+    cr_assert_not_null(at, "%s", text);
+    return (unsigned long)(strtod(at + strlen(line), NULL) * 1e6 + 0.5);
+}
+
+/* A token whose every HMAC takes 100 ms more. */
+Test(metrics, a_slow_token_shows_in_its_stage_alone)
+{
+    char plan[LAB_PATH + 8], extra[64];
+    (void)snprintf(plan, sizeof plan, "%s/plan", lab.dir);
+    (void)snprintf(extra, sizeof extra, "metrics: {listen: \"127.0.0.1:%u\"}\n", port);
+    lab_write_file(plan, "C_Sign 1+ delay 100\n");
+    cr_assert_eq(setenv("MIKEYD_FAULT_PLAN", plan, 1), 0);
+    cr_assert_eq(setenv("MIKEYD_FAULT_REAL", token_fixture_module(&lab.token), 1), 0);
+    lab_write_config(&lab, &(struct lab_config){.module = FAULT_MODULE, .extra = extra});
+    lab_start(&lab);
+    mikeyd_client *client = lab_client(&lab);
+    lab_exchange(client);
+    mikeyd_client_close(client);
+    cr_assert(gets("\nmikeyd_exchanges_total{operation=\"confirm\"} 1\n"), "%s", text);
+    cr_expect_geq(stage_us("respond", "token"), 100000);
+    cr_expect_lt(stage_us("respond", "store"), 100000);
+    cr_expect_gt(stage_us("respond", "store"), 0);
+    cr_expect_gt(stage_us("respond", "disk"), 0);
+}
+
+Test(metrics, requests_are_counted_by_client)
+{
+    lab_start(&lab);
+    mikeyd_client *client = lab_client(&lab);
+    lab_exchange(client);
+    const struct mikeyd_stream stream = {.ssrc = 1};
+    const struct mikeyd_offer nobody = {
+        .from = "sip:nobody@x.example", .to = LAB_B, .streams = &stream, .stream_count = 1};
+    mikeyd_exchange *none = NULL;
+    cr_assert_neq(mikeyd_initiate(client, &nobody, &none), MIKEYD_OK);
+    mikeyd_client_close(client);
+    cr_assert(gets("\nmikeyd_client_requests_total{client=\"lab\",outcome=\"served\"} 3\n"));
+    cr_assert(gets("\nmikeyd_client_requests_total{client=\"lab\",outcome=\"refused\"} 1\n"));
+    cr_assert_null(strstr(text, "(others)"));
     judge();
 }
 
