@@ -15,6 +15,8 @@ struct tally {
     pthread_mutex_t lock; /* of count, and of the names up to it */
     size_t count;
     struct tally_place place[EXCHANGE_CLIENTS_COUNTED]; /* the last one: all others */
+    struct tally_place
+        *sorted[EXCHANGE_CLIENTS_COUNTED]; /* those that have a name, while places are found */
 };
 
 #define OTHERS (EXCHANGE_CLIENTS_COUNTED - 1)
@@ -50,16 +52,14 @@ static int name_against(const void *name, const void *place)
 /* Called with the lock held. A thousand clients are looked up among a thousand names. */
 static void find_places(struct tally *tally, const struct policy *policy, struct tally_place **out)
 {
-    _Static_assert(EXCHANGE_CLIENTS_COUNTED <= 4096, "the list below is on the stack");
-    struct tally_place *known[EXCHANGE_CLIENTS_COUNTED];
-    const size_t known_count = tally->count;
-    for (size_t i = 0; i < known_count; i++)
-        known[i] = &tally->place[i];
-    qsort(known, known_count, sizeof known[0], by_name);
+    const size_t known = tally->count;
+    for (size_t i = 0; i < known; i++)
+        tally->sorted[i] = &tally->place[i];
+    qsort(tally->sorted, known, sizeof tally->sorted[0], by_name);
     for (size_t i = 0; i < policy_client_count(policy); i++) {
         const char *name = policy_client_at(policy, i)->name;
         struct tally_place **found =
-            bsearch(name, known, known_count, sizeof known[0], name_against);
+            bsearch(name, tally->sorted, known, sizeof tally->sorted[0], name_against);
         if (found != NULL) {
             out[i] = *found;
         } else if (tally->count < OTHERS && strlen(name) < EXCHANGE_CLIENT_NAME) {
