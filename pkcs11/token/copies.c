@@ -24,8 +24,8 @@ static bool copy_is_shut(const struct token *token, CK_OBJECT_HANDLE copy)
            !attributes.readable && !attributes.wrap && !attributes.encrypt;
 }
 
-/* By the keeper, which outlives the sessions that use the copy. */
-static CK_RV copy_make(struct token *token, CK_OBJECT_HANDLE original, CK_OBJECT_HANDLE *copy)
+/* The keeper outlives the sessions that use the copy. */
+CK_RV token_copy_make(struct token *token, CK_OBJECT_HANDLE original, CK_OBJECT_HANDLE *copy)
 {
     CK_BBOOL no = CK_FALSE;
     CK_ATTRIBUTE as_session_object = {CKA_TOKEN, &no, sizeof no};
@@ -51,7 +51,7 @@ static CK_RV entry_copy(struct token *token, struct token_key_entry *entry)
         if (object->is_copy || object->handle == CK_INVALID_HANDLE)
             continue;
         CK_OBJECT_HANDLE copy = CK_INVALID_HANDLE;
-        CK_RV rv = copy_make(token, object->original, &copy);
+        CK_RV rv = token_copy_make(token, object->original, &copy);
         if (rv != CKR_OK)
             return rv;
         object->is_copy = true;
@@ -190,7 +190,7 @@ static void measure_with(struct token *token, struct token_key_entry *entry)
     unsigned copy_us = 0;
     if (token->copies_wanted != TOKEN_COPIES_OFF && token->shares_objects &&
         !token->profile.no_copies &&
-        copy_make(token, entry->key.block[0].original, &copy) == CKR_OK) {
+        token_copy_make(token, entry->key.block[0].original, &copy) == CKR_OK) {
         copy_us = measure_object(token, copy);
         (void)token->f->C_DestroyObject(token->keeper.handle, copy);
     }

@@ -1,10 +1,14 @@
 /* One pass over the token's objects: what is there, grouped into keys, with findings. */
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include "pkcs11/token/enumerate.h"
 
 #define FIND_BATCH 512
+/* Beside requests, a pause after so many objects read. */
+#define READ_BATCH 16
+#define READ_PAUSE_NS 100000
 
 /* ---- handles */
 
@@ -142,21 +146,43 @@ static enum mikeyd_status mark_duplicate_ids(struct found_list *list, struct err
     return MIKEYD_OK;
 }
 
-static CK_RV read_objects(struct token *token, struct token_session *session,
-                          const struct handle_list *handles, struct found_list *out)
+/* Those of one batch, from *at on. */
+static CK_RV read_objects(struct token_session *session, const struct handle_list *handles,
+                          size_t batch, size_t *at, struct found_list *out)
 {
-    for (size_t i = 0; i < handles->count; i++) {
+    struct token *token = session->token;
+    const size_t end = handles->count - *at > batch ? *at + batch : handles->count;
+    for (; *at < end; ++*at) {
+        const CK_OBJECT_HANDLE handle = handles->handle[*at];
         struct token_attributes attributes;
         token_call_mark(session, "C_GetAttributeValue");
-        CK_RV rv = token_attributes_read(token, session->handle, handles->handle[i], &attributes);
+        CK_RV rv = token_attributes_read(token, session->handle, handle, &attributes);
         if (rv == CKR_OBJECT_HANDLE_INVALID)
             continue; /* destroyed by somebody else since the search */
         if (rv != CKR_OK)
             return rv;
         if (concerns_us(&attributes))
-            found_take(token, handles->handle[i], &attributes, &out->object[out->count++]);
+            found_take(token, handle, &attributes, &out->object[out->count++]);
     }
     return CKR_OK;
+}
+
+static enum mikeyd_status enumeration_failed(const struct token *token, CK_RV rv, struct error *err)
+{
+    return error_set(err, MIKEYD_TOKEN_DOWN, "token %s: enumerating its objects: %s", token->label,
+                     ckr_name(rv));
+}
+
+static CK_RV make_room(const struct handle_list *handles, struct found_list *out)
+{
+    out->object = calloc(handles->count + 1, sizeof *out->object);
+    return out->object == NULL ? CKR_HOST_MEMORY : CKR_OK;
+}
+
+static enum mikeyd_status in_order(struct found_list *list, struct error *err)
+{
+    qsort(list->object, list->count, sizeof *list->object, compare_labels);
+    return mark_duplicate_ids(list, err);
 }
 
 enum mikeyd_status token_enumerate(struct token_session *session, struct found_list *out,
@@ -165,20 +191,93 @@ enum mikeyd_status token_enumerate(struct token_session *session, struct found_l
     struct token *token = session->token;
     *out = (struct found_list){0};
     struct handle_list handles = {0};
+    size_t at = 0;
     token_call_mark(session, "C_FindObjects");
     CK_RV rv = find_handles(token, session->handle, &handles);
-    if (rv == CKR_OK) {
-        out->object = calloc(handles.count + 1, sizeof *out->object);
-        rv = out->object == NULL ? CKR_HOST_MEMORY : read_objects(token, session, &handles, out);
-    }
+    if (rv == CKR_OK)
+        rv = make_room(&handles, out);
+    if (rv == CKR_OK)
+        rv = read_objects(session, &handles, handles.count, &at, out);
     free(handles.handle);
-    if (rv != CKR_OK) {
-        found_list_free(out);
-        return error_set(err, MIKEYD_TOKEN_DOWN, "token %s: enumerating its objects: %s",
-                         token->label, ckr_name(rv));
+    if (rv == CKR_OK)
+        return in_order(out, err);
+    found_list_free(out);
+    return enumeration_failed(token, rv, err);
+}
+
+/* ---- beside requests */
+
+/* Opens a bracket in which the session is still the one that found the objects. */
+static enum mikeyd_status go_on(struct token_session *session, uint64_t life, struct error *err)
+{
+    struct token *token = session->token;
+    enum mikeyd_status status = token_call_begin_once(session, "C_GetAttributeValue", err);
+    if (status != MIKEYD_OK)
+        return status;
+    status = token_serial_enter(token, err);
+    if (status == MIKEYD_OK && token_session_life(session) != life) {
+        token_serial_leave(token);
+        status = error_set(err, MIKEYD_TOKEN_DOWN, "token %s: its sessions ended meanwhile",
+                           token->label);
     }
-    qsort(out->object, out->count, sizeof *out->object, compare_labels);
-    return mark_duplicate_ids(out, err);
+    if (status != MIKEYD_OK)
+        token_call_end(session);
+    return status;
+}
+
+static enum mikeyd_status leave(struct token_session *session, CK_RV rv, struct error *err)
+{
+    token_serial_leave(session->token);
+    if (rv != CKR_OK) {
+        token_session_drop(session);
+        token_call_end(session);
+        return enumeration_failed(session->token, rv, err);
+    }
+    token_call_end(session);
+    return MIKEYD_OK;
+}
+
+static enum mikeyd_status read_beside(struct token_session *session, uint64_t life,
+                                      const struct handle_list *handles, struct found_list *out,
+                                      struct error *err)
+{
+    const struct timespec pause = {.tv_nsec = READ_PAUSE_NS};
+    enum mikeyd_status status = MIKEYD_OK;
+    for (size_t at = 0; status == MIKEYD_OK && at < handles->count;) {
+        /* Also because whoever waits for the module's lock is to get it. */
+        (void)nanosleep(&pause, NULL);
+        status = go_on(session, life, err);
+        if (status == MIKEYD_OK)
+            status = leave(session, read_objects(session, handles, READ_BATCH, &at, out), err);
+    }
+    return status;
+}
+
+enum mikeyd_status token_enumerate_beside(struct token_session *session, struct found_list *out,
+                                          struct error *err)
+{
+    struct token *token = session->token;
+    struct handle_list handles = {0};
+    *out = (struct found_list){0};
+    enum mikeyd_status status = token_call_begin_once(session, "C_FindObjects", err);
+    if (status != MIKEYD_OK)
+        return status;
+    const uint64_t life = token_session_life(session);
+    status = token_serial_enter(token, err);
+    if (status == MIKEYD_OK)
+        status = leave(session, find_handles(token, session->handle, &handles), err);
+    else
+        token_call_end(session);
+    if (status == MIKEYD_OK && make_room(&handles, out) != CKR_OK)
+        status = error_set(err, MIKEYD_INTERNAL, "out of memory");
+    if (status == MIKEYD_OK)
+        status = read_beside(session, life, &handles, out, err);
+    free(handles.handle);
+    if (status == MIKEYD_OK)
+        status = in_order(out, err);
+    if (status != MIKEYD_OK)
+        found_list_free(out);
+    return status;
 }
 
 void found_list_free(struct found_list *list)
@@ -191,4 +290,13 @@ bool found_same_key(const struct found_object *a, const struct found_object *b)
 {
     return a->label.kind == b->label.kind && a->label.generation == b->label.generation &&
            strcmp(a->label.name, b->label.name) == 0;
+}
+
+size_t found_blocks(const struct found_list *list, size_t first)
+{
+    size_t count = 1;
+    while (first + count < list->count &&
+           found_same_key(&list->object[first], &list->object[first + count]))
+        count++;
+    return count;
 }

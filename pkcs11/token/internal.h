@@ -130,6 +130,9 @@ void token_session_forget(struct token_session *session);
 
 enum mikeyd_status token_call_begin(struct token_session *session, const char *operation,
                                     struct error *err);
+/* For what can be done otherwise: a session that does not open is not tried again. */
+enum mikeyd_status token_call_begin_once(struct token_session *session, const char *operation,
+                                         struct error *err);
 /* Names the next call of the same bracket and restarts its deadline. */
 void token_call_mark(struct token_session *session, const char *operation);
 void token_call_end(struct token_session *session);
@@ -214,9 +217,10 @@ struct token {
     unsigned hmac_us;
 
     /* keeper: owns the session objects that outlive a call (copies, pair keys) and makes the
-     * recovery's calls; used under keeper_lock, never by a worker. guest: libp11's calls. */
-    struct token_session keeper, guest;
-    pthread_mutex_t keeper_lock, guest_lock;
+     * recovery's calls; used under keeper_lock, never by a worker. guest: libp11's calls. reader:
+     * reads the keys anew beside the workers; open only for that long. */
+    struct token_session keeper, guest, reader;
+    pthread_mutex_t keeper_lock, guest_lock, reader_lock;
 
     struct token_session *session; /* the pool */
     unsigned session_count;
@@ -352,7 +356,7 @@ enum mikeyd_status token_label_format(const struct token_label *label, char *out
 /* A key and what callers need not see. `key` stands first: token_key_at() hands out its address. */
 struct token_key_entry {
     struct token_key key;
-    bool hot; /* warmed: its copies are made again after every recovery */
+    atomic_bool hot; /* warmed: its copies are made again after every recovery */
 };
 
 /*
@@ -362,6 +366,8 @@ struct token_key_entry {
 enum mikeyd_status token_keys_load(struct token *token, struct error *err);
 /* Both count keys, not what only carries a label that begins like theirs. */
 size_t token_keys_present(const struct token *token);
+/* Under exclusion. */
+size_t token_keys_missing(const struct token *token);
 /* Those present, and those that vanished otherwise than by a rescan. */
 size_t token_keys_expected(const struct token *token);
 /* Says in the log which keys are refused, and why. */
@@ -375,6 +381,8 @@ bool token_find_missing(struct token *token);
 /* Destroys all copies: the keeper's session outlives a rescan, so they would outlive their keys.
  * Under exclusion. */
 void token_copies_drop(struct token *token);
+/* One copy, by the keeper: inside a bracket with keeper_lock, or under exclusion. */
+CK_RV token_copy_make(struct token *token, CK_OBJECT_HANDLE original, CK_OBJECT_HANDLE *copy);
 /* Makes the session-object copies of the hot keys again. Under exclusion. */
 void token_copies_remake(struct token *token);
 /* Decides session_copies and measures hmac_us. Under exclusion. */

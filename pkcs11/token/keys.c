@@ -3,22 +3,25 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "base/clock.h"
 #include "base/log.h"
 #include "pkcs11/token/enumerate.h"
 
 /* ---- a key from its objects */
 
 /* An object that must not be used gets no handle to use it by, except in the ceremony tool. */
-static void key_take_block(struct token *token, const struct found_object *object, bool usable,
+static void key_take_block(struct token *token, struct found_object *object, bool usable,
                            struct token_object *out)
 {
+    const bool by_copy = usable && object->copy != CK_INVALID_HANDLE;
+    const CK_OBJECT_HANDLE handle = by_copy ? object->copy : object->handle;
     memcpy(out->id, object->id, sizeof out->id);
     out->original = object->handle;
-    out->is_copy = false;
+    out->is_copy = by_copy;
     out->generation = atomic_load(&token->generation);
     /* Other threads read the handle without a lock (token_handle_now). */
-    __atomic_store_n(&out->handle, usable ? object->handle : CK_INVALID_HANDLE, __ATOMIC_RELEASE);
+    __atomic_store_n(&out->handle, usable ? handle : CK_INVALID_HANDLE, __ATOMIC_RELEASE);
+    if (by_copy)
+        object->copy = CK_INVALID_HANDLE;
 }
 
 #define BLOCK_BYTES 32 /* RFC 3830 4.1.2: the PRF splits its key at 256 bits */
@@ -80,7 +83,7 @@ static unsigned key_bits(const struct found_object *object, size_t count)
     return kind == TOKEN_EPSKX || kind == TOKEN_PAIR ? 0 : bits;
 }
 
-static void key_build(struct token *token, const struct found_object *object, size_t count,
+static void key_build(struct token *token, struct found_object *object, size_t count,
                       struct token_key *out)
 {
     /* Of an entry that stands already these are the same, and others read them without a lock. */
@@ -115,12 +118,8 @@ static bool key_named(const struct token_key *key, enum token_kind kind, const c
     return key->kind == kind && key->generation == generation && strcmp(key->name, name) == 0;
 }
 
-/*
- * The entry that already stands for these very objects: same label, same CKA_IDs. The search starts
- * where the last one ended, for both are mostly in the same order.
- */
-static struct token_key_entry *entry_of(const struct token *token,
-                                        const struct found_object *object, size_t count, size_t *at)
+struct token_key_entry *token_entry_of(const struct token *token, const struct found_object *object,
+                                       size_t count, size_t *at)
 {
     for (size_t i = 0; i < token->key_count; i++) {
         *at = (*at + 1) % token->key_count;
@@ -166,7 +165,7 @@ static void entry_forget(struct token *token, struct token_key_entry *entry)
     }
 }
 
-static size_t missing_keys(const struct token *token)
+size_t token_keys_missing(const struct token *token)
 {
     size_t missing = 0;
     for (size_t i = 0; i < token->key_count; i++)
@@ -174,8 +173,7 @@ static size_t missing_keys(const struct token *token)
     return missing;
 }
 
-static enum mikeyd_status keys_merge(struct token *token, const struct found_list *list,
-                                     struct error *err)
+static enum mikeyd_status merge(struct token *token, struct found_list *list, struct error *err)
 {
     /* At the first load nothing can be there already: no search per key. */
     const bool first = token->key_count == 0;
@@ -183,12 +181,9 @@ static enum mikeyd_status keys_merge(struct token *token, const struct found_lis
     for (size_t i = 0; i < token->key_count; i++)
         entry_forget(token, token->key[i]);
     for (size_t i = 0; i < list->count;) {
-        size_t count = 1;
-        while (i + count < list->count &&
-               found_same_key(&list->object[i], &list->object[i + count]))
-            count++;
+        const size_t count = found_blocks(list, i);
         struct token_key_entry *entry =
-            first ? NULL : entry_of(token, &list->object[i], count, &at);
+            first ? NULL : token_entry_of(token, &list->object[i], count, &at);
         if (entry == NULL)
             entry = entry_append(token);
         if (entry == NULL)
@@ -196,19 +191,24 @@ static enum mikeyd_status keys_merge(struct token *token, const struct found_lis
         key_build(token, &list->object[i], count, &entry->key);
         i += count;
     }
-    atomic_store(&token->keys_missing, missing_keys(token) != 0);
+    atomic_store(&token->keys_missing, token_keys_missing(token) != 0);
     return MIKEYD_OK;
+}
+
+enum mikeyd_status token_keys_merge(struct token *token, struct found_list *list, struct error *err)
+{
+    (void)pthread_rwlock_wrlock(&token->key_lock);
+    enum mikeyd_status status = merge(token, list, err);
+    (void)pthread_rwlock_unlock(&token->key_lock);
+    return status;
 }
 
 enum mikeyd_status token_keys_load(struct token *token, struct error *err)
 {
     struct found_list list = {0};
     enum mikeyd_status status = token_enumerate(&token->keeper, &list, err);
-    if (status == MIKEYD_OK) {
-        (void)pthread_rwlock_wrlock(&token->key_lock);
-        status = keys_merge(token, &list, err);
-        (void)pthread_rwlock_unlock(&token->key_lock);
-    }
+    if (status == MIKEYD_OK)
+        status = token_keys_merge(token, &list, err);
     found_list_free(&list);
     return status;
 }
@@ -345,61 +345,4 @@ void token_keys_report_unfit(const struct token *token)
     if (unfit > REPORT_MAX)
         log_warning("token %s: %zu more objects are not used (mikeyd --check lists them)",
                     token->label, unfit - REPORT_MAX);
-}
-
-/* Under exclusion. */
-static enum mikeyd_status look_anew(struct token *token, struct error *err)
-{
-    token_copies_drop(token);
-    enum mikeyd_status status = token_keys_load(token, err);
-    if (status == MIKEYD_OK && token->hmac_us == 0)
-        token_measure(token);
-    token_copies_remake(token);
-    return status;
-}
-
-enum mikeyd_status token_rescan(struct token *token, struct error *err)
-{
-    enum mikeyd_status status = token_exclusive_begin(token, true, err);
-    if (status != MIKEYD_OK)
-        return status;
-    status = look_anew(token, err);
-    /* The operator asked: what is gone is meant to be gone. */
-    (void)pthread_rwlock_wrlock(&token->key_lock);
-    for (size_t i = 0; status == MIKEYD_OK && i < token->key_count; i++)
-        token->key[i]->key.missing = false;
-    (void)pthread_rwlock_unlock(&token->key_lock);
-    if (status == MIKEYD_OK && !token->provisioning)
-        token_keys_report_unfit(token);
-    atomic_store(&token->keys_missing, missing_keys(token) != 0);
-    token_exclusive_end(token);
-    return status;
-}
-
-/* Enumerating many keys takes its time, in which no request is served. */
-#define LOOK_EVERY_MS 10000
-#define LOOK_SHARE 50 /* of the time, at most one part in so many */
-
-bool token_find_missing(struct token *token)
-{
-    const int64_t start = clock_monotonic_ms();
-    int64_t due = atomic_load(&token->next_look_ms);
-    if (!atomic_load(&token->keys_missing) || start < due ||
-        !atomic_compare_exchange_strong(&token->next_look_ms, &due, start + LOOK_EVERY_MS))
-        return false;
-    struct error err = {0};
-    if (token_exclusive_begin(token, false, &err) != MIKEYD_OK)
-        return false;
-    const size_t before = missing_keys(token);
-    if (look_anew(token, &err) != MIKEYD_OK)
-        log_warning("token %s: looking for missing keys: %s", token->label, err.text);
-    const size_t after = missing_keys(token);
-    token_exclusive_end(token);
-    const int64_t end = clock_monotonic_ms();
-    if ((end - start) * LOOK_SHARE > LOOK_EVERY_MS)
-        atomic_store(&token->next_look_ms, end + (end - start) * LOOK_SHARE);
-    if (after < before)
-        log_notice("token %s: %zu keys are back, %zu are still missing", token->label,
-                   before - after, after);
-    return after < before;
 }

@@ -142,7 +142,8 @@ static bool calls_running(struct token *token)
             return true;
     }
     return atomic_load(&token->keeper.busy_since_ms) != 0 ||
-           atomic_load(&token->guest.busy_since_ms) != 0 || token_assist_running(token);
+           atomic_load(&token->guest.busy_since_ms) != 0 ||
+           atomic_load(&token->reader.busy_since_ms) != 0 || token_assist_running(token);
 }
 
 static void open_gate(struct token *token)
@@ -233,7 +234,9 @@ static void forget_sessions(struct token *token, bool close)
     if (close) {
         token_session_drop(&token->keeper);
         token_session_drop(&token->guest);
+        token_session_drop(&token->reader);
     }
+    token_session_forget(&token->reader);
     token->keeper.handle = token->guest.handle = CK_INVALID_HANDLE;
     token_assist_forget(token, close);
 }

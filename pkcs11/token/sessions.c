@@ -127,6 +127,19 @@ enum mikeyd_status token_call_begin(struct token_session *session, const char *o
     }
 }
 
+enum mikeyd_status token_call_begin_once(struct token_session *session, const char *operation,
+                                         struct error *err)
+{
+    enum mikeyd_status status = enter_gate(session, operation, err);
+    if (status != MIKEYD_OK)
+        return status;
+    if (session->doubtful)
+        token_session_drop(session);
+    const CK_RV rv =
+        session->handle == CK_INVALID_HANDLE ? token_session_open(session) : (CK_RV)CKR_OK;
+    return rv == CKR_OK ? MIKEYD_OK : token_call_failed(session, "C_OpenSession", rv, err);
+}
+
 void token_call_mark(struct token_session *session, const char *operation)
 {
     clock_start(session, operation);
@@ -280,6 +293,7 @@ bool token_overdue(struct token *token, int64_t now_ms)
     const unsigned limit = token->call_timeout_ms;
     bool overdue = session_overdue(&token->keeper, now_ms, limit) ||
                    session_overdue(&token->guest, now_ms, limit) ||
+                   session_overdue(&token->reader, now_ms, limit) ||
                    token_assist_overdue(token, now_ms);
     for (unsigned i = 0; i < token->session_count; i++)
         overdue = overdue || session_overdue(&token->session[i], now_ms, limit);

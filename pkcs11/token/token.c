@@ -75,6 +75,7 @@ static void locks_init(struct token *token)
     (void)pthread_mutex_init(&token->pool_lock, NULL);
     (void)pthread_mutex_init(&token->keeper_lock, NULL);
     (void)pthread_mutex_init(&token->guest_lock, NULL);
+    (void)pthread_mutex_init(&token->reader_lock, NULL);
     (void)pthread_mutex_init(&token->reason_lock, NULL);
     (void)pthread_rwlock_init(&token->key_lock, NULL);
 }
@@ -85,6 +86,7 @@ static void locks_destroy(struct token *token)
     (void)pthread_mutex_destroy(&token->pool_lock);
     (void)pthread_mutex_destroy(&token->keeper_lock);
     (void)pthread_mutex_destroy(&token->guest_lock);
+    (void)pthread_mutex_destroy(&token->reader_lock);
     (void)pthread_mutex_destroy(&token->reason_lock);
     (void)pthread_rwlock_destroy(&token->key_lock);
 }
@@ -118,6 +120,7 @@ static enum mikeyd_status token_new(const struct token_config *config, struct to
     token->copies_wanted = config->session_copies;
     token->call_timeout_ms = config->call_timeout_ms;
     token->session_count = config->sessions;
+    token->reader.token = token; /* of HMACs it makes none: no scratch */
     enum mikeyd_status status = token_session_prepare(token, &token->keeper, err);
     if (status == MIKEYD_OK)
         status = token_session_prepare(token, &token->guest, err);
@@ -226,6 +229,7 @@ void token_close(struct token *token)
         token_session_dispose(&token->session[i]);
     token_session_dispose(&token->keeper);
     token_session_dispose(&token->guest);
+    token_session_drop(&token->reader);
     token_module_close(token->module);
     token_keys_free(token);
     locks_destroy(token);

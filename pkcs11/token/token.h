@@ -141,7 +141,7 @@ enum mikeyd_status token_key_find(const struct token *token, enum token_kind kin
 enum mikeyd_status token_key_warm(struct token_session *session, const struct token_key *key,
                                   struct error *err);
 /* Looks for new and vanished objects, because the operator asks (SIGHUP). Running requests keep the
- * keys they have. A token that is down is tried at once; one whose PIN was refused, when the PIN
+ * keys they have, and wait only while the list is exchanged. A token that is down is tried at once; one whose PIN was refused, when the PIN
  * file has been changed since: one attempt. */
 enum mikeyd_status token_rescan(struct token *token, struct error *err);
 
