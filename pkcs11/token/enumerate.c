@@ -8,7 +8,7 @@
 #define FIND_BATCH 512
 /* Beside requests, a pause after so many objects read. */
 #define READ_BATCH 16
-#define READ_PAUSE_NS 100000
+#define READ_PAUSE_NS 500000
 
 /* ---- handles */
 
@@ -210,24 +210,19 @@ enum mikeyd_status token_enumerate(struct token_session *session, struct found_l
 /* Opens a bracket in which the session is still the one that found the objects. */
 static enum mikeyd_status go_on(struct token_session *session, uint64_t life, struct error *err)
 {
-    struct token *token = session->token;
+    const struct token *token = session->token;
     enum mikeyd_status status = token_call_begin_once(session, "C_GetAttributeValue", err);
     if (status != MIKEYD_OK)
         return status;
-    status = token_serial_enter(token, err);
-    if (status == MIKEYD_OK && token_session_life(session) != life) {
-        token_serial_leave(token);
-        status = error_set(err, MIKEYD_TOKEN_DOWN, "token %s: its sessions ended meanwhile",
-                           token->label);
-    }
-    if (status != MIKEYD_OK)
-        token_call_end(session);
-    return status;
+    if (token_session_life(session) == life)
+        return MIKEYD_OK;
+    token_call_end(session);
+    return error_set(err, MIKEYD_TOKEN_DOWN, "token %s: its sessions ended meanwhile",
+                     token->label);
 }
 
 static enum mikeyd_status leave(struct token_session *session, CK_RV rv, struct error *err)
 {
-    token_serial_leave(session->token);
     if (rv != CKR_OK) {
         token_session_drop(session);
         token_call_end(session);
@@ -244,7 +239,7 @@ static enum mikeyd_status read_beside(struct token_session *session, uint64_t li
     const struct timespec pause = {.tv_nsec = READ_PAUSE_NS};
     enum mikeyd_status status = MIKEYD_OK;
     for (size_t at = 0; status == MIKEYD_OK && at < handles->count;) {
-        /* Also because whoever waits for the module's lock is to get it. */
+        /* Locks of the module's own go to others, too. */
         (void)nanosleep(&pause, NULL);
         status = go_on(session, life, err);
         if (status == MIKEYD_OK)
@@ -263,11 +258,7 @@ enum mikeyd_status token_enumerate_beside(struct token_session *session, struct 
     if (status != MIKEYD_OK)
         return status;
     const uint64_t life = token_session_life(session);
-    status = token_serial_enter(token, err);
-    if (status == MIKEYD_OK)
-        status = leave(session, find_handles(token, session->handle, &handles), err);
-    else
-        token_call_end(session);
+    status = leave(session, find_handles(token, session->handle, &handles), err);
     if (status == MIKEYD_OK && make_room(&handles, out) != CKR_OK)
         status = error_set(err, MIKEYD_INTERNAL, "out of memory");
     if (status == MIKEYD_OK)

@@ -314,3 +314,35 @@ Test(nss, copies_go_with_a_rescan)
 {
     check_copies_go();
 }
+
+/* A tool may keep the CKA_ID of the key that it replaces. */
+static void check_replaced_value(void)
+{
+    static const uint8_t id[16] = {1, 2, 3};
+    struct token_fixture_key one = {
+        .label = "mikeyd/psk/one/1", .value = psk, .len = 32, .id = id, .modifiable = true};
+    cr_assert(token_fixture_key(&fixture, &one));
+    open_token(TOKEN_COPIES_ON);
+    const struct token_key *key = find("one");
+    struct error err = {0};
+    cr_assert_eq(token_key_warm(session, key, &err), MIKEYD_OK, "%s", err.text);
+    cr_assert(key->block[0].is_copy);
+    check_key(key, 0, psk, 32);
+    cr_assert(token_fixture_destroy(&fixture, "mikeyd/psk/one/1"));
+    one.value = psk + 1;
+    cr_assert(token_fixture_key(&fixture, &one));
+    cr_assert_eq(token_rescan(token, &err), MIKEYD_OK, "%s", err.text);
+    cr_assert_eq(find("one"), key);
+    cr_expect(key->block[0].is_copy);
+    check_key(key, 0, psk + 1, 32);
+}
+
+Test(softhsm, rescan_takes_another_value_under_the_old_name)
+{
+    check_replaced_value();
+}
+
+Test(nss, rescan_takes_another_value_under_the_old_name)
+{
+    check_replaced_value();
+}

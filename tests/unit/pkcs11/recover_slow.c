@@ -68,6 +68,62 @@ Test(recover, recovery_gives_up_on_a_hanging_call)
     token_session_release(other);
 }
 
+/* ---- a rescan, and requests meanwhile */
+
+static void *rescan_in_thread(void *argument)
+{
+    struct error err = {0};
+    *(enum mikeyd_status *)argument = token_rescan(token, &err);
+    return NULL;
+}
+
+Test(recover, rescan_that_takes_long_keeps_nobody_waiting)
+{
+    enum mikeyd_status rescan = MIKEYD_INTERNAL;
+    struct error err = {0};
+    pthread_t thread;
+    open_token();
+    plan("C_GetAttributeValue 3 hang\n");
+    cr_assert_eq(pthread_create(&thread, NULL, rescan_in_thread, &rescan), 0);
+    for (int i = 0; i < 5000 && atomic_load(&token->reader.busy_since_ms) == 0; i++)
+        usleep(1000);
+    cr_assert_neq(atomic_load(&token->reader.busy_since_ms), 0, "keys are not read beside");
+    for (unsigned i = 0; i < 4 * KEYS; i++) {
+        cr_expect_eq(sign(i % KEYS, &err), MIKEYD_OK, "%s", err.text);
+        usleep(1000);
+    }
+    plan(FAULT_NOTHING);
+    cr_assert_eq(pthread_join(thread, NULL), 0);
+    cr_expect_eq(rescan, MIKEYD_OK);
+    cr_expect_eq(token->reader.handle, CK_INVALID_HANDLE, "a session stays open");
+}
+
+/* What cannot be done beside the requests is done without them. */
+static void rescan_with(const char *faults)
+{
+    static const uint8_t more[32] = {7};
+    struct error err = {0};
+    cr_assert(token_fixture_psk(&fixture, "more", more, 32));
+    plan(faults);
+    cr_expect_eq(token_rescan(token, &err), MIKEYD_OK, "%s: %s", faults, err.text);
+    plan(FAULT_NOTHING);
+    const struct token_key *key = NULL;
+    cr_expect_eq(token_key_find(token, TOKEN_PSK, "more", 1, &key, &err), MIKEYD_OK, "%s: %s",
+                 faults, err.text);
+    for (unsigned i = 0; i < KEYS; i++)
+        cr_expect_eq(sign(i, &err), MIKEYD_OK, "%s: %s", faults, err.text);
+    cr_expect_eq(token->reader.handle, CK_INVALID_HANDLE, "%s: a session stays open", faults);
+    cr_assert(token_fixture_destroy(&fixture, "mikeyd/psk/more/1"));
+}
+
+Test(recover, rescan_whose_session_fails_is_made_again)
+{
+    open_token();
+    rescan_with("C_OpenSession 1 rv 0xb1\n");
+    rescan_with("C_FindObjectsInit 1 rv 0xb3\n");
+    rescan_with("C_GetAttributeValue 5 rv 0x30\n");
+}
+
 /* ---- slow tokens */
 
 Test(recover, slow_token_shares_a_batch_between_sessions)
