@@ -13,6 +13,8 @@
 static const char synopsis[] =
     "mikeyctl audit verify FILE... [--public-key FILE]... [--expect-seq N] [--anchor HASH] "
     "[--strict] [--json]\n"
+    "       mikeyctl audit query FILE... [--pair A,B] [--day DAY] [--client NAME] "
+    "[--event EVENT|released] [--policy FILE] [--keys FILE] [--public-key FILE]... [--json]\n"
     "       mikeyctl audit report FILE... --html OUT [--policy FILE] [--keys FILE] "
     "[--public-key FILE]...\n"
     "       mikeyctl audit export-key [--name NAME] [--generation N] [--out FILE]";
@@ -25,6 +27,10 @@ enum option_code {
     OPTION_HTML,
     OPTION_POLICY,
     OPTION_KEYS,
+    OPTION_PAIR,
+    OPTION_DAY,
+    OPTION_CLIENT,
+    OPTION_EVENT,
     OPTION_OUT,
     OPTION_NAME,
     OPTION_GENERATION,
@@ -74,6 +80,18 @@ static bool take_option(struct audit_arguments *arguments, int code, const char 
     case OPTION_KEYS:
         arguments->keys = value;
         return true;
+    case OPTION_PAIR:
+        arguments->pair = value;
+        return true;
+    case OPTION_DAY:
+        arguments->day = value;
+        return true;
+    case OPTION_CLIENT:
+        arguments->client = value;
+        return true;
+    case OPTION_EVENT:
+        arguments->event = value;
+        return true;
     case OPTION_OUT:
         arguments->out = value;
         return true;
@@ -103,6 +121,10 @@ static bool parse(struct audit_arguments *arguments, int argc, char **argv)
         {"html", required_argument, NULL, OPTION_HTML},
         {"policy", required_argument, NULL, OPTION_POLICY},
         {"keys", required_argument, NULL, OPTION_KEYS},
+        {"pair", required_argument, NULL, OPTION_PAIR},
+        {"day", required_argument, NULL, OPTION_DAY},
+        {"client", required_argument, NULL, OPTION_CLIENT},
+        {"event", required_argument, NULL, OPTION_EVENT},
         {"out", required_argument, NULL, OPTION_OUT},
         {"name", required_argument, NULL, OPTION_NAME},
         {"generation", required_argument, NULL, OPTION_GENERATION},
@@ -121,11 +143,35 @@ static bool parse(struct audit_arguments *arguments, int argc, char **argv)
     return true;
 }
 
+bool audit_is_day(const char *text)
+{
+    static const char form[] = "dddd-dd-dd";
+    const size_t len = strlen(text);
+    if (len != sizeof form - 1 && len != strlen("dddd-dd"))
+        return false;
+    for (size_t i = 0; i < len; i++) {
+        if (form[i] == 'd' ? text[i] < '0' || text[i] > '9' : text[i] != form[i])
+            return false;
+    }
+    return true;
+}
+
+enum mikeyd_status audit_names_read(struct pair_names *names,
+                                    const struct audit_arguments *arguments, struct error *err)
+{
+    enum mikeyd_status status = MIKEYD_OK;
+    if (arguments->policy != NULL)
+        status = pair_names_add_policy_file(names, arguments->policy, err);
+    if (status == MIKEYD_OK && arguments->keys != NULL)
+        status = pair_names_add_listing_file(names, arguments->keys, err);
+    return status;
+}
+
 int ctl_audit(struct ctl *ctl, int argc, char **argv)
 {
     struct audit_arguments arguments = {.json = ctl->json};
     if (!parse(&arguments, argc, argv) || arguments.file_count == 0)
-        return ctl_usage(synopsis, "expected verify, report or export-key");
+        return ctl_usage(synopsis, "expected verify, query, report or export-key");
     /* The first word is the subcommand. */
     const char *what = arguments.files[0];
     arguments.file_count--;
@@ -136,6 +182,8 @@ int ctl_audit(struct ctl *ctl, int argc, char **argv)
         return ctl_usage(synopsis, "%s: which file?", what);
     if (strcmp(what, "verify") == 0)
         return audit_command_verify(&arguments);
+    if (strcmp(what, "query") == 0)
+        return audit_command_query(&arguments);
     if (strcmp(what, "report") == 0 && arguments.html != NULL)
         return audit_command_report(&arguments);
     return ctl_usage(synopsis, "unknown or incomplete command: %s", what);

@@ -2,8 +2,10 @@
 #ifndef MIKEYCTL_AUDIT_COMMAND_H
 #define MIKEYCTL_AUDIT_COMMAND_H
 
+#include "audit/record.h"
 #include "audit/verify/verify.h"
 #include "mikeyctl/ctl.h"
+#include "mikeyctl/pair_names.h"
 
 #define AUDIT_ARGUMENTS_MAX 256
 
@@ -16,15 +18,28 @@ struct audit_arguments {
     uint64_t expect_sequence;
     const char *anchor;
     bool strict;
-    const char *html, *policy, *keys; /* report */
-    const char *out, *name;           /* export-key */
+    const char *html, *policy, *keys;        /* report */
+    const char *pair, *day, *client, *event; /* query */
+    const char *out, *name;                  /* export-key */
     unsigned generation;
     bool json;
 };
 
 int audit_command_verify(const struct audit_arguments *arguments);
+int audit_command_query(const struct audit_arguments *arguments);
 int audit_command_report(const struct audit_arguments *arguments);
 int audit_command_export_key(const struct ctl *ctl, const struct audit_arguments *arguments);
+
+/* What the files are verified against. */
+struct audit_verify_options audit_verify_options_of(const struct audit_arguments *arguments);
+/* After audit_verify(): a log that is right but not all of it is an argument, exit status 1. */
+int audit_exit_code(const struct audit_arguments *arguments, const struct audit_verdict *verdict,
+                    enum mikeyd_status status);
+/* The pairs of --policy and --keys. */
+enum mikeyd_status audit_names_read(struct pair_names *names,
+                                    const struct audit_arguments *arguments, struct error *err);
+/* "2026-11-25", or "2026-11". */
+bool audit_is_day(const char *text);
 
 /* Writes a file under a temporary name and renames it when `write` returned true: a reader sees the
  * old file or the whole new one. */

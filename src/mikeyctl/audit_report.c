@@ -47,15 +47,9 @@ static enum mikeyd_status read_keys(const char *path, json_t **out, struct error
 static enum mikeyd_status read_log(const struct audit_arguments *arguments, struct page *page,
                                    struct error *err)
 {
-    const struct audit_verify_options options = {.files = arguments->files,
-                                                 .file_count = arguments->file_count,
-                                                 .public_keys = arguments->public_keys,
-                                                 .public_key_count = arguments->public_key_count,
-                                                 .expect_sequence = arguments->expect_sequence,
-                                                 .anchor = arguments->anchor,
-                                                 .strict = arguments->strict,
-                                                 .visit = audit_report_add,
-                                                 .visit_context = page->report};
+    struct audit_verify_options options = audit_verify_options_of(arguments);
+    options.visit = audit_report_add;
+    options.visit_context = page->report;
     return audit_verify(&options, page->verdict, err);
 }
 

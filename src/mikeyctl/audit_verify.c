@@ -108,27 +108,38 @@ static void print_verdict(const struct audit_verdict *verdict)
         (void)printf("... and %" PRIu64 " more\n", found - verdict->problem_count);
 }
 
+struct audit_verify_options audit_verify_options_of(const struct audit_arguments *arguments)
+{
+    return (struct audit_verify_options){.files = arguments->files,
+                                         .file_count = arguments->file_count,
+                                         .public_keys = arguments->public_keys,
+                                         .public_key_count = arguments->public_key_count,
+                                         .expect_sequence = arguments->expect_sequence,
+                                         .anchor = arguments->anchor,
+                                         .strict = arguments->strict};
+}
+
+int audit_exit_code(const struct audit_arguments *arguments, const struct audit_verdict *verdict,
+                    enum mikeyd_status status)
+{
+    /* Nothing is wrong with what was given, but that it is not all. */
+    const bool incomplete = status == MIKEYD_SYNTAX && verdict->missing > 0 &&
+                            verdict->missing == verdict->failures &&
+                            !(arguments->strict && verdict->warnings > 0);
+    return status_exit_code(incomplete ? MIKEYD_INVALID_ARGUMENT : status);
+}
+
 int audit_command_verify(const struct audit_arguments *arguments)
 {
     struct error err = {0};
-    const struct audit_verify_options options = {.files = arguments->files,
-                                                 .file_count = arguments->file_count,
-                                                 .public_keys = arguments->public_keys,
-                                                 .public_key_count = arguments->public_key_count,
-                                                 .expect_sequence = arguments->expect_sequence,
-                                                 .anchor = arguments->anchor,
-                                                 .strict = arguments->strict};
+    const struct audit_verify_options options = audit_verify_options_of(arguments);
     struct audit_verdict *verdict = calloc(1, sizeof *verdict);
     if (verdict == NULL) {
         (void)error_set(&err, MIKEYD_INTERNAL, "out of memory");
         return ctl_fail(arguments->json, &err);
     }
     enum mikeyd_status status = audit_verify(&options, verdict, &err);
-    /* Nothing is wrong with what was given, but that it is not all. */
-    const bool incomplete = status == MIKEYD_SYNTAX && verdict->missing > 0 &&
-                            verdict->missing == verdict->failures &&
-                            !(arguments->strict && verdict->warnings > 0);
-    int result = status_exit_code(incomplete ? MIKEYD_INVALID_ARGUMENT : status);
+    int result = audit_exit_code(arguments, verdict, status);
     if (status != MIKEYD_OK && status != MIKEYD_SYNTAX) {
         result = ctl_fail(arguments->json, &err);
     } else if (arguments->json) {

@@ -227,8 +227,9 @@ static void add_policy(struct audit_report *report, const json_t *record)
     policy->records++;
 }
 
-void audit_report_add(void *context, const json_t *record)
+void audit_report_add(void *context, const json_t *record, bool verifies)
 {
+    (void)verifies; /* the verdict names what does not */
     struct audit_report *report = context;
     enum audit_event event;
     int64_t seconds = report->last_s;

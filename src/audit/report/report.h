@@ -18,7 +18,7 @@ struct audit_report;
 struct audit_report *audit_report_make(void);
 void audit_report_free(struct audit_report *report);
 /* One record, in order: fits audit_verify_options.visit. */
-void audit_report_add(void *report, const json_t *record);
+void audit_report_add(void *report, const json_t *record, bool verifies);
 
 struct audit_report_input {
     const struct audit_verdict *verdict;

@@ -179,9 +179,9 @@ static bool follow(struct audit_verifier *v, const struct audit_sealed *sealed,
     return true;
 }
 
-/* placed: it is a link of the chain. */
+/* placed: it is a link of the chain. failures: found before its line was read. */
 static void note(struct audit_verifier *v, const json_t *record, const struct audit_sealed *sealed,
-                 bool placed)
+                 bool placed, uint64_t failures)
 {
     struct audit_verdict *verdict = v->verdict;
     const char *time = json_string_value(json_object_get(record, "time"));
@@ -203,7 +203,8 @@ static void note(struct audit_verifier *v, const json_t *record, const struct au
     if (strcmp(event, "checkpoint") == 0 && placed)
         audit_checkpoint_check(v, record, sealed);
     if (v->options->visit != NULL)
-        v->options->visit(v->options->visit_context, record);
+        v->options->visit(v->options->visit_context, record,
+                          placed && verdict->failures == failures);
 }
 
 /* What every record has, whoever wrote it. */
@@ -221,6 +222,7 @@ void audit_follow_line(struct audit_verifier *v)
     struct audit_sealed sealed;
     struct error err = {0};
     const uint64_t want = v->begun ? v->chain.sequence + 1 : 0;
+    const uint64_t failures = v->verdict->failures;
     json_t *record = json_loadb(reader->text, reader->len, JSON_REJECT_DUPLICATES, NULL);
     if (!is_record(record) ||
         audit_chain_read(v->hasher, reader->text, reader->len, &sealed, &err) != MIKEYD_OK) {
@@ -239,10 +241,10 @@ void audit_follow_line(struct audit_verifier *v)
             v->verdict->first_sequence = number;
         accept(v, number, sealed.hash);
         v->loose = true;
-        note(v, record, &sealed, false);
+        note(v, record, &sealed, false, failures);
     } else {
         const bool placed = follow(v, &sealed, record);
-        note(v, record, &sealed, placed);
+        note(v, record, &sealed, placed, failures);
     }
     json_decref(record);
 }

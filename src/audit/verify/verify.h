@@ -49,8 +49,9 @@ struct audit_verify_options {
      * NULL. */
     const char *anchor;
     bool strict; /* warnings are failures */
-    /* Sees every record that is JSON, in order. May be NULL. */
-    void (*visit)(void *context, const json_t *record);
+    /* Sees every record that is JSON, in order. verifies: it has its place in the chain and nothing
+     * is wrong with it or in front of it. May be NULL. */
+    void (*visit)(void *context, const json_t *record, bool verifies);
     void *visit_context;
 };
 

@@ -21,7 +21,7 @@ static void add(struct audit_report *report, const char *event, const char *day,
         json_pack("{s:i, s:s, s:s, s:s, s:s, s:s, s:i}", "seq", 1, "time", time, "event", event,
                   "result", result, "from", from, "to", "sip:to@x", "keys", 2);
     cr_assert_not_null(record);
-    audit_report_add(report, record);
+    audit_report_add(report, record, true);
     json_decref(record);
 }
 
