@@ -196,7 +196,7 @@ static enum mikeyd_status read_question(struct query *query, struct error *err)
                              "--pair: expected two identities, A,B (* is any): %s",
                              arguments->pair);
         memcpy(query->a, arguments->pair, len);
-        strcpy(query->b, comma + 1);
+        (void)snprintf(query->b, sizeof query->b, "%s", comma + 1);
     }
     if (arguments->day != NULL && !audit_is_day(arguments->day))
         return error_set(err, MIKEYD_INVALID_ARGUMENT,
