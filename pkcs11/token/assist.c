@@ -14,10 +14,19 @@
 
 enum task_state { TASK_WAITING, TASK_RUNNING, TASK_DONE };
 
-/* One job of a batch, on the stack of the thread that waits for the batch. */
+/* The MAC of a message, under an object that lives for this one call. */
+struct lone_mac {
+    enum hmac_hash hash;
+    const uint8_t *key;
+    size_t key_len;
+    struct token_message message;
+};
+
+/* One job of a batch, or a MAC, on the stack of the thread that waits for it. */
 struct assist_task {
     struct assist_task *next;
     struct hmac_job *job;
+    const struct lone_mac *mac; /* job: NULL */
     enum task_state state;
     enum mikeyd_status status;
     struct error err;
@@ -52,10 +61,25 @@ static struct assist_task *take_first(struct token_assist *assist)
     return task;
 }
 
+static enum mikeyd_status run_mac(struct token_session *session, const struct lone_mac *mac,
+                                  struct error *err)
+{
+    const struct token_message *message = &mac->message;
+    unsigned long handle = 0;
+    enum mikeyd_status status =
+        token_hmac_bytes(session, mac->hash, mac->key, mac->key_len, message->data, message->len,
+                         message->parts, &handle, message->tag, err);
+    if (handle != 0)
+        token_object_destroy(session, handle);
+    return status;
+}
+
 static void run_task(struct token_assist *assist, struct token_session *session,
                      struct assist_task *task)
 {
-    enum mikeyd_status status = token_hmac_serial(session, task->job, 1, &task->err);
+    enum mikeyd_status status = task->job != NULL
+                                    ? token_hmac_serial(session, task->job, 1, &task->err)
+                                    : run_mac(session, task->mac, &task->err);
     (void)pthread_mutex_lock(&assist->lock);
     task->status = status;
     task->state = TASK_DONE;
@@ -142,6 +166,53 @@ enum mikeyd_status token_hmac_spread(struct token_session *session, struct hmac_
             return status;
     }
     return MIKEYD_OK;
+}
+
+/* True when nobody had begun with it; with the lock held. */
+static bool take_back(struct token_assist *assist, const struct assist_task *task)
+{
+    struct assist_task **at = &assist->first;
+    while (*at != NULL && *at != task)
+        at = &(*at)->next;
+    if (*at == NULL)
+        return false;
+    *at = task->next;
+    if (*at == NULL)
+        assist->last = at;
+    return true;
+}
+
+/* False: still to be done. */
+static bool done_beside(struct token_assist *assist, const struct assist_task *task)
+{
+    (void)pthread_mutex_lock(&assist->lock);
+    bool done = !take_back(assist, task);
+    while (done && task->state != TASK_DONE)
+        (void)pthread_cond_wait(&assist->done, &assist->lock);
+    (void)pthread_mutex_unlock(&assist->lock);
+    return done && task->status == MIKEYD_OK;
+}
+
+enum mikeyd_status token_hmac_two_spread(struct token_session *session, enum hmac_hash hash,
+                                         const uint8_t *key, size_t key_len,
+                                         const struct token_message two[2], unsigned long *handle,
+                                         struct error *err)
+{
+    struct token_assist *assist = session->token->assist;
+    const struct lone_mac second = {hash, key, key_len, two[1]};
+    struct assist_task task = {.mac = &second};
+    (void)pthread_mutex_lock(&assist->lock);
+    enqueue(assist, &task, 1);
+    (void)pthread_mutex_unlock(&assist->lock);
+    enum mikeyd_status status = token_hmac_bytes(session, hash, key, key_len, two[0].data,
+                                                 two[0].len, two[0].parts, handle, two[0].tag, err);
+    /* Also after a failure: the task is on this stack. What failed beside is tried once more here,
+     * where the errors are told. */
+    const bool done = done_beside(assist, &task);
+    if (status == MIKEYD_OK && !done)
+        status = token_hmac_bytes(session, hash, key, key_len, two[1].data, two[1].len,
+                                  two[1].parts, handle, two[1].tag, err);
+    return status;
 }
 
 /* ---- life */

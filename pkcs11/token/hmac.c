@@ -321,3 +321,17 @@ enum mikeyd_status token_hmac_bytes(struct token_session *session, enum hmac_has
     (void)atomic_fetch_add_explicit(&session->token->calls, calls, memory_order_relaxed);
     return token_try_twice(session, attempt_clear, &job, err);
 }
+
+enum mikeyd_status token_hmac_two(struct token_session *session, enum hmac_hash hash,
+                                  const uint8_t *key, size_t key_len,
+                                  const struct token_message two[2], unsigned long *handle,
+                                  struct error *err)
+{
+    if (session->token->assist != NULL)
+        return token_hmac_two_spread(session, hash, key, key_len, two, handle, err);
+    enum mikeyd_status status = MIKEYD_OK;
+    for (size_t i = 0; i < 2 && status == MIKEYD_OK; i++)
+        status = token_hmac_bytes(session, hash, key, key_len, two[i].data, two[i].len,
+                                  two[i].parts, handle, two[i].tag, err);
+    return status;
+}

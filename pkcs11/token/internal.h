@@ -332,6 +332,11 @@ void token_assist_start(struct token *token);
 void token_assist_stop(struct token *token);
 enum mikeyd_status token_hmac_spread(struct token_session *session, struct hmac_job *jobs,
                                      size_t count, struct error *err);
+/* Both are done on return, whatever it says. */
+enum mikeyd_status token_hmac_two_spread(struct token_session *session, enum hmac_hash hash,
+                                         const uint8_t *key, size_t key_len,
+                                         const struct token_message two[2], unsigned long *handle,
+                                         struct error *err);
 bool token_assist_overdue(struct token *token, int64_t now_ms);
 bool token_assist_running(struct token *token);
 /* Under exclusion: their sessions are to be opened anew. */

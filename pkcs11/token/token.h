@@ -176,6 +176,19 @@ enum mikeyd_status token_hmac_bytes(struct token_session *session, enum hmac_has
                                     const uint8_t *key, size_t key_len, const uint8_t *const data[],
                                     const size_t len[], size_t parts, unsigned long *handle,
                                     uint8_t *tag, struct error *err);
+/* What such an HMAC is over; the parts are concatenated. */
+struct token_message {
+    const uint8_t *const *data;
+    const size_t *len;
+    size_t parts;
+    uint8_t *tag;
+};
+/* Two under one key: on a slow token side by side, the second by an object in another session that
+ * is gone afterwards. *handle as above. On an error neither tag means anything. */
+enum mikeyd_status token_hmac_two(struct token_session *session, enum hmac_hash hash,
+                                  const uint8_t *key, size_t key_len,
+                                  const struct token_message two[2], unsigned long *handle,
+                                  struct error *err);
 
 /* ---- derivation in the token */
 

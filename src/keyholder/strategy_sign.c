@@ -50,6 +50,18 @@ static enum mikeyd_status sign_mac(const struct mikey_psk *psk, struct mikey_mes
                             keys->auth_len, data, len, parts, &keys->auth_handle, tag, err);
 }
 
+static enum mikeyd_status sign_mac_two(const struct mikey_psk *psk, struct mikey_message_keys *keys,
+                                       const struct mikey_mac_job two[2], struct error *err)
+{
+    struct token_message messages[2];
+    if (keys->auth_len == 0)
+        return error_set(err, MIKEYD_UNSUPPORTED, "no authentication key");
+    for (size_t i = 0; i < 2; i++)
+        messages[i] = (struct token_message){two[i].data, two[i].len, two[i].parts, two[i].tag};
+    return token_hmac_two(psk->service, mikey_mac_hash(keys->what.mac), keys->auth, keys->auth_len,
+                          messages, &keys->auth_handle, err);
+}
+
 static enum mikeyd_status sign_aes_cm(const struct mikey_psk *psk, struct mikey_message_keys *keys,
                                       const uint8_t iv[16], uint8_t *data, size_t len,
                                       struct error *err)
@@ -77,6 +89,7 @@ const struct mikey_psk_ops keyholder_psk_sign = {
     .derive = sign_derive,
     .extend = sign_extend,
     .mac = sign_mac,
+    .mac_two = sign_mac_two,
     .aes_cm = sign_aes_cm,
     .tgk = sign_tgk,
     .release = sign_release,

@@ -139,14 +139,25 @@ static enum mikeyd_status check_open(const struct mikey_key_open *job, size_t *m
     return mac_length(&job->what, mac_len, err);
 }
 
+/* beside: V is computed, too; of a forged message it is for the caller to wipe. */
 static enum mikeyd_status authenticate(const struct mikey_psk_port *port,
-                                       const struct mikey_key_open *job, size_t mac_len,
-                                       struct error *err)
+                                       const struct mikey_key_open *job, bool beside,
+                                       size_t mac_len, struct error *err)
 {
     const struct mikey_covered covered = {
         .data = {job->covered}, .len = {job->covered_len}, .parts = 1};
+    const struct mikey_covered *reply = job->reply;
     uint8_t tag[HMAC_TAG_MAX];
-    enum mikeyd_status status = mac(port, &covered, tag, err);
+    enum mikeyd_status status;
+    if (beside) {
+        const struct mikey_mac_job two[2] = {
+            {covered.data, covered.len, covered.parts, tag},
+            {reply->data, reply->len, reply->parts, job->v},
+        };
+        status = port->psk.ops->mac_two(&port->psk, port->keys, two, err);
+    } else {
+        status = mac(port, &covered, tag, err);
+    }
     if (status == MIKEYD_OK && !secret_equal(tag, job->mac, mac_len))
         status = error_set(err, MIKEYD_AUTH_FAILED, "the MAC of the I_MESSAGE is wrong");
     secret_wipe(tag, sizeof tag); /* of a forged message it would be the right MAC */
@@ -178,14 +189,16 @@ static enum mikeyd_status decrypt(const struct mikey_psk_port *port, struct mike
     return aes_cm(port, job->what.csb_id, job->t, job->plain, job->plain_len, err);
 }
 
-/* Unless all keys come at once (psk.h), those to decrypt with are made for authentic messages
- * only. */
+/* Unless all keys come at once (psk.h), V and the keys to decrypt with are made for authentic
+ * messages only. */
 static enum mikeyd_status open_authentic(const struct mikey_psk_port *port,
                                          struct mikey_key_open *job, size_t mac_len,
                                          struct error *err)
 {
-    enum mikeyd_status status = authenticate(port, job, mac_len, err);
-    if (status == MIKEYD_OK && job->reply != NULL)
+    const bool beside =
+        port->psk.keys_at_once && job->reply != NULL && port->psk.ops->mac_two != NULL;
+    enum mikeyd_status status = authenticate(port, job, beside, mac_len, err);
+    if (status == MIKEYD_OK && job->reply != NULL && !beside)
         status = mac(port, job->reply, job->v, err);
     if (status == MIKEYD_OK && !port->psk.keys_at_once && job->encrypted_len != 0) {
         status = port->psk.ops->extend(&port->psk, &job->what, port->keys, err);

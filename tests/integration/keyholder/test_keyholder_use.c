@@ -232,6 +232,30 @@ Test(keyholder_use, a_flood_of_forged_messages_costs_two_hmacs_and_the_mac_each)
     lab_host_close(&host);
 }
 
+/* Both MACs are computed before one is believed: V of a forged message must not come out. */
+Test(keyholder_use, v_computed_beside_the_check_comes_out_of_authentic_messages_only)
+{
+    struct arrived message;
+    uint8_t v[32];
+    lab_open(&lab, LAB_SIGNS);
+    lab.holder->spreads = true;
+    arrive(&message, MIKEY_ALGORITHMS_256);
+    host_tag(&message.reply, MIKEY_ALGORITHMS_256, v);
+    cr_assert_eq(hmacs_of(&message.request, MIKEYD_OK), 8);
+    cr_assert_eq(lab_ask(&lab, &message.request, &answer), MIKEYD_OK, "%s", answer.text);
+    cr_assert_eq(answer.open.v_len, 32);
+    cr_assert_arr_eq(answer.open.v, v, 32);
+    cr_assert(lab_holds(lab.in, lab.in_len, v, 16));
+    message.mac[0] ^= 1;
+    cr_assert_eq(lab_ask(&lab, &message.request, &answer), MIKEYD_AUTH_FAILED);
+    cr_assert_not(lab_holds(lab.in, lab.in_len, v, 8));
+    cr_assert_not(lab_holds(lab.in, lab.in_len, lab_key_data, 8));
+    /* Of a flood each costs as little as ever. */
+    for (int i = 0; i < 3; i++)
+        cr_assert_eq(hmacs_of(&message.request, MIKEYD_AUTH_FAILED), 3);
+    lab_host_close(&host);
+}
+
 /* ---- V, and keys that come out */
 
 Test(keyholder_use, tags_are_the_hosts_and_checked)

@@ -3,6 +3,7 @@
 #include <unistd.h>
 
 #include <criterion/criterion.h>
+#include <openssl/hmac.h>
 
 #include "base/clock.h"
 #include "recover_stage.h"
@@ -163,4 +164,40 @@ Test(recover, slow_token_recovers_amid_a_batch)
     cr_assert_eq(token_hmac_batch(session, jobs, 6, &err), MIKEYD_OK, "%s", err.text);
     for (unsigned i = 0; i < 6; i++)
         cr_expect(right_tag(i % KEYS, tags[i]));
+}
+
+/* The second object is of another session, and goes with its call; both tags are right. */
+static void two_macs(unsigned long *handle)
+{
+    const uint8_t *const data[1] = {message};
+    const size_t len[1] = {sizeof message};
+    uint8_t tags[2][HMAC_TAG_MAX], expected[HMAC_TAG_MAX];
+    unsigned expected_len = sizeof expected;
+    const struct token_message two[2] = {{data, len, 1, tags[0]}, {data, len, 1, tags[1]}};
+    struct error err = {0};
+    cr_assert_not_null(
+        HMAC(EVP_sha256(), psk[1], 32, message, sizeof message, expected, &expected_len));
+    cr_assert_eq(token_hmac_two(session, HMAC_SHA256, psk[1], 32, two, handle, &err), MIKEYD_OK,
+                 "%s", err.text);
+    cr_expect_arr_eq(tags[0], expected, 32);
+    cr_expect_arr_eq(tags[1], expected, 32);
+}
+
+Test(recover, slow_token_makes_two_macs_side_by_side)
+{
+    struct token_facts before, after;
+    unsigned long handle = 0;
+    plan("C_SignInit 1+ delay 20\n");
+    open_token();
+    cr_assert_not_null(token->assist);
+    token_get_facts(token, &before);
+    two_macs(&handle);
+    token_get_facts(token, &after);
+    cr_expect_eq(after.objects_created - before.objects_created, 2);
+    /* One that fails beside is made here after all. */
+    plan("C_CreateObject 1 rv 0x30\nC_SignInit 1+ delay 20\n");
+    two_macs(&handle);
+    plan("C_SignInit 2 rv 0x30\nC_SignInit 1+ delay 20\n");
+    two_macs(&handle);
+    token_object_destroy(session, handle);
 }
