@@ -14,8 +14,8 @@
 #include "audit/report/report.h"
 #include "audit/tail.h"
 #include "audit/verify/verify.h"
-
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+#include "fuzz.h"
+#include "mutate.h"
 
 static struct audit_hasher *hasher;
 static struct audit_verdict verdict;
@@ -101,4 +101,14 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     verify_and_report(text, len);
     free(text);
     return 0;
+}
+
+/* The first byte says whether the lines are sealed here: mostly they are. */
+size_t LLVMFuzzerCustomMutator(uint8_t *data, size_t size, size_t max, unsigned seed)
+{
+    struct dice dice = dice_of(seed);
+    if (size < 2)
+        return LLVMFuzzerMutate(data, size, max);
+    data[0] = dice_roll(&dice, 8) != 0;
+    return 1 + mutate_lines(data + 1, size - 1, max - 1, &dice);
 }

@@ -1,5 +1,6 @@
 /* mikey_dissect: any bytes give an object, and it never calls valid what the parser refuses. */
 #include "fuzz.h"
+#include "mutate.h"
 
 #include "mikey/dissect.h"
 #include "mikey/message.h"
@@ -17,4 +18,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
     free(text);
     json_decref(dissection);
     return 0;
+}
+
+size_t LLVMFuzzerCustomMutator(uint8_t *data, size_t size, size_t max, unsigned seed)
+{
+    struct dice dice = dice_of(seed);
+    return mutate_mikey(data, size, max, &dice);
 }

@@ -3,6 +3,7 @@
 
 #include "fuzz.h"
 #include "gate/rewrite.h"
+#include "mutate.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
@@ -29,4 +30,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     PROMISE(seen->channel != NULL && seen->channel->bits == client.bits);
     PROMISE(seen->id == rewriter.id);
     return 0;
+}
+
+size_t LLVMFuzzerCustomMutator(uint8_t *data, size_t size, size_t max, unsigned seed)
+{
+    struct dice dice = dice_of(seed);
+    return mutate_request(data, size, max, &dice);
 }

@@ -1,5 +1,6 @@
 /* mikey_parse: any bytes; what it accepts lies inside them and keeps the limits. */
 #include "fuzz.h"
+#include "mutate.h"
 
 #include "mikey/dh.h"
 #include "mikey/message.h"
@@ -58,4 +59,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
         PROMISE(err.text[0] != '\0' && number <= 13);
     }
     return 0;
+}
+
+size_t LLVMFuzzerCustomMutator(uint8_t *data, size_t size, size_t max, unsigned seed)
+{
+    struct dice dice = dice_of(seed);
+    return mutate_mikey(data, size, max, &dice);
 }

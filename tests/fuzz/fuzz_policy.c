@@ -2,6 +2,7 @@
  */
 #include "policy/findings.h"
 #include "tests/fuzz/fuzz.h"
+#include "tests/fuzz/mutate.h"
 
 #define NOW ((int64_t)1796083200) /* 2026-12-01 */
 
@@ -78,4 +79,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     use_loaded((const char *)data, size);
     use_checked((const char *)data, size);
     return 0;
+}
+
+size_t LLVMFuzzerCustomMutator(uint8_t *data, size_t size, size_t max, unsigned seed)
+{
+    struct dice dice = dice_of(seed);
+    return mutate_lines(data, size, max, &dice);
 }

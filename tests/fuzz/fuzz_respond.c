@@ -2,7 +2,7 @@
  * The whole Responder path with a PSK known to the fuzzer's build: parse, authenticate, decrypt,
  * session keys, reply; and the Initiator's check of that reply. The MAC of the input is replaced by
  * the right one, so that mutations reach what lies behind it; the untouched input must not pass.
- * Messages that exchange values too.
+ * Messages that exchange values too. The mutator seals key data of its own, which is read behind the MAC.
  */
 #include "fuzz.h"
 
@@ -10,6 +10,7 @@
 
 #include "base/secret.h"
 #include "mikey/exchange.h"
+#include "reseal.h"
 
 static struct mikey_psk psk;
 static struct mikey_message_keys *keys;
@@ -190,14 +191,13 @@ static void respond(const struct mikey_message *m, const uint8_t *rand, size_t r
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
 {
-    static const uint8_t earlier_rand[16] = {9};
     static struct mikey_message m;
     struct error err = {0};
     set_up();
     if (mikey_parse(data, len, &m, NULL, &err) != MIKEYD_OK || !mikey_is_init(&m))
         return 0;
-    const uint8_t *rand = mikey_is_update(&m) ? earlier_rand : m.rand;
-    size_t rand_len = mikey_is_update(&m) ? sizeof earlier_rand : m.rand_len;
+    const uint8_t *rand = mikey_is_update(&m) ? reseal_earlier_rand : m.rand;
+    size_t rand_len = mikey_is_update(&m) ? sizeof reseal_earlier_rand : m.rand_len;
     uint8_t *copy = malloc(len);
     PROMISE(copy != NULL);
     memcpy(copy, data, len);
@@ -206,8 +206,15 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
             PROMISE(!opens(&m, rand, rand_len));
         ptrdiff_t at = m.rand == NULL ? 0 : m.rand - data;
         PROMISE(mikey_parse(copy, len, &m, NULL, &err) == MIKEYD_OK);
-        respond(&m, m.rand == NULL ? earlier_rand : copy + at, rand_len);
+        respond(&m, m.rand == NULL ? reseal_earlier_rand : copy + at, rand_len);
     }
     free(copy);
     return 0;
+}
+
+size_t LLVMFuzzerCustomMutator(uint8_t *data, size_t size, size_t max, unsigned seed)
+{
+    struct dice dice = dice_of(seed);
+    set_up();
+    return reseal_mutate(data, size, max, &key, &dice);
 }

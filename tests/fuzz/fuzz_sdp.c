@@ -5,6 +5,7 @@
 
 #include "mikey/message.h"
 #include "mikey/sdp.h"
+#include "mutate.h"
 
 static void round_trip(const uint8_t *message, size_t len)
 {
@@ -97,4 +98,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
     if (mikey_sdp_parse(text, len, message, sizeof message, &message_len, &err) == MIKEYD_OK)
         round_trip(message, message_len);
     return 0;
+}
+
+size_t LLVMFuzzerCustomMutator(uint8_t *data, size_t size, size_t max, unsigned seed)
+{
+    struct dice dice = dice_of(seed);
+    return mutate_lines(data, size, max, &dice);
 }
