@@ -15,6 +15,11 @@ static const char synopsis[] =
     "[--strict] [--json]\n"
     "       mikeyctl audit query FILE... [--pair A,B] [--day DAY] [--client NAME] "
     "[--event EVENT|released] [--policy FILE] [--keys FILE] [--public-key FILE]... [--json]\n"
+    "       mikeyctl audit export FILE... --format cef|ocsf|syslog [--host NAME] "
+    "[--public-key FILE]...\n"
+    "       mikeyctl audit follow FILE --format cef|ocsf|syslog [--to "
+    "stdout|udp:HOST:PORT|tcp:HOST:PORT|tls:HOST:PORT|unix:PATH] [--state FILE] [--host NAME] "
+    "[--ca FILE] [--cert FILE] [--key FILE] [--once]\n"
     "       mikeyctl audit report FILE... --html OUT [--policy FILE] [--keys FILE] "
     "[--public-key FILE]...\n"
     "       mikeyctl audit export-key [--name NAME] [--generation N] [--out FILE]";
@@ -31,6 +36,14 @@ enum option_code {
     OPTION_DAY,
     OPTION_CLIENT,
     OPTION_EVENT,
+    OPTION_FORMAT,
+    OPTION_HOST,
+    OPTION_TO,
+    OPTION_STATE,
+    OPTION_CA,
+    OPTION_CERTIFICATE,
+    OPTION_KEY,
+    OPTION_ONCE,
     OPTION_OUT,
     OPTION_NAME,
     OPTION_GENERATION,
@@ -53,9 +66,55 @@ static bool is_hash(const char *text)
     return strlen(text) == 64 && strspn(text, "0123456789abcdef") == 64;
 }
 
+/* Where an option that is just text belongs; NULL: it is another kind. */
+static const char **text_of(struct audit_arguments *arguments, int code)
+{
+    switch (code) {
+    case OPTION_HTML:
+        return &arguments->html;
+    case OPTION_POLICY:
+        return &arguments->policy;
+    case OPTION_KEYS:
+        return &arguments->keys;
+    case OPTION_PAIR:
+        return &arguments->pair;
+    case OPTION_DAY:
+        return &arguments->day;
+    case OPTION_CLIENT:
+        return &arguments->client;
+    case OPTION_EVENT:
+        return &arguments->event;
+    case OPTION_FORMAT:
+        return &arguments->format;
+    case OPTION_HOST:
+        return &arguments->host;
+    case OPTION_TO:
+        return &arguments->to;
+    case OPTION_STATE:
+        return &arguments->state;
+    case OPTION_CA:
+        return &arguments->ca;
+    case OPTION_CERTIFICATE:
+        return &arguments->certificate;
+    case OPTION_KEY:
+        return &arguments->key;
+    case OPTION_OUT:
+        return &arguments->out;
+    case OPTION_NAME:
+        return &arguments->name;
+    default:
+        return NULL;
+    }
+}
+
 static bool take_option(struct audit_arguments *arguments, int code, const char *value)
 {
     uint64_t number = 0;
+    const char **text = text_of(arguments, code);
+    if (text != NULL) {
+        *text = value;
+        return true;
+    }
     switch (code) {
     case OPTION_PUBLIC_KEY:
         if (arguments->public_key_count ==
@@ -71,38 +130,14 @@ static bool take_option(struct audit_arguments *arguments, int code, const char 
     case OPTION_STRICT:
         arguments->strict = true;
         return true;
-    case OPTION_HTML:
-        arguments->html = value;
-        return true;
-    case OPTION_POLICY:
-        arguments->policy = value;
-        return true;
-    case OPTION_KEYS:
-        arguments->keys = value;
-        return true;
-    case OPTION_PAIR:
-        arguments->pair = value;
-        return true;
-    case OPTION_DAY:
-        arguments->day = value;
-        return true;
-    case OPTION_CLIENT:
-        arguments->client = value;
-        return true;
-    case OPTION_EVENT:
-        arguments->event = value;
-        return true;
-    case OPTION_OUT:
-        arguments->out = value;
-        return true;
-    case OPTION_NAME:
-        arguments->name = value;
-        return true;
     case OPTION_GENERATION:
         if (!read_number(value, 1000000, &number))
             return false;
         arguments->generation = (unsigned)number;
         return number > 0;
+    case OPTION_ONCE:
+        arguments->once = true;
+        return true;
     case OPTION_JSON:
         arguments->json = true;
         return true;
@@ -125,6 +160,14 @@ static bool parse(struct audit_arguments *arguments, int argc, char **argv)
         {"day", required_argument, NULL, OPTION_DAY},
         {"client", required_argument, NULL, OPTION_CLIENT},
         {"event", required_argument, NULL, OPTION_EVENT},
+        {"format", required_argument, NULL, OPTION_FORMAT},
+        {"host", required_argument, NULL, OPTION_HOST},
+        {"to", required_argument, NULL, OPTION_TO},
+        {"state", required_argument, NULL, OPTION_STATE},
+        {"ca", required_argument, NULL, OPTION_CA},
+        {"cert", required_argument, NULL, OPTION_CERTIFICATE},
+        {"key", required_argument, NULL, OPTION_KEY},
+        {"once", no_argument, NULL, OPTION_ONCE},
         {"out", required_argument, NULL, OPTION_OUT},
         {"name", required_argument, NULL, OPTION_NAME},
         {"generation", required_argument, NULL, OPTION_GENERATION},
@@ -171,7 +214,7 @@ int ctl_audit(struct ctl *ctl, int argc, char **argv)
 {
     struct audit_arguments arguments = {.json = ctl->json};
     if (!parse(&arguments, argc, argv) || arguments.file_count == 0)
-        return ctl_usage(synopsis, "expected verify, query, report or export-key");
+        return ctl_usage(synopsis, "expected verify, query, export, follow, report or export-key");
     /* The first word is the subcommand. */
     const char *what = arguments.files[0];
     arguments.file_count--;
@@ -184,6 +227,10 @@ int ctl_audit(struct ctl *ctl, int argc, char **argv)
         return audit_command_verify(&arguments);
     if (strcmp(what, "query") == 0)
         return audit_command_query(&arguments);
+    if (strcmp(what, "export") == 0)
+        return audit_command_export(&arguments);
+    if (strcmp(what, "follow") == 0)
+        return audit_command_follow(&arguments);
     if (strcmp(what, "report") == 0 && arguments.html != NULL)
         return audit_command_report(&arguments);
     return ctl_usage(synopsis, "unknown or incomplete command: %s", what);

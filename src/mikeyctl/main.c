@@ -20,7 +20,7 @@ static const char synopsis[] =
     "  key generate|import|unwrap|wrap|derive|list|check|destroy\n"
     "  policy check FILE [--token] [--report]\n"
     "  token compat                               what a token does, and its lines of mikeyd.yaml\n"
-    "  audit verify|query|report|export-key ...";
+    "  audit verify|query|export|follow|report|export-key ...";
 
 static const struct command {
     const char *name;

@@ -4,3 +4,4 @@ mikeyd_integration_test(test_audit_page SOURCES audit/test_page.c audit/story.c
 mikeyd_integration_test(test_audit_token_key SOURCES audit/test_token_key.c
                         LIBS mikeyd_token_fixture mikeyd_audit_report)
 mikeyd_integration_test(test_audit_query SOURCES audit/test_query.c LIBS daemon_lab_ctl)
+mikeyd_integration_test(test_audit_follow SOURCES audit/test_follow.c LIBS daemon_lab_ctl)

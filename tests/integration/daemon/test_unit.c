@@ -38,6 +38,12 @@ Test(unit, exposure_is_one_and_a_half_at_most)
     cr_assert_leq(exposure, 1.5, "%.1f", exposure);
 }
 
+Test(unit, exposure_of_the_follower_is_one_and_a_half_at_most)
+{
+    const double exposure = exposure_of("mikeyd-audit-follower.service");
+    cr_assert_leq(exposure, 1.5, "%.1f", exposure);
+}
+
 Test(unit, exposure_of_the_gate_is_two_at_most)
 {
     const double exposure = exposure_of("mikeyd-gate.service");
