@@ -235,6 +235,8 @@ enum mikeyd_status daemon_open(struct config *config, const struct daemon_start 
     if (config->gate != NULL && config_gate_uid(config->gate, &daemon->gate_uid, err) != MIKEYD_OK)
         return err->status;
     daemon->has_gate = config->gate != NULL;
+    if (listener_make_all(daemon, err) != MIKEYD_OK)
+        return err->status;
     /* The store would make it; for a rule of the sandbox it has to be there. The store tells of a
      * failure. */
     if (config->replay_lmdb != NULL)

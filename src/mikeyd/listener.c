@@ -1,5 +1,6 @@
 #include "mikeyd/listener.h"
 
+#include <grp.h>
 #include <stdlib.h>
 
 #include "mikeyd/acceptor.h"
@@ -11,6 +12,7 @@
 struct listener {
     struct unix_socket socket;
     struct acceptor *acceptor;
+    gid_t group; /* (gid_t)-1: this process's own */
 };
 
 static void on_accepted(void *context, int fd, const struct sockaddr_storage *peer)
@@ -22,8 +24,8 @@ static void on_accepted(void *context, int fd, const struct sockaddr_storage *pe
 static enum mikeyd_status listener_open(struct listener *listener, struct daemon *daemon,
                                         const struct config_listen *config, struct error *err)
 {
-    enum mikeyd_status status =
-        unix_socket_listen(&listener->socket, config->unix_path, config->mode, config->group, err);
+    enum mikeyd_status status = unix_socket_listen(&listener->socket, config->unix_path,
+                                                   config->mode, listener->group, err);
     if (status != MIKEYD_OK)
         return status;
     const struct acceptor_config accept = {.base = daemon->base,
@@ -35,7 +37,20 @@ static enum mikeyd_status listener_open(struct listener *listener, struct daemon
     return acceptor_open(&accept, &listener->acceptor, err);
 }
 
-enum mikeyd_status listener_open_all(struct daemon *daemon, struct error *err)
+static enum mikeyd_status find_group(const char *name, gid_t *out, struct error *err)
+{
+    struct group entry, *found = NULL;
+    char buffer[4096];
+    *out = (gid_t)-1;
+    if (name == NULL)
+        return MIKEYD_OK;
+    if (getgrnam_r(name, &entry, buffer, sizeof buffer, &found) != 0 || found == NULL)
+        return error_set(err, MIKEYD_INTERNAL, "listen: no group \"%s\"", name);
+    *out = found->gr_gid;
+    return MIKEYD_OK;
+}
+
+enum mikeyd_status listener_make_all(struct daemon *daemon, struct error *err)
 {
     const struct config *config = daemon->config;
     daemon->listeners = calloc(config->listen_count, sizeof *daemon->listeners);
@@ -44,6 +59,15 @@ enum mikeyd_status listener_open_all(struct daemon *daemon, struct error *err)
     daemon->listener_count = config->listen_count;
     for (size_t i = 0; i < config->listen_count; i++)
         daemon->listeners[i].socket = (struct unix_socket){.fd = -1, .lock_fd = -1};
+    enum mikeyd_status status = MIKEYD_OK;
+    for (size_t i = 0; i < config->listen_count && status == MIKEYD_OK; i++)
+        status = find_group(config->listen[i].group, &daemon->listeners[i].group, err);
+    return status;
+}
+
+enum mikeyd_status listener_open_all(struct daemon *daemon, struct error *err)
+{
+    const struct config *config = daemon->config;
     enum mikeyd_status status = MIKEYD_OK;
     for (size_t i = 0; i < config->listen_count && status == MIKEYD_OK; i++)
         status = listener_open(&daemon->listeners[i], daemon, &config->listen[i], err);

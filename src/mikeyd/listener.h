@@ -5,6 +5,11 @@
 #include "mikeyd/daemon.h"
 
 /*
+ * Before the sandbox closes: finds the groups that the sockets are to have. INTERNAL naming one that
+ * this host does not know.
+ */
+enum mikeyd_status listener_make_all(struct daemon *daemon, struct error *err);
+/*
  * Listens on every configured path (unix_socket.h says what that asks for). INTERNAL naming the
  * path.
  */

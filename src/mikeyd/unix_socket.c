@@ -2,7 +2,6 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <grp.h>
 #include <libgen.h>
 #include <stdio.h>
 #include <string.h>
@@ -85,19 +84,6 @@ static enum mikeyd_status remove_stale(const struct sockaddr_un *address, struct
     return status;
 }
 
-static enum mikeyd_status group_by_name(const char *name, gid_t *out, struct error *err)
-{
-    struct group entry, *found = NULL;
-    char buffer[4096];
-    *out = (gid_t)-1;
-    if (name == NULL)
-        return MIKEYD_OK;
-    if (getgrnam_r(name, &entry, buffer, sizeof buffer, &found) != 0 || found == NULL)
-        return error_set(err, MIKEYD_INTERNAL, "listen: no group \"%s\"", name);
-    *out = found->gr_gid;
-    return MIKEYD_OK;
-}
-
 /* Remembers what it made, for the end. */
 static int bind_here(struct unix_socket *self, const struct sockaddr_un *address)
 {
@@ -135,23 +121,20 @@ static enum mikeyd_status open_socket(struct unix_socket *self, const struct soc
 }
 
 enum mikeyd_status unix_socket_listen(struct unix_socket *self, const char *path, mode_t mode,
-                                      const char *group, struct error *err)
+                                      gid_t group, struct error *err)
 {
     struct sockaddr_un address = {.sun_family = AF_UNIX};
-    gid_t group_id;
     *self = (struct unix_socket){.path = path, .fd = -1, .lock_fd = -1};
     if (strlen(path) >= sizeof address.sun_path)
         return error_set(err, MIKEYD_INTERNAL, "%s: too long for a socket", path);
     memcpy(address.sun_path, path, strlen(path) + 1);
     enum mikeyd_status status = check_folder(path, err);
     if (status == MIKEYD_OK)
-        status = group_by_name(group, &group_id, err);
-    if (status == MIKEYD_OK)
         status = take_lock(self, err);
     if (status == MIKEYD_OK)
         status = remove_stale(&address, err);
     if (status == MIKEYD_OK)
-        status = open_socket(self, &address, mode, group_id, err);
+        status = open_socket(self, &address, mode, group, err);
     return status;
 }
 

@@ -21,11 +21,11 @@ struct unix_socket {
 
 /*
  * path must outlive the socket. The folder must belong to this user or root and be closed to
- * others' writing. group: NULL for this process's own. INTERNAL naming the path. What was opened so
+ * others' writing. group: (gid_t)-1 for this process's own. INTERNAL naming the path. What was opened so
  * far is closed by unix_socket_close(), also after a failure.
  */
 enum mikeyd_status unix_socket_listen(struct unix_socket *socket, const char *path, mode_t mode,
-                                      const char *group, struct error *err);
+                                      gid_t group, struct error *err);
 /* Stops listening; removes the socket only if it is still the one we bound. */
 void unix_socket_close(struct unix_socket *socket);
 

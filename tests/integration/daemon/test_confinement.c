@@ -2,12 +2,15 @@
 #include <criterion/criterion.h>
 #include <dirent.h>
 #include <errno.h>
+#include <grp.h>
 #include <seccomp.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
+#include <unistd.h>
 
 #include "lab.h"
 
@@ -73,6 +76,23 @@ Test(confinement, no_thread_has_a_capability)
     }
     (void)closedir(threads);
     cr_assert_geq(count, 5); /* main, workers, audit, gate, reloader */
+}
+
+/* Who is in a group the host's files say, which the sandbox does not show. */
+Test(confinement, a_socket_gets_the_group_that_is_named)
+{
+    char command[512];
+    struct stat socket;
+    const struct group *own = getgrgid(getgid());
+    cr_assert_not_null(own);
+    (void)snprintf(command, sizeof command, "sed -i '/^listen:/s/mode:/group: %s, mode:/' '%s'",
+                   own->gr_name, lab.config);
+    cr_assert_eq(system(command), 0);
+    lab_start(&lab);
+    exchange();
+    cr_assert_eq(stat(lab.socket, &socket), 0);
+    cr_expect_eq(socket.st_gid, own->gr_gid);
+    cr_expect_eq(lab_count_in_file(lab.config, "group: "), 1);
 }
 
 /* NSS softokn unloads its libraries when it is finalised and loads them again. */

@@ -38,7 +38,7 @@ TestSuite(unix_socket, .init = make_folder, .fini = remove_folder, .timeout = 20
 static enum mikeyd_status listen_as(struct unix_socket *self)
 {
     err.text[0] = '\0';
-    return unix_socket_listen(self, path, 0600, NULL, &err);
+    return unix_socket_listen(self, path, 0600, (gid_t)-1, &err);
 }
 
 /* A program that knows no lock. */
