@@ -196,7 +196,9 @@ function operation.discard()
         gone = gone + redis.call('HDEL', ENTRIES, ARGV[i])
         redis.call('ZREM', EXPIRY, ARGV[i])
     end
-    redis.call('HINCRBY', META, 'entries', -gone)
+    if gone ~= 0 then -- another daemon was first; -0 is no integer for Redis
+        redis.call('HINCRBY', META, 'entries', -gone)
+    end
     rise()
     local before = redis.call('HMGET', META, unpack(SETS))
     for i = 1, 4 do

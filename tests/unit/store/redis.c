@@ -383,6 +383,24 @@ Test(store_redis, an_entry_that_another_daemon_discarded_is_refused_by_its_time)
     store_close(second);
 }
 
+/* As between two daemons that were told of the same entries: the second finds none of them. */
+Test(store_redis, entries_that_another_daemon_discarded_first_do_no_harm)
+{
+    struct replay_store *store = open_store();
+    struct error err = {.text = ""};
+    time_passes(WINDOW + 1);
+    (void)redis_server_count(&redis, "ZADD mikeyd:expiry 1 %s", "sixteen-bytes-16");
+    for (int waited = 0;
+         waited < PATIENCE_MS && redis_server_count(&redis, "ZCARD mikeyd:expiry") != 0;
+         waited += 10) {
+        cr_assert_eq(store_check(store, &err), MIKEYD_OK, "%s", err.text);
+        kick(store);
+    }
+    cr_expect_eq(redis_server_count(&redis, "ZCARD mikeyd:expiry"), 0);
+    cr_expect_eq(insert_number(store, 1, 60, &err), MIKEYD_OK, "%s", err.text);
+    store_close(store);
+}
+
 Test(store_redis, a_store_of_another_fleet_is_refused)
 {
     struct replay_store *store = open_store();
