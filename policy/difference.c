@@ -186,6 +186,20 @@ static bool add_section(json_t *difference, const struct policy *old, const stru
     return json_object_set_new_nocheck(difference, sections[section].name, found) == 0;
 }
 
+/* A field of the file itself: {"old", "new"}, null where it is not given. */
+static bool add_field(json_t *difference, const struct policy *old, const struct policy *new,
+                      const char *field)
+{
+    const struct yaml_node *before = yaml_map_get(yaml_root(old->file), field);
+    const struct yaml_node *after = yaml_map_get(yaml_root(new->file), field);
+    const char *was = before == NULL ? NULL : yaml_scalar(before, &(bool){false});
+    const char *is = after == NULL ? NULL : yaml_scalar(after, &(bool){false});
+    if (was == is || (was != NULL && is != NULL && strcmp(was, is) == 0))
+        return true;
+    return json_object_set_new_nocheck(difference, field,
+                                       json_pack("{s:s?, s:s?}", "old", was, "new", is)) == 0;
+}
+
 json_t *policy_difference(const struct policy *old, const struct policy *new)
 {
     json_t *difference =
@@ -196,5 +210,9 @@ json_t *policy_difference(const struct policy *old, const struct policy *new)
             return NULL;
         }
     }
-    return difference;
+    if (difference != NULL && add_field(difference, old, new, "serial") &&
+        add_field(difference, old, new, "signatures"))
+        return difference;
+    json_decref(difference);
+    return NULL;
 }

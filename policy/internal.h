@@ -92,6 +92,8 @@ struct policy {
     atomic_uint references;
     struct yaml_file *file; /* owns the text of every name below */
     char sha256[65];
+    uint64_t serial;                     /* 0: none */
+    bool signatures_required;            /* signatures: required */
     const struct yaml_node *defaults_at; /* NULL: section absent */
     struct policy_settings defaults;
     unsigned min_psk_bits;

@@ -269,10 +269,29 @@ static enum mikeyd_status read_version(const struct yaml_node *root, struct erro
     return yaml_unsigned(node, 1, 1, &version, err);
 }
 
+/* What the policy says of its own signatures (officers/signed_policy.h). */
+static enum mikeyd_status read_signing(struct policy *policy, const struct yaml_node *root,
+                                       struct error *err)
+{
+    const struct yaml_node *serial = yaml_map_get(root, "serial");
+    const struct yaml_node *signatures = yaml_map_get(root, "signatures");
+    enum mikeyd_status status = MIKEYD_OK;
+    if (serial != NULL)
+        status = yaml_unsigned(serial, 1, INT64_MAX, &policy->serial, err);
+    if (status == MIKEYD_OK && signatures != NULL)
+        status = read_choice(signatures, "off", "required", &policy->signatures_required, err);
+    if (status == MIKEYD_OK && policy->signatures_required && serial == NULL)
+        status = yaml_fail(signatures, err,
+                           "what is signed needs a serial: add \"serial: 1\", and raise it with "
+                           "each change");
+    return status;
+}
+
 static enum mikeyd_status read_root(struct policy *policy, struct error *err)
 {
-    static const char *const known[] = {"policy", "defaults", "limits",  "keys",    "nodes",
-                                        "pairs",  "mesh",     "clients", "interop", NULL};
+    static const char *const known[] = {"policy", "serial",  "signatures", "defaults",
+                                        "limits", "keys",    "nodes",      "pairs",
+                                        "mesh",   "clients", "interop",    NULL};
     static const struct {
         const char *field;
         enum mikeyd_status (*read)(struct policy *, const struct yaml_node *, struct error *);
@@ -287,6 +306,8 @@ static enum mikeyd_status read_root(struct policy *policy, struct error *err)
     enum mikeyd_status status = yaml_map_check(root, known, err);
     if (status == MIKEYD_OK)
         status = read_version(root, err);
+    if (status == MIKEYD_OK)
+        status = read_signing(policy, root, err);
     if (status == MIKEYD_OK)
         status = read_limits(&policy->limits, yaml_map_get(root, "limits"), err);
     for (size_t i = 0; status == MIKEYD_OK && i < sizeof sections / sizeof sections[0]; i++) {

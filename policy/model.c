@@ -324,6 +324,16 @@ const char *policy_sha256(const struct policy *policy)
     return policy->sha256;
 }
 
+uint64_t policy_serial(const struct policy *policy)
+{
+    return policy->serial;
+}
+
+bool policy_signatures_required(const struct policy *policy)
+{
+    return policy->signatures_required;
+}
+
 unsigned policy_max_skew_s(const struct policy *policy)
 {
     uint32_t widest = policy->defaults.clock_skew_ms;

@@ -109,6 +109,10 @@ void policy_unref(struct policy *policy);
 
 /* SHA-256 of the file's bytes, 64 hex digits. */
 const char *policy_sha256(const struct policy *policy);
+/* serial: the number by which a newer signed policy is told from an older one. 0: none. */
+uint64_t policy_serial(const struct policy *policy);
+/* signatures: required. Who signs, and that they did, is not known here: officers/signed_policy.h. */
+bool policy_signatures_required(const struct policy *policy);
 /* The widest clock skew of any pair, seconds: the replay store's window is twice that. */
 unsigned policy_max_skew_s(const struct policy *policy);
 enum policy_provisioning policy_get_provisioning(const struct policy *policy);

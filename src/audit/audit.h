@@ -35,6 +35,9 @@
  *  - Ceremony steps beside a running daemon are a log of their own, FILE.ceremony, signed by the
  *    ceremony. A record "ceremony" says how far that had come: "linked_file", and "linked_seq" and
  *    "linked_hash" of its last record. What it names has to be there.
+ *  - "policy" is the SHA-256 of the policy in force. Where officers signed it, the records of its
+ *    loading ("start", "reload") and the first of a new file say its "policy_serial" and, by name
+ *    and key, the "officers".
  *  - A file that continues another begins with a record whose "previous_file" names it, and the
  *    chain runs on.
  */
@@ -111,6 +114,8 @@ struct audit_record {
     unsigned token;            /* its token, by its place in the configuration from 1; 0: none */
     unsigned workers;          /* AUDIT_START: requests that are served at once */
     const char *policy_sha256; /* of the policy in force, hex; NULL outside the daemon */
+    uint64_t policy_serial;    /* of one that officers signed, for audit_last_policy(); 0: none */
+    const char *officers;      /* who signed it, and by which keys */
     const char *store;         /* mark of the replay store (store/store.h), not older than this */
     const char *detail;        /* for people, one sentence */
 };
@@ -163,6 +168,17 @@ void audit_close(struct audit_log *log);
 #define AUDIT_STORE_MARK_MAX 64
 enum mikeyd_status audit_last_store(const char *path, char mark[AUDIT_STORE_MARK_MAX],
                                     struct error *err);
+
+/*
+ * The serial and the hash of the policy that stands in the latest record with a serial; 0 and ""
+ * when there is none. Found as the mark of the store is.
+ */
+struct audit_policy_mark {
+    uint64_t serial;
+    char sha256[65];
+};
+enum mikeyd_status audit_last_policy(const char *path, struct audit_policy_mark *out,
+                                     struct error *err);
 
 /*
  * Queues a record: it gets its sequence number and place in the chain now. AUDIT_DOWN at once when

@@ -250,6 +250,9 @@ size_t audit_record_format(const struct audit_record *record, const struct audit
         put_number(&text, "workers", record->workers);
     if (record->policy_sha256 != NULL && record->policy_sha256[0] != '\0')
         put_string(&text, "policy", record->policy_sha256);
+    if (record->policy_serial != 0) /* directly behind the hash: last_policy.c reads both */
+        put_number(&text, "policy_serial", record->policy_serial);
+    put_string(&text, "officers", record->officers);
     put_string(&text, "store", record->store);
     if (internal != NULL)
         put_internal(&text, internal);

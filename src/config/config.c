@@ -6,6 +6,7 @@
 
 #include "base/yaml.h"
 #include "config/config_gate.h"
+#include "config/config_officers.h"
 #include "config/config_replay.h"
 #include "config/config_token.h"
 #include "config/config_values.h"
@@ -25,6 +26,7 @@ struct config_memory {
     struct token_config tokens[TOKENS_MAX];
     struct config_listen listen[LISTEN_MAX];
     struct config_gate gate;
+    struct config_officer officers[CONFIG_OFFICERS_MAX];
     struct config_redis redis;
 };
 
@@ -272,9 +274,10 @@ static unsigned all_sessions(const struct config *config)
 
 static enum mikeyd_status read_root(struct config_memory *memory, struct error *err)
 {
-    static const char *const known[] = {"tokens",  "policy",  "listen", "replay",     "audit",
-                                        "metrics", "workers", "queue",  "pair_cache", "sandbox",
-                                        "users",   "gate",    NULL};
+    static const char *const known[] = {
+        "tokens", "policy",     "listen",  "replay", "audit", "metrics",  "workers",
+        "queue",  "pair_cache", "sandbox", "users",  "gate",  "officers", "policy_signatures",
+        NULL};
     struct config *config = &memory->config;
     const struct yaml_node *root = yaml_root(memory->file);
     enum mikeyd_status status = yaml_map_check(root, known, err);
@@ -296,6 +299,9 @@ static enum mikeyd_status read_root(struct config_memory *memory, struct error *
         status = read_users(root, config, err);
     if (status == MIKEYD_OK)
         status = read_gate(memory, root, err);
+    if (status == MIKEYD_OK)
+        status =
+            config_officers_read(root, &memory->strings, memory->officers, &memory->config, err);
     if (status != MIKEYD_OK)
         return status;
 

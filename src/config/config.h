@@ -51,6 +51,15 @@ struct config_gate {
     unsigned handshake_ms, idle_ms, stall_ms;
 };
 
+#define CONFIG_OFFICERS_MAX 32
+
+/* officers: the people who sign policies and approve steps of the key ceremony. */
+struct config_officer {
+    const char *name;
+    const char *public_key; /* PEM: Ed25519 or P-256 */
+    int line;
+};
+
 #define CONFIG_REDIS_MAX 16
 
 /* replay: {redis: {...}}: the store of a fleet. */
@@ -87,6 +96,9 @@ struct config {
     /* users: {front: NAME, keyholder: NAME}: whom the processes become when started as root; both
      * or neither (NULL) */
     const char *front_user, *keyholder_user;
+    const struct config_officer *officers; /* [{name: NAME, public_key: FILE}] */
+    size_t officer_count;
+    unsigned policy_signatures; /* of different officers, which a policy needs; 0: no officers */
     const struct config_gate *gate; /* NULL: none */
     unsigned workers;               /* default: the sessions of all tokens */
     unsigned queue;                 /* requests waiting at most; default 1024 */

@@ -5,8 +5,8 @@
 #include <stdio.h>
 
 #include "base/log.h"
-#include "gate/token_key.h"
 #include "sandbox/sandbox.h"
+#include "tls/token_key.h"
 
 #define FILES_MAX 8
 
@@ -32,7 +32,7 @@ static struct sandbox_profile profile_of(const struct config *config, struct pat
 {
     const struct config_gate *gate = config->gate;
     const struct config_sandbox *module = &config->sandbox;
-    const bool in_token = token_key_is_wanted(gate);
+    const bool in_token = token_key_is_uri(gate->key);
     const char *const files[] = {gate->certificate, in_token ? gate->pin_file : gate->key, gate->ca,
                                  gate->crl, gate->psk_file};
     paths->files = paths->count = 0;

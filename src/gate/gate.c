@@ -16,9 +16,9 @@
 #include "gate/confinement.h"
 #include "gate/session.h"
 #include "gate/tls.h"
-#include "gate/token_key.h"
 #include "mikeyd/acceptor.h"
 #include "mikeyd/notify.h"
+#include "tls/token_key.h"
 
 #define BACKLOG 512
 #define ACCEPT_A_SECOND 1000
@@ -107,8 +107,8 @@ enum mikeyd_status gate_open(const struct config *config, const struct gate_star
     enum mikeyd_status status = claim_descriptors(gate->settings, err);
     if (status == MIKEYD_OK)
         status = confinement_begin(config, start->sandbox, err);
-    if (status == MIKEYD_OK && token_key_is_wanted(gate->settings))
-        status = token_key_open(gate->settings, &gate->token_key, err);
+    if (status == MIKEYD_OK && token_key_is_uri(gate->settings->key))
+        status = tls_open_token_key(gate->settings, &gate->token_key, err);
     if (status == MIKEYD_OK)
         status = tls_make(gate->settings, gate->token_key, &gate->tls, err);
     if (status == MIKEYD_OK)

@@ -11,7 +11,7 @@
 #include "gate/gate.h"
 #include "gate/memory.h"
 #include "gate/tls.h"
-#include "gate/token_key.h"
+#include "tls/token_key.h"
 
 /* Two lists of PSKs at a reload, and the file of one. */
 #define SECRET_HEAP ((size_t)4 << 20)
@@ -42,8 +42,8 @@ static enum mikeyd_status check(const struct config_gate *settings, struct error
     SSL_CTX *tls = NULL;
     EVP_PKEY *token_key = NULL;
     enum mikeyd_status status = MIKEYD_OK;
-    if (token_key_is_wanted(settings))
-        status = token_key_open(settings, &token_key, err);
+    if (token_key_is_uri(settings->key))
+        status = tls_open_token_key(settings, &token_key, err);
     if (status == MIKEYD_OK)
         status = tls_make(settings, token_key, &tls, err);
     SSL_CTX_free(tls);

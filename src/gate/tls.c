@@ -5,6 +5,7 @@
 
 #include "gate/psk.h"
 #include "tls/tls_common.h"
+#include "tls/token_key.h"
 
 /* Strongest first: the gate's order decides. A suite of 128 bits carries no longer session key. */
 #define SUITES "TLS_AES_256_GCM_SHA384:TLS_CHACHA20_POLY1305_SHA256:TLS_AES_128_GCM_SHA256"
@@ -70,6 +71,14 @@ static bool set_protocol(SSL_CTX *tls)
            SSL_CTX_set_min_proto_version(tls, TLS1_3_VERSION) == 1 &&
            SSL_CTX_set_max_proto_version(tls, TLS1_3_VERSION) == 1 &&
            SSL_CTX_set_num_tickets(tls, 0) == 1 && SSL_CTX_set_ciphersuites(tls, SUITES) == 1;
+}
+
+enum mikeyd_status tls_open_token_key(const struct config_gate *gate, EVP_PKEY **out,
+                                      struct error *err)
+{
+    const struct token_key_source source = {
+        .what = "gate: key", .uri = gate->key, .module = gate->module, .pin_file = gate->pin_file};
+    return token_key_open(&source, out, err);
 }
 
 enum mikeyd_status tls_make(const struct config_gate *gate, EVP_PKEY *token_key, SSL_CTX **out,

@@ -6,6 +6,10 @@
 
 #include "config/config.h"
 
+/* The private key where it is in a token: opened once, SIGHUP does not change it. As
+ * token_key_open(). */
+enum mikeyd_status tls_open_token_key(const struct config_gate *gate, EVP_PKEY **out,
+                                      struct error *err);
 /* Reads all files anew. token_key: where the private key is in a token, else NULL. INVALID_ARGUMENT
  * naming the file. */
 enum mikeyd_status tls_make(const struct config_gate *gate, EVP_PKEY *token_key, SSL_CTX **out,

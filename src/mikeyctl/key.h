@@ -10,6 +10,7 @@
 #include "base/secret.h"
 #include "config/config.h"
 #include "mikeyctl/ctl.h"
+#include "officers/signed_policy.h"
 #include "pkcs11/provision/provision.h"
 #include "pkcs11/token/signer.h"
 #include "policy/policy.h"
@@ -50,6 +51,7 @@ struct ceremony {
     const struct key_options *options;
     struct config *config;
     struct policy *policy;
+    struct policy_signers signers; /* of the policy */
     struct audit_log *audit;
     struct token_signer *signer; /* signs the log as it is closed; NULL until then */
     char signer_label[TOKEN_NAME_MAX + 32];

@@ -71,6 +71,22 @@ static enum mikeyd_status open_audit(struct ceremony *ceremony, struct error *er
     return MIKEYD_OK;
 }
 
+/* As the daemon does: what nobody signed says nothing about keys, nor does what is out of date. */
+static enum mikeyd_status load_policy(struct ceremony *ceremony, struct error *err)
+{
+    struct officers *officers = NULL;
+    struct audit_policy_mark last = {0};
+    const struct config *config = ceremony->config;
+    enum mikeyd_status status = officers_load(config, &officers, err);
+    if (status == MIKEYD_OK && officers != NULL)
+        status = audit_last_policy(config->audit_file, &last, err);
+    if (status == MIKEYD_OK)
+        status =
+            signed_policy_load(config, officers, &last, &ceremony->policy, &ceremony->signers, err);
+    officers_free(officers);
+    return status;
+}
+
 enum mikeyd_status ceremony_open(const struct key_options *options, bool recorded,
                                  struct ceremony *out, struct error *err)
 {
@@ -85,7 +101,7 @@ enum mikeyd_status ceremony_open(const struct key_options *options, bool recorde
     if (status == MIKEYD_OK)
         status = config_load(options->config, &out->config, err);
     if (status == MIKEYD_OK)
-        status = policy_load(out->config->policy, &out->policy, err);
+        status = load_policy(out, err);
     if (status == MIKEYD_OK && recorded)
         status = open_audit(out, err);
     return status;
@@ -185,6 +201,8 @@ enum mikeyd_status ceremony_record(struct ceremony *ceremony, enum audit_event e
         .client = ceremony->client,
         .key = key,
         .policy_sha256 = policy_sha256(ceremony->policy),
+        .policy_serial = signed_policy_serial(ceremony->config, ceremony->policy),
+        .officers = ceremony->signers.text[0] == '\0' ? NULL : ceremony->signers.text,
         .detail = detail,
     };
     uint64_t sequence = 0;

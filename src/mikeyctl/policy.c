@@ -6,11 +6,15 @@
 
 #include "base/clock.h"
 #include "config/config.h"
-#include "mikeyctl/ctl.h"
+#include "mikeyctl/policy_command.h"
 #include "pkcs11/token/token.h"
 #include "policy/findings.h"
 
-#define SYNOPSIS "mikeyctl [--config FILE] [--json] policy check FILE [--token] [--report]"
+static const char synopsis[] =
+    "mikeyctl [--config FILE] [--json] policy COMMAND FILE ...\n"
+    "  check FILE [--token] [--report]\n"
+    "  sign  FILE --officer NAME --key PEM|pkcs11:URI [--pin-file F] [--module M]";
+
 #define EXIT_POLICY 3
 
 /* ---- what the tokens hold */
@@ -109,9 +113,13 @@ static void print_coverage(void)
     }
 }
 
-static int print_json(const struct policy *policy, const struct policy_findings *findings)
+static int print_json(const struct policy *policy, const struct policy_findings *findings,
+                      const struct signature_view *signatures)
 {
     json_t *object = policy_findings_json(policy, findings);
+    json_t *signed_by = signature_view_json(signatures);
+    if (object != NULL && signed_by != NULL)
+        (void)json_object_set_new(object, "signatures", signed_by);
     if (object != NULL)
         return ctl_print(object);
     struct error err;
@@ -165,18 +173,20 @@ static enum mikeyd_status check_tokens(const struct ctl *ctl, const struct polic
 }
 
 static int print_result(const struct check *check, const struct policy *policy,
-                        const struct policy_findings *findings)
+                        const struct policy_findings *findings,
+                        const struct signature_view *signatures)
 {
     if (check->json) {
-        int printed = print_json(policy, findings);
+        int printed = print_json(policy, findings, signatures);
         if (printed != 0)
             return printed;
     } else {
         print_findings(policy, findings);
+        signature_view_print(signatures, check->file);
         if (check->report)
             print_coverage();
     }
-    return policy_findings_have_error(findings) ? EXIT_POLICY : 0;
+    return policy_findings_have_error(findings) || signatures->refused ? EXIT_POLICY : 0;
 }
 
 static int run_check(const struct ctl *ctl, const struct check *check)
@@ -187,46 +197,83 @@ static int run_check(const struct ctl *ctl, const struct check *check)
     if (status != MIKEYD_OK)
         return ctl_fail(check->json, &err);
     struct policy_findings findings;
+    struct signature_view signatures = {0};
     status = policy_check(policy, NULL, 0, clock_unix_now(), &findings);
     if (status != MIKEYD_OK)
         (void)error_set(&err, status, "out of memory");
     else if (check->token)
         status = check_tokens(ctl, policy, &findings, &err);
-    int result =
-        status == MIKEYD_OK ? print_result(check, policy, &findings) : ctl_fail(check->json, &err);
+    if (status == MIKEYD_OK)
+        status = signature_view_make(ctl->config, check->file, policy, &signatures, &err);
+    int result = status == MIKEYD_OK ? print_result(check, policy, &findings, &signatures)
+                                     : ctl_fail(check->json, &err);
+    signature_view_clear(&signatures);
     policy_findings_free(&findings);
     policy_unref(policy);
     return result;
 }
 
+struct policy_arguments {
+    struct check check;
+    struct officer_options officer;
+    bool of_check, of_sign; /* options of these were given */
+};
+
+static bool take_option(struct policy_arguments *out, int option, const char *value)
+{
+    switch (option) {
+    case 't':
+        out->of_check = out->check.token = true;
+        return true;
+    case 'r':
+        out->of_check = out->check.report = true;
+        return true;
+    case 'j':
+        out->check.json = true;
+        return true;
+    case 'o':
+        out->officer.name = value;
+        break;
+    case 'k':
+        out->officer.key = value;
+        break;
+    case 'p':
+        out->officer.pin_file = value;
+        break;
+    case 'm':
+        out->officer.module = value;
+        break;
+    default:
+        return false;
+    }
+    out->of_sign = true;
+    return true;
+}
+
 int ctl_policy(struct ctl *ctl, int argc, char **argv)
 {
-    enum { OPTION_TOKEN = 1000, OPTION_REPORT, OPTION_JSON };
     static const struct option options[] = {
-        {"token", no_argument, NULL, OPTION_TOKEN},
-        {"report", no_argument, NULL, OPTION_REPORT},
-        {"json", no_argument, NULL, OPTION_JSON},
-        {NULL, 0, NULL, 0},
+        {"token", no_argument, NULL, 't'},        {"report", no_argument, NULL, 'r'},
+        {"json", no_argument, NULL, 'j'},         {"officer", required_argument, NULL, 'o'},
+        {"key", required_argument, NULL, 'k'},    {"pin-file", required_argument, NULL, 'p'},
+        {"module", required_argument, NULL, 'm'}, {NULL, 0, NULL, 0},
     };
-    struct check check = {.json = ctl->json};
+    struct policy_arguments arguments = {.check.json = ctl->json};
     int option;
     while ((option = getopt_long(argc, argv, "", options, NULL)) != -1) {
-        switch (option) {
-        case OPTION_TOKEN:
-            check.token = true;
-            break;
-        case OPTION_REPORT:
-            check.report = true;
-            break;
-        case OPTION_JSON:
-            check.json = true;
-            break;
-        default:
-            return ctl_usage(SYNOPSIS, "bad option");
-        }
+        if (!take_option(&arguments, option, optarg))
+            return ctl_usage(synopsis, "bad option");
     }
-    if (argc - optind != 2 || strcmp(argv[optind], "check") != 0)
-        return ctl_usage(SYNOPSIS, "expected: check FILE");
-    check.file = argv[optind + 1];
-    return run_check(ctl, &check);
+    const char *command = argc - optind == 2 ? argv[optind] : "";
+    const bool sign = strcmp(command, "sign") == 0;
+    if (!sign && strcmp(command, "check") != 0)
+        return ctl_usage(synopsis, "expected: check FILE, or sign FILE");
+    if (sign ? arguments.of_check : arguments.of_sign)
+        return ctl_usage(synopsis, "policy %s does not take this option", command);
+    if (sign && (arguments.officer.name == NULL || arguments.officer.key == NULL))
+        return ctl_usage(synopsis, "policy sign needs --officer and --key");
+    arguments.check.file = argv[optind + 1];
+    return sign
+               ? policy_command_sign(arguments.check.file, &arguments.officer, arguments.check.json)
+               : run_check(ctl, &arguments.check);
 }

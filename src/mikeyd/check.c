@@ -16,6 +16,7 @@
 #include "mikeyd/audit_signer.h"
 #include "mikeyd/confinement.h"
 #include "mikeyd/front_keys.h"
+#include "officers/signed_policy.h"
 #include "policy/findings.h"
 #include "store/redis_wire.h"
 
@@ -202,6 +203,24 @@ static enum mikeyd_status check_keys(struct daemon *daemon, const struct policy 
     return status;
 }
 
+/* As the daemon will, with the mark of the policy that it loaded last. */
+static enum mikeyd_status load_policy(const struct config *config, struct policy **out,
+                                      struct error *err)
+{
+    struct officers *officers = NULL;
+    struct policy_signers signers;
+    struct audit_policy_mark last = {0};
+    enum mikeyd_status status = officers_load(config, &officers, err);
+    if (status == MIKEYD_OK && officers != NULL)
+        status = audit_last_policy(config->audit_file, &last, err);
+    if (status == MIKEYD_OK)
+        status = signed_policy_load(config, officers, &last, out, &signers, err);
+    if (status == MIKEYD_OK && officers != NULL)
+        (void)printf("signed   by %s\n", signers.text);
+    officers_free(officers);
+    return status;
+}
+
 int check_run(const char *config_path, bool sandbox, int channel)
 {
     struct error err = {.text = ""};
@@ -233,7 +252,7 @@ int check_run(const char *config_path, bool sandbox, int channel)
         exit_status = status_exit_code(status);
         goto out;
     }
-    status = policy_load(config->policy, &policy, &err);
+    status = load_policy(config, &policy, &err);
     if (status != MIKEYD_OK) {
         (void)fprintf(stderr, "mikeyd: %s\n", err.text);
         exit_status = status == MIKEYD_POLICY ? 3 : 1;

@@ -89,6 +89,8 @@ static void collect_paths(struct confinement *c, const struct config *config)
 {
     add_file(c, config->path);
     add_file(c, config->policy);
+    for (size_t i = 0; i < config->officer_count; i++)
+        add_file(c, config->officers[i].public_key);
     add_replay(c, config);
     add_folder_of(c, &c->writable, config->audit_file);
     for (size_t i = 0; i < config->listen_count; i++)

@@ -96,6 +96,8 @@ enum mikeyd_status daemon_record(struct daemon *daemon, enum audit_event event,
         .status = result,
         .workers = event == AUDIT_START ? daemon->config->workers : 0,
         .policy_sha256 = policy_sha256(daemon->policy),
+        .policy_serial = signed_policy_serial(daemon->config, daemon->policy),
+        .officers = event == AUDIT_START && daemon->officers != NULL ? daemon->signers.text : NULL,
         .store = daemon->store == NULL ? NULL : mark,
         .detail = detail,
     };
@@ -191,7 +193,13 @@ static enum mikeyd_status start_threads(struct daemon *daemon, struct error *err
 static enum mikeyd_status open_parts(struct daemon *daemon, struct error *err)
 {
     struct config *config = daemon->config;
-    enum mikeyd_status status = policy_load(config->policy, &daemon->policy, err);
+    struct audit_policy_mark last = {0};
+    enum mikeyd_status status = officers_load(config, &daemon->officers, err);
+    if (status == MIKEYD_OK && daemon->officers != NULL)
+        status = audit_last_policy(config->audit_file, &last, err);
+    if (status == MIKEYD_OK)
+        status = signed_policy_load(config, daemon->officers, &last, &daemon->policy,
+                                    &daemon->signers, err);
     if (status == MIKEYD_OK)
         status = mailbox_open(&daemon->mailbox, err);
     if (status == MIKEYD_OK)
@@ -460,6 +468,7 @@ void daemon_close(struct daemon *daemon)
         front_keys_close(daemon);
     store_close(daemon->store);
     policy_unref(daemon->policy);
+    officers_free(daemon->officers);
     confinement_free(daemon->confinement);
     (void)pthread_mutex_destroy(&daemon->token_answer.mutex);
     free(daemon);

@@ -19,6 +19,7 @@
 #include "mikeyd/mailbox.h"
 #include "mikeyd/release_gate.h"
 #include "mikeyd/worker_pool.h"
+#include "officers/signed_policy.h"
 #include "policy/policy.h"
 #include "store/store.h"
 
@@ -90,7 +91,9 @@ struct daemon {
     struct account *accounts;     /* of who has connections or requests */
     struct connection *unflushed; /* replies to be sent at the end of this turn */
 
-    struct policy *policy; /* the main thread's reference; refreshed after a reload */
+    struct officers *officers;     /* or NULL */
+    struct policy_signers signers; /* of the policy at start */
+    struct policy *policy;         /* the main thread's reference; refreshed after a reload */
     struct job_spare spare;
     size_t input_bytes;        /* of connections whose buffers grew */
     size_t unsent, unsent_max; /* bytes of replies that wait for their sockets */

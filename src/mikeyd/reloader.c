@@ -46,7 +46,7 @@ static void record(struct daemon *daemon, const struct audit_record *reload)
  * at most, with its backslashes doubled.
  */
 static void record_reload(struct daemon *daemon, const char *who, const struct policy *new,
-                          const char *difference)
+                          const struct policy_signers *signers, const char *difference)
 {
     char piece[PIECE_MAX + 1], note[64];
     const size_t len = difference == NULL ? 0 : strlen(difference);
@@ -61,10 +61,13 @@ static void record_reload(struct daemon *daemon, const char *who, const struct p
                                               .detail = piece});
     }
     (void)snprintf(note, sizeof note, "in %zu records policy_change before this one", pieces);
-    record(daemon, &(struct audit_record){.event = AUDIT_RELOAD,
-                                          .client = who,
-                                          .policy_sha256 = policy_sha256(new),
-                                          .detail = pieces > 1 ? note : difference});
+    record(daemon,
+           &(struct audit_record){.event = AUDIT_RELOAD,
+                                  .client = who,
+                                  .policy_sha256 = policy_sha256(new),
+                                  .policy_serial = signed_policy_serial(daemon->config, new),
+                                  .officers = daemon->officers == NULL ? NULL : signers->text,
+                                  .detail = pieces > 1 ? note : difference});
 }
 
 static void refuse(struct daemon *daemon, const char *who, const struct policy *old,
@@ -84,7 +87,11 @@ static void reload_policy(struct daemon *daemon, const char *who)
     struct error err = {.text = ""};
     struct policy *old = exchange_service_policy(daemon->service);
     struct policy *new = NULL;
-    enum mikeyd_status status = policy_load(daemon->config->policy, &new, &err);
+    struct policy_signers signers;
+    struct audit_policy_mark last = {.serial = signed_policy_serial(daemon->config, old)};
+    (void)snprintf(last.sha256, sizeof last.sha256, "%s", policy_sha256(old));
+    enum mikeyd_status status =
+        signed_policy_load(daemon->config, daemon->officers, &last, &new, &signers, &err);
     if (status == MIKEYD_OK)
         status = exchange_service_set_policy(daemon->service, new, &err);
     if (status != MIKEYD_OK) {
@@ -93,7 +100,7 @@ static void reload_policy(struct daemon *daemon, const char *who)
         char *difference = describe_difference(old, new);
         atomic_fetch_add(&daemon->counters.reloads, 1);
         log_notice("policy %.16s... in force", policy_sha256(new));
-        record_reload(daemon, who, new, difference);
+        record_reload(daemon, who, new, &signers, difference);
         free(difference);
         atomic_store(&daemon->policy_changed, true);
         worker_pool_prewarm(daemon->pool);

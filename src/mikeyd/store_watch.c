@@ -115,6 +115,7 @@ static void mark_new_file(struct daemon *daemon)
         .event = AUDIT_STORE,
         .status = MIKEYD_OK,
         .policy_sha256 = policy_sha256(daemon->policy),
+        .policy_serial = signed_policy_serial(daemon->config, daemon->policy),
         .store = mark,
         .detail = "the log goes on in a new file",
     };

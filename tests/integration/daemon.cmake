@@ -63,3 +63,8 @@ mikeyd_integration_test(test_daemon_random SOURCES daemon/test_random.c LIBS dae
 target_compile_definitions(test_daemon_random
     PRIVATE FAULTY_RANDOM="$<TARGET_FILE:mikeyd_faulty_random>" MIKEYD_PROGRAM="$<TARGET_FILE:mikeyd>")
 add_dependencies(test_daemon_random mikeyd_faulty_random)
+
+add_library(daemon_lab_officers STATIC daemon/lab_officers.c)
+target_link_libraries(daemon_lab_officers PUBLIC daemon_lab PkgConfig::CRYPTO)
+target_compile_definitions(daemon_lab_officers PRIVATE MIKEYCTL_PROGRAM="$<TARGET_FILE:mikeyctl>")
+mikeyd_integration_test(test_signed_policy SOURCES daemon/test_signed_policy.c LIBS daemon_lab_officers)

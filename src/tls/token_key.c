@@ -1,4 +1,4 @@
-#include "gate/token_key.h"
+#include "tls/token_key.h"
 
 #include <libp11.h>
 #include <openssl/err.h>
@@ -28,38 +28,42 @@ static struct {
     EVP_PKEY *key;
 } kept;
 
-bool token_key_is_wanted(const struct config_gate *gate)
+bool token_key_is_uri(const char *key)
 {
-    return gate->key != NULL && strncmp(gate->key, SCHEME, strlen(SCHEME)) == 0;
+    return key != NULL && strncmp(key, SCHEME, strlen(SCHEME)) == 0;
 }
 
-static enum mikeyd_status fail(enum mikeyd_status status, const char *what, struct error *err)
+static enum mikeyd_status fail(const struct token_key_source *source, enum mikeyd_status status,
+                               const char *what, struct error *err)
 {
     char why[WHY_MAX];
-    return error_set(err, status, "gate: key in the token: %s: %s", what,
+    return error_set(err, status, "%s in the token: %s: %s", source->what, what,
                      tls_queue_reason("no reason given", why, sizeof why));
 }
 
 /* The URI is never quoted: it might hold a PIN. */
-static enum mikeyd_status read_uri(const char *text, struct wanted *out, struct error *err)
+static enum mikeyd_status read_uri(const struct token_key_source *source, struct wanted *out,
+                                   struct error *err)
 {
     out->uri = p11_kit_uri_new();
     if (out->uri == NULL)
         return error_set(err, MIKEYD_INTERNAL, "out of memory");
-    if (p11_kit_uri_parse(text, P11_KIT_URI_FOR_ANY, out->uri) != P11_KIT_URI_OK ||
+    if (p11_kit_uri_parse(source->uri, P11_KIT_URI_FOR_ANY, out->uri) != P11_KIT_URI_OK ||
         p11_kit_uri_any_unrecognized(out->uri))
-        return error_set(err, MIKEYD_INVALID_ARGUMENT, "gate: key: not a pkcs11: URI (RFC 7512)");
+        return error_set(err, MIKEYD_INVALID_ARGUMENT, "%s: not a pkcs11: URI (RFC 7512)",
+                         source->what);
     if (p11_kit_uri_get_pin_value(out->uri) != NULL || p11_kit_uri_get_pin_source(out->uri) != NULL)
         return error_set(err, MIKEYD_INVALID_ARGUMENT,
-                         "gate: key: a PIN in the URI is refused: use pin_file");
+                         "%s: a PIN in the URI is refused: it comes from a file", source->what);
     out->token = p11_kit_uri_get_token_info(out->uri);
     out->label = p11_kit_uri_get_attribute(out->uri, CKA_LABEL);
     out->id = p11_kit_uri_get_attribute(out->uri, CKA_ID);
     if ((out->token->label[0] == '\0' && out->token->serialNumber[0] == '\0') ||
         (out->label == NULL && out->id == NULL))
         return error_set(err, MIKEYD_INVALID_ARGUMENT,
-                         "gate: key: the URI names a token (token= or serial=) and a key in it "
-                         "(object= or id=)");
+                         "%s: the URI names a token (token= or serial=) and a key in it "
+                         "(object= or id=)",
+                         source->what);
     return MIKEYD_OK;
 }
 
@@ -95,30 +99,32 @@ static bool is_key(const struct wanted *wanted, const PKCS11_KEY *key)
             memcmp(key->id, wanted->id->pValue, key->id_len) == 0); /* public */
 }
 
-static enum mikeyd_status find_slot(const struct config_gate *gate, const struct wanted *wanted,
-                                    PKCS11_SLOT **out, struct error *err)
+static enum mikeyd_status find_slot(const struct token_key_source *source,
+                                    const struct wanted *wanted, PKCS11_SLOT **out,
+                                    struct error *err)
 {
     unsigned count = 0, found = 0;
     kept.context = PKCS11_CTX_new();
     if (kept.context == NULL)
         return error_set(err, MIKEYD_INTERNAL, "out of memory");
-    if (PKCS11_CTX_load(kept.context, gate->module) != 0 ||
+    if (PKCS11_CTX_load(kept.context, source->module) != 0 ||
         PKCS11_enumerate_slots(kept.context, &kept.slots, &count) != 0)
-        return fail(MIKEYD_TOKEN_DOWN, gate->module, err);
+        return fail(source, MIKEYD_TOKEN_DOWN, source->module, err);
     for (unsigned i = 0; i < count; i++) {
         if (is_token(wanted, &kept.slots[i]) && ++found == 1)
             *out = &kept.slots[i];
     }
     if (found != 1)
-        return error_set(err, MIKEYD_INVALID_ARGUMENT, "gate: key: the URI names %u tokens", found);
+        return error_set(err, MIKEYD_INVALID_ARGUMENT, "%s: the URI names %u tokens", source->what,
+                         found);
     return MIKEYD_OK;
 }
 
-static enum mikeyd_status log_in(const struct config_gate *gate, PKCS11_SLOT *slot,
+static enum mikeyd_status log_in(const struct token_key_source *source, PKCS11_SLOT *slot,
                                  struct error *err)
 {
     struct secret pin SECRET_CLEANUP = {0};
-    enum mikeyd_status status = private_file_read("PIN file", gate->pin_file, PIN_MAX, &pin, err);
+    enum mikeyd_status status = private_file_read("PIN file", source->pin_file, PIN_MAX, &pin, err);
     if (status != MIKEYD_OK)
         return status;
     char *text = (char *)pin.data;
@@ -127,40 +133,43 @@ static enum mikeyd_status log_in(const struct config_gate *gate, PKCS11_SLOT *sl
     if (PKCS11_login(slot, 0, text) == 0)
         return MIKEYD_OK;
     const int reason = ERR_GET_REASON(ERR_peek_last_error());
-    return fail(reason == CKR_PIN_INCORRECT || reason == CKR_PIN_LOCKED ? MIKEYD_PIN_REFUSED
+    return fail(source,
+                reason == CKR_PIN_INCORRECT || reason == CKR_PIN_LOCKED ? MIKEYD_PIN_REFUSED
                                                                         : MIKEYD_TOKEN_DOWN,
                 "login", err);
 }
 
-static enum mikeyd_status take_key(const struct wanted *wanted, PKCS11_SLOT *slot, EVP_PKEY **out,
+static enum mikeyd_status take_key(const struct token_key_source *source,
+                                   const struct wanted *wanted, PKCS11_SLOT *slot, EVP_PKEY **out,
                                    struct error *err)
 {
     PKCS11_KEY *keys = NULL, *key = NULL;
     unsigned count = 0, found = 0;
     if (PKCS11_enumerate_keys(slot->token, &keys, &count) != 0)
-        return fail(MIKEYD_TOKEN_DOWN, "its list of keys", err);
+        return fail(source, MIKEYD_TOKEN_DOWN, "its list of keys", err);
     for (unsigned i = 0; i < count; i++) {
         if (is_key(wanted, &keys[i]) && ++found == 1)
             key = &keys[i];
     }
     if (found != 1)
         return error_set(err, MIKEYD_INVALID_ARGUMENT,
-                         "gate: key: the URI names %u private keys of the token", found);
+                         "%s: the URI names %u private keys of the token", source->what, found);
     *out = kept.key = PKCS11_get_private_key(key);
-    return *out != NULL ? MIKEYD_OK : fail(MIKEYD_TOKEN_DOWN, "a private key", err);
+    return *out != NULL ? MIKEYD_OK : fail(source, MIKEYD_TOKEN_DOWN, "a private key", err);
 }
 
-enum mikeyd_status token_key_open(const struct config_gate *gate, EVP_PKEY **out, struct error *err)
+enum mikeyd_status token_key_open(const struct token_key_source *source, EVP_PKEY **out,
+                                  struct error *err)
 {
     struct wanted wanted = {0};
     PKCS11_SLOT *slot = NULL;
-    enum mikeyd_status status = read_uri(gate->key, &wanted, err);
+    enum mikeyd_status status = read_uri(source, &wanted, err);
     if (status == MIKEYD_OK)
-        status = find_slot(gate, &wanted, &slot, err);
+        status = find_slot(source, &wanted, &slot, err);
     if (status == MIKEYD_OK)
-        status = log_in(gate, slot, err);
+        status = log_in(source, slot, err);
     if (status == MIKEYD_OK)
-        status = take_key(&wanted, slot, out, err);
+        status = take_key(source, &wanted, slot, out, err);
     p11_kit_uri_free(wanted.uri);
     return status;
 }
