@@ -46,6 +46,8 @@ struct report_event {
 struct report_policy {
     char sha256[65];
     char first[CLOCK_TEXT], last[CLOCK_TEXT];
+    char officers[256]; /* who signed it; "": nobody, or not told */
+    uint64_t serial;    /* 0: none */
     uint64_t records;
 };
 

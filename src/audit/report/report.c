@@ -224,6 +224,10 @@ static void add_policy(struct audit_report *report, const json_t *record)
         COPY(policy->first, time);
     }
     COPY(policy->last, time);
+    if (field(record, "officers")[0] != '\0') {
+        COPY(policy->officers, field(record, "officers"));
+        policy->serial = (uint64_t)json_integer_value(json_object_get(record, "policy_serial"));
+    }
     policy->records++;
 }
 

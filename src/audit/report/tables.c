@@ -27,14 +27,21 @@ static void tag(FILE *out, const char *class_name, const char *text)
 
 /* ---- policy ---- */
 
+static void write_officers(FILE *out, const struct report_policy *policy)
+{
+    char text[sizeof policy->officers + 40];
+    (void)snprintf(text, sizeof text, "serial %" PRIu64 ": %s", policy->serial, policy->officers);
+    html_cell(out, NULL, policy->officers[0] == '\0' ? "nobody" : text);
+}
+
 static void write_policies_in_force(FILE *out, const struct audit_report *report,
                                     const char *given_sha256)
 {
     if (report->policy_count == 0)
         return;
     html_markup(out, "<h3>In force according to the log</h3>\n");
-    html_table(
-        out, (const char *const[]){"SHA-256", "First record", "Last record", "#Records", "", NULL});
+    html_table(out, (const char *const[]){"SHA-256", "First record", "Last record", "#Records",
+                                          "Signed by officers", "", NULL});
     for (size_t i = 0; i < report->policy_count; i++) {
         const struct report_policy *policy = &report->policies[i];
         char time[CLOCK_TEXT];
@@ -43,6 +50,7 @@ static void write_policies_in_force(FILE *out, const struct audit_report *report
         html_cell(out, "t", report_time(policy->first, time));
         html_cell(out, "t", report_time(policy->last, time));
         html_count_cell(out, policy->records);
+        write_officers(out, policy);
         html_cell_open(out, NULL);
         if (given_sha256[0] != '\0' && strcmp(given_sha256, policy->sha256) == 0)
             tag(out, "good", "examined below");

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "lab_officers.h"
@@ -53,7 +54,15 @@ static void reload_until(const char *audited)
     cr_assert(lab_file_gets(lab.audit, audited), "not \"%s\"", audited);
 }
 
-/* The i-th byte of a file beside the policy, changed. */
+static void wait_for_file(const char *path)
+{
+    const struct timespec pause = {.tv_nsec = 10000000};
+    for (unsigned i = 0; i < 3000 && access(path, F_OK) != 0; i++)
+        (void)nanosleep(&pause, NULL);
+    cr_assert_eq(access(path, F_OK), 0, "%s", path);
+}
+
+/* The byte at this text, changed. */
 static void change_byte(const char *path, const char *at)
 {
     char *text = lab_read_file(path);
@@ -86,6 +95,12 @@ Test(signed_policy, signed_by_enough_officers_is_loaded_and_the_log_names_them)
     cr_assert_eq(lab_count_in_file(lab.audit, ", ben "), 1);
     cr_assert_eq(lab_stop(&lab, SIGTERM), 0);
     cr_assert_eq(lab_verify_audit(&lab), 0);
+    char page[LAB_PATH + 8];
+    (void)snprintf(page, sizeof page, "%s/page", lab.dir);
+    cr_assert_eq(lab_run(&lab, (const char *const[]){MIKEYCTL_PROGRAM, "audit", "report", lab.audit,
+                                                     "--html", page, NULL}),
+                 0);
+    cr_assert_eq(lab_count_in_file(page, "serial 5: ada "), 1);
 }
 
 Test(signed_policy, unsigned_is_refused_by_daemon_check_and_key_commands)
@@ -191,7 +206,9 @@ Test(signed_policy, older_one_is_refused_by_reload_and_by_every_later_start)
     char moved[LAB_PATH + 8];
     (void)snprintf(moved, sizeof moved, "%s.1", lab.audit);
     cr_assert_eq(rename(lab.audit, moved), 0);
-    reload_until("\"event\":\"reload_refused\"");
+    cr_assert_eq(kill(lab.daemon, SIGHUP), 0);
+    wait_for_file(lab.audit);
+    cr_assert(lab_file_gets(lab.audit, "\"event\":\"reload_refused\""));
     cr_assert_eq(lab_stop(&lab, SIGTERM), 0);
     must_be_refused("serial 7 was loaded before");
     cr_assert_eq(lab_key(&lab, (const char *const[]){"list", NULL}), 3);
