@@ -1,8 +1,8 @@
 /*
- * Counters that outlive a policy: requests a second of each client (token bucket), exchanges under
- * each pair's key. Entries are named by what the policy file names (client, identities, key,
- * generation), never by positions in it, so that a reload neither resets nor mixes them up. Memory
- * is taken once for each client with a rate and each pair under a key with max_exchanges.
+ * Counters that outlive a policy: requests a second of each client (token bucket); and the names
+ * under which exchanges are counted, in the replay store. Both are made of what the policy file
+ * names (client, identities, key, generation), never of positions in it, so that a reload neither
+ * resets nor mixes them up. Memory is taken once for each client with a rate.
  */
 #include "policy/internal.h"
 
@@ -12,13 +12,11 @@
 
 #include "base/bytes.h"
 
-/* Type, length and bytes of two identities, generation, name of the key. */
-#define NAME_BYTES_MAX (2 * (1 + 2 + IDENTITY_MAX) + 4 + 64)
 #define TABLE_FIRST_SIZE 64
 
 struct counter {
     uint64_t hash;
-    uint64_t value;  /* exchanges; or credit in thousandths of a request */
+    uint64_t credit; /* thousandths of a request */
     int64_t last_ms; /* of the credit */
     size_t name_len;
     uint8_t name[];
@@ -34,7 +32,6 @@ struct table {
 
 struct policy_budget {
     struct table clients;
-    struct table pairs;
 };
 
 /* ---- the table (callers hold its lock) */
@@ -69,7 +66,7 @@ static bool table_grow(struct table *table)
     return true;
 }
 
-/* The counter of that name, made with value `first` when new; NULL when memory runs out. */
+/* The counter of that name, made with credit `first` when new; NULL when memory runs out. */
 static struct counter *table_counter(struct table *table, const uint8_t *name, size_t len,
                                      uint64_t first, int64_t now_ms)
 {
@@ -85,7 +82,7 @@ static struct counter *table_counter(struct table *table, const uint8_t *name, s
     if (counter == NULL)
         return NULL;
     counter->hash = hash;
-    counter->value = first;
+    counter->credit = first;
     counter->last_ms = now_ms;
     counter->name_len = len;
     memcpy(counter->name, name, len);
@@ -111,11 +108,6 @@ struct policy_budget *policy_budget_make(void)
         free(budget);
         return NULL;
     }
-    if (pthread_mutex_init(&budget->pairs.lock, NULL) != 0) {
-        (void)pthread_mutex_destroy(&budget->clients.lock);
-        free(budget);
-        return NULL;
-    }
     return budget;
 }
 
@@ -124,7 +116,6 @@ void policy_budget_free(struct policy_budget *budget)
     if (budget == NULL)
         return;
     table_free(&budget->clients);
-    table_free(&budget->pairs);
     free(budget);
 }
 
@@ -137,12 +128,12 @@ static bool take_credit(struct counter *counter, unsigned rate, int64_t now_ms)
     uint64_t full = (uint64_t)rate * 1000;
     int64_t passed = now_ms > counter->last_ms ? now_ms - counter->last_ms : 0;
     counter->last_ms += passed;
-    counter->value += passed >= 1000 ? full : (uint64_t)passed * rate;
-    if (counter->value > full)
-        counter->value = full;
-    if (counter->value < 1000)
+    counter->credit += passed >= 1000 ? full : (uint64_t)passed * rate;
+    if (counter->credit > full)
+        counter->credit = full;
+    if (counter->credit < 1000)
         return false;
-    counter->value -= 1000;
+    counter->credit -= 1000;
     return true;
 }
 
@@ -180,10 +171,10 @@ static void put_identity(struct byte_writer *w, const struct identity *identity)
  * the key imported for one direction. Fits always: both identities are nodes of a policy, and the
  * loader bounds names of keys.
  */
-static size_t key_name(const struct policy_decision *decision, unsigned generation,
-                       uint8_t name[NAME_BYTES_MAX])
+size_t policy_use_name(const struct policy_decision *decision, unsigned generation,
+                       uint8_t name[POLICY_USE_NAME_MAX])
 {
-    struct byte_writer w = writer_of(name, NAME_BYTES_MAX);
+    struct byte_writer w = writer_of(name, POLICY_USE_NAME_MAX);
     if (decision->key->kind == POLICY_KEY_EPSK) {
         put_identity(&w, &decision->initiator->identity);
         put_identity(&w, &decision->responder->identity);
@@ -191,30 +182,4 @@ static size_t key_name(const struct policy_decision *decision, unsigned generati
     writer_u32(&w, generation);
     writer_bytes(&w, decision->key->name, strlen(decision->key->name));
     return w.failed ? 0 : w.len;
-}
-
-enum mikeyd_status policy_budget_exchange(struct policy_budget *budget,
-                                          const struct policy_decision *decision,
-                                          unsigned generation, struct error *err)
-{
-    uint64_t most = decision->key->max_exchanges;
-    if (most == 0)
-        return MIKEYD_OK;
-    uint8_t name[NAME_BYTES_MAX];
-    size_t len = key_name(decision, generation, name);
-    if (len == 0)
-        return error_set(err, MIKEYD_INTERNAL, "a key's name does not fit its counter");
-    (void)pthread_mutex_lock(&budget->pairs.lock);
-    struct counter *counter = table_counter(&budget->pairs, name, len, 0, 0);
-    bool allowed = counter != NULL && counter->value < most;
-    if (allowed)
-        counter->value++;
-    (void)pthread_mutex_unlock(&budget->pairs.lock);
-    if (counter == NULL)
-        return policy_out_of_memory(err);
-    if (!allowed)
-        return error_set(err, MIKEYD_POLICY,
-                         "key %.64s generation %u: its %llu exchanges are used up",
-                         decision->key->name, generation, (unsigned long long)most);
-    return MIKEYD_OK;
 }

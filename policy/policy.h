@@ -199,8 +199,7 @@ struct policy_decision {
 enum mikeyd_status policy_decide(const struct policy *policy, const struct policy_request *request,
                                  int64_t now, struct policy_decision *out, struct error *err);
 
-/* Counters that live across reloads: requests per second per client, exchanges per pair key.
- * Thread-safe. */
+/* Requests per second of each client, across reloads, of this process alone. Thread-safe. */
 struct policy_budget;
 struct policy_budget *policy_budget_make(void);
 void policy_budget_free(struct policy_budget *budget);
@@ -208,10 +207,13 @@ void policy_budget_free(struct policy_budget *budget);
 enum mikeyd_status policy_budget_request(struct policy_budget *budget,
                                          const struct policy_client *client, int64_t monotonic_ms,
                                          struct error *err);
-/* Counts one exchange under the key that it uses, a psk in both directions or the pair key of one;
- * POLICY when max_exchanges is used up. */
-enum mikeyd_status policy_budget_exchange(struct policy_budget *budget,
-                                          const struct policy_decision *decision,
-                                          unsigned generation, struct error *err);
+/*
+ * The name under which exchanges count against max_exchanges: the key that they use, a psk in both
+ * directions or the pair key of one, and its generation. The same in every daemon with that policy.
+ * Returns its length; 0 when it does not fit, which no loaded policy leads to.
+ */
+#define POLICY_USE_NAME_MAX (2 * (1 + 2 + IDENTITY_MAX) + 4 + 64)
+size_t policy_use_name(const struct policy_decision *decision, unsigned generation,
+                       uint8_t name[POLICY_USE_NAME_MAX]);
 
 #endif

@@ -234,7 +234,7 @@ enum mikeyd_status exchange_confirm(struct exchange_worker *w, struct exchange_r
     /* Used up only by a reply that verified: a forged one cannot spoil the ticket. */
     const struct store_time time = ticket_time(w);
     if (status == MIKEYD_OK)
-        status = store_insert(w->service->config.store, &time, digest, 1, expires + 1, err);
+        status = store_insert(w->service->config.store, &time, digest, 1, expires + 1, NULL, err);
     if (status != MIKEYD_OK)
         return status;
     w->call.bundle.role = BUNDLE_INITIATOR;

@@ -17,8 +17,10 @@
  */
 #define CSB_ID_KEPT_S 3600
 
-/* RFC 3830 4.5: the CSB ID is random and not one this initiator still has with that responder. */
-static enum mikeyd_status choose_csb_id(struct exchange_worker *w, struct error *err)
+/* RFC 3830 4.5: the CSB ID is random and not one this initiator still has with that responder. The
+ * exchange counts with it. */
+static enum mikeyd_status choose_csb_id(struct exchange_worker *w, unsigned generation,
+                                        struct error *err)
 {
     struct bundle *b = &w->call.bundle;
     const int64_t until = w->call.now + CSB_ID_KEPT_S;
@@ -36,8 +38,7 @@ static enum mikeyd_status choose_csb_id(struct exchange_worker *w, struct error 
         const size_t len[] = {sizeof head, b->initiator.len, b->responder.len, sizeof id};
         uint8_t digest[1][STORE_DIGEST];
         store_digest(STORE_CSB, data, len, 4, digest[0]);
-        enum mikeyd_status status =
-            store_insert(w->service->config.store, NULL, digest, 1, until, err);
+        enum mikeyd_status status = request_insert(w, NULL, digest, 1, until, generation, err);
         if (status != MIKEYD_REPLAY)
             return status;
     }
@@ -82,10 +83,7 @@ enum mikeyd_status exchange_initiate(struct exchange_worker *w, struct exchange_
     if (status == MIKEYD_OK)
         status = offer_add_streams(w, key_bits, err);
     if (status == MIKEYD_OK)
-        status = policy_budget_exchange(w->service->config.budget, &w->call.decision,
-                                        generation->generation, err);
-    if (status == MIKEYD_OK)
-        status = choose_csb_id(w, err);
+        status = choose_csb_id(w, generation->generation, err);
     if (status != MIKEYD_OK)
         return status;
     /* A derived TGK has no other random number in it. */

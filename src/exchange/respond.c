@@ -46,8 +46,9 @@ static enum mikeyd_status remember(struct exchange_worker *w,
             return status;
     }
     struct store_time time;
-    return store_insert(w->service->config.store, respond_time(w, &time), digests, 2,
-                        w->call.now + (int64_t)atomic_load(&w->service->window_s), err);
+    return request_insert(w, respond_time(w, &time), digests, 2,
+                          w->call.now + (int64_t)atomic_load(&w->service->window_s),
+                          w->call.generation->generation, err);
 }
 
 static struct mikey_reply_rules reply_rules(const struct exchange_worker *w)
@@ -151,9 +152,6 @@ static enum mikeyd_status accept(struct exchange_worker *w, const struct respond
     if (w->call.message.dh_count != 0)
         values_take(w);
     enum mikeyd_status status = remember(w, digests, err);
-    if (status == MIKEYD_OK)
-        status = policy_budget_exchange(w->service->config.budget, &w->call.decision,
-                                        w->call.generation->generation, err);
     if (status == MIKEYD_OK)
         status = request_fill_bundle(w, w->call.generation, err);
     if (status == MIKEYD_OK)

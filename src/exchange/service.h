@@ -177,6 +177,14 @@ enum mikeyd_status request_fill_bundle(struct exchange_worker *w,
 enum mikeyd_status request_finish(struct exchange_worker *w, enum audit_event event, bool release,
                                   struct exchange_result *result, struct error *err);
 
+/* ---- use.c */
+
+/* store_insert(), and in the same step the exchange counts under that generation of its key when it
+ * has max_exchanges: POLICY when they are used up. count may be 0. */
+enum mikeyd_status request_insert(struct exchange_worker *w, const struct store_time *time,
+                                  const uint8_t digests[][STORE_DIGEST], size_t count,
+                                  int64_t expires_unix, unsigned generation, struct error *err);
+
 /* ---- offer.c: what initiate and update share */
 
 /* Adds the request's streams to the bundle, each allowed to the pair and its key. */

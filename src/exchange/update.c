@@ -76,8 +76,7 @@ enum mikeyd_status exchange_update(struct exchange_worker *w, struct exchange_re
     if (status == MIKEYD_OK)
         status = offer_add_streams(w, key_bits, err);
     if (status == MIKEYD_OK)
-        status = policy_budget_exchange(w->service->config.budget, &w->call.decision,
-                                        generation->generation, err);
+        status = request_insert(w, NULL, NULL, 0, 0, generation->generation, err);
     if (status != MIKEYD_OK)
         return status;
     b->updates++;

@@ -96,9 +96,10 @@ struct store_job {
     const uint8_t (*digests)[STORE_DIGEST];
     size_t count;
     int64_t expires_unix;
+    const struct store_use *use;
     uint64_t log_sequence;
     struct discard_job discard;
-    bool forgotten;
+    bool forgotten, used_up;
 };
 
 static int store_put(struct store_env *env, MDB_txn *txn, const struct store_job *job,
@@ -191,12 +192,15 @@ static int store_insert_work(struct store_env *env, MDB_txn *txn, void *arg)
     struct lmdb_store *store = job->store;
     int rc = 0;
     job->discard = (struct discard_job){.store = store};
+    job->used_up = false;
     /* Only transactions forget, one at a time: the answer holds until the commit. */
     job->forgotten = store_is_forgotten(store, job->time);
     if (job->forgotten)
         return MDB_KEYEXIST;
     for (size_t i = 0; rc == 0 && i < job->count; i++)
         rc = store_put(env, txn, job, job->digests[i]);
+    if (rc == 0 && job->use != NULL)
+        rc = store_count_use(store, txn, job->use, &job->used_up);
     if (rc == 0 && job->log_sequence != atomic_load(&store->log_written))
         rc = store_env_put_number(env, txn, STORE_LOG_NAME, job->log_sequence);
     if (rc == 0 && store->inserts_until_discard-- == 0) {
@@ -226,7 +230,7 @@ int store_write(struct lmdb_store *store, store_env_work *work, void *arg)
 
 enum mikeyd_status lmdb_insert(struct replay_store *base, const struct store_time *time,
                                const uint8_t digests[][STORE_DIGEST], size_t count,
-                               int64_t expires_unix, struct error *err)
+                               int64_t expires_unix, const struct store_use *use, struct error *err)
 {
     struct lmdb_store *store = lmdb_of(base);
     enum mikeyd_status status = store_check_gate(store, err);
@@ -239,10 +243,13 @@ enum mikeyd_status lmdb_insert(struct replay_store *base, const struct store_tim
                             .digests = digests,
                             .count = count,
                             .expires_unix = expires_unix,
+                            .use = use,
                             .log_sequence = atomic_load(&store->log_sequence)};
     int rc = store_write(store, store_insert_work, &job);
     if (rc == MDB_KEYEXIST && job.forgotten)
         return store_refuse_forgotten(time, err);
+    if (rc == MDB_KEYEXIST && job.used_up)
+        return error_set(err, MIKEYD_POLICY, "its uses are used up");
     if (rc == MDB_KEYEXIST) {
         atomic_fetch_add(&store->refused, 1);
         return error_set(err, MIKEYD_REPLAY, "seen before");

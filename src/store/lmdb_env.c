@@ -118,6 +118,8 @@ static int env_open_tables(struct store_env *env)
     if (rc == 0)
         rc = mdb_dbi_open(txn, "counters", MDB_CREATE, &env->counters);
     if (rc == 0)
+        rc = mdb_dbi_open(txn, "uses", MDB_CREATE, &env->uses);
+    if (rc == 0)
         rc = mdb_dbi_open(txn, "meta", MDB_CREATE, &env->meta);
     if (rc == 0 && before.ms_entries == 0)
         rc = store_env_put_number(env, txn, "format", STORE_FORMAT);
@@ -167,7 +169,7 @@ static int env_open_files(struct store_env *env)
         env->env = NULL;
         return rc;
     }
-    rc = mdb_env_set_maxdbs(env->env, 4);
+    rc = mdb_env_set_maxdbs(env->env, 5);
     if (rc == 0)
         rc = mdb_env_set_maxreaders(env->env, STORE_READERS + 4);
     /* MDB_NOTLS: a read transaction belongs to the pool, not to a thread. */

@@ -1,11 +1,12 @@
 /*
- * The LMDB environment under the replay store: four tables, a pool of read transactions, and
+ * The LMDB environment under the replay store: five tables, a pool of read transactions, and
  * write transactions that grow the map or reopen the environment when LMDB asks for it.
  *
  *   entries   digest (16)                     -> nothing
  *   expiry    expires (8, big endian) digest  -> series, time (1, 8) or nothing
  *                                                             the order in which entries go
  *   counters  digest (16)                     -> 8 bytes      highest COUNTER of a sender, for good
+ *   uses      digest (16)                     -> made, set aside (8, 8)  of a key's uses (lmdb_use.c)
  *   meta      name                            -> bytes
  *
  * Commits are not flushed (MDB_NOSYNC): they live in the kernel's page cache, where the death of
@@ -29,7 +30,7 @@ struct store_env {
     char *path;
     size_t map_max; /* bytes: the map does not grow beyond */
     MDB_env *env;
-    MDB_dbi entries, expiry, counters, meta;
+    MDB_dbi entries, expiry, counters, uses, meta;
     pthread_mutex_t writer;
     pthread_mutex_t readers_lock;
     pthread_cond_t readers_changed;

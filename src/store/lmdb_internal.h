@@ -31,6 +31,8 @@ struct lmdb_store {
     uint64_t incarnation; /* of the database: random */
     struct store_env env;
     struct store_stamp stamp;
+    MDB_env *aside; /* lmdb_use.c; under env.writer */
+    MDB_dbi aside_table;
 
     pthread_mutex_t state_lock; /* serialises writing the state file */
     struct store_state state;   /* written under both locks: what the file says */
@@ -57,7 +59,8 @@ enum mikeyd_status lmdb_lookup(struct replay_store *base, const struct store_tim
                                const uint8_t digest[STORE_DIGEST], struct error *err);
 enum mikeyd_status lmdb_insert(struct replay_store *base, const struct store_time *time,
                                const uint8_t digests[][STORE_DIGEST], size_t count,
-                               int64_t expires_unix, struct error *err);
+                               int64_t expires_unix, const struct store_use *use,
+                               struct error *err);
 enum mikeyd_status lmdb_sync(struct replay_store *base, struct error *err);
 enum mikeyd_status lmdb_advance_counter(struct replay_store *base,
                                         const uint8_t digest[STORE_DIGEST], uint64_t value,
@@ -99,6 +102,15 @@ enum mikeyd_status store_load_forgotten(struct lmdb_store *store, bool lost, str
 int store_put_forgotten(struct lmdb_store *store, MDB_txn *txn,
                         const struct store_times forgotten[STORE_SERIES_COUNT]);
 void store_copy_forgotten(struct lmdb_store *store, struct store_times out[STORE_SERIES_COUNT]);
+
+/* ---- lmdb_use.c */
+
+/* What is set aside, in uses.mdb beside the database: not lost with it. A code of LMDB. */
+int store_uses_open(struct lmdb_store *store);
+void store_uses_close(struct lmdb_store *store);
+/* Within a transaction that writes: counts one. MDB_KEYEXIST and *used_up when there is none left. */
+int store_count_use(struct lmdb_store *store, MDB_txn *txn, const struct store_use *use,
+                    bool *used_up);
 
 /* ---- lmdb_stamp.c */
 enum mikeyd_status store_stamp_open(struct lmdb_store *store, struct error *err);

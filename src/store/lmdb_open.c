@@ -199,9 +199,19 @@ static enum mikeyd_status open_files(struct lmdb_store *store, const char *path,
     if (status != MIKEYD_OK)
         return status;
     store->counters_lost = store_state_counters_lost(store->dir);
-    status = open_load(store, err);
-    if (status != MIKEYD_OK)
+    const int rc = store_uses_open(store);
+    if (rc == 0)
+        status = open_load(store, err);
+    else
+        /* Not moved aside: every count would begin at 0. */
+        status = error_set(err, MIKEYD_STORE_DOWN,
+                           "replay store %s: uses.mdb: %s: give keys with max_exchanges a new "
+                           "generation, then remove that file",
+                           path, mdb_strerror(rc));
+    if (status != MIKEYD_OK) {
+        store_uses_close(store);
         store_env_close(&store->env);
+    }
     return status;
 }
 
@@ -269,6 +279,7 @@ void lmdb_close(struct replay_store *base)
     store_stamp_close(store);
     /* The word "clean" only over a database that is on the disk. */
     bool flushed = lmdb_sync(base, &err) == MIKEYD_OK;
+    store_uses_close(store);
     store_env_close(&store->env);
     if (flushed) {
         store->state.left = closed ? STORE_LEFT_CLOSED : STORE_LEFT_CLEAN;

@@ -60,6 +60,8 @@ static enum mikeyd_status insert_judge(struct redis_store *store, const struct s
                                        const struct redis_call *call, enum redis_word word,
                                        struct error *err)
 {
+    if (word == WORD_USED)
+        return error_set(err, MIKEYD_POLICY, "its uses are used up");
     if (word == WORD_CLOSED)
         return error_set(err, MIKEYD_STORE_DOWN, "replay track was lost: the store is closed");
     if (word != WORD_OK && word != WORD_REPLAY)
@@ -85,10 +87,11 @@ static enum mikeyd_status insert_judge(struct redis_store *store, const struct s
 
 static enum mikeyd_status redis_insert(struct replay_store *base, const struct store_time *time,
                                        const uint8_t digests[][STORE_DIGEST], size_t count,
-                                       int64_t expires_unix, struct error *err)
+                                       int64_t expires_unix, const struct store_use *use,
+                                       struct error *err)
 {
     struct redis_store *store = redis_of(base);
-    char expires[24];
+    char expires[24], most[24], known[24];
     uint8_t of[1 + 8];
     struct byte_writer w = writer_of(of, sizeof of);
     struct redis_answer answer;
@@ -108,7 +111,16 @@ static enum mikeyd_status redis_insert(struct replay_store *base, const struct s
     (void)snprintf(expires, sizeof expires, "%" PRId64, expires_unix < 0 ? 0 : expires_unix);
     redis_call_text(&call, expires);
     redis_call_bytes(&call, of, w.len);
+    (void)snprintf(most, sizeof most, "%" PRIu64, use == NULL ? 0 : use->most);
+    (void)snprintf(known, sizeof known, "%" PRIu64,
+                   use == NULL ? 0 : redis_use_known(store, use->digest));
+    redis_call_bytes(&call, use == NULL ? "" : (const char *)use->digest,
+                     use == NULL ? 0 : STORE_DIGEST);
+    redis_call_text(&call, most);
+    redis_call_text(&call, known);
     status = redis_call_run(store, &call, &answer, err);
+    if (status == MIKEYD_OK && use != NULL && answer.word == WORD_OK)
+        status = redis_use_take(store, use->digest, answer.extra, err);
     if (status == MIKEYD_OK)
         status = insert_judge(store, time, &call, answer.word, err);
     redis_answer_free(&answer);
@@ -204,6 +216,7 @@ static void redis_free(struct redis_store *store)
     (void)pthread_mutex_destroy(&store->lock);
     (void)pthread_mutex_destroy(&store->stamp.lock);
     (void)pthread_cond_destroy(&store->wake);
+    free(store->uses.places);
     free(store->service);
     free(store->user);
     free(store->password_file);

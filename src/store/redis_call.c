@@ -12,9 +12,9 @@
  * time-outs ten times a second. */
 #define WAIT_MARGIN_MS 150
 
-static const char *const keys[] = {"mikeyd:meta",         "mikeyd:entries", "mikeyd:expiry",
-                                   "mikeyd:counters",     "mikeyd:lanes",   "mikeyd:ends",
-                                   "mikeyd:counters-lost"};
+static const char *const keys[] = {"mikeyd:meta",          "mikeyd:entries", "mikeyd:expiry",
+                                   "mikeyd:counters",      "mikeyd:lanes",   "mikeyd:ends",
+                                   "mikeyd:counters-lost", "mikeyd:uses"};
 #define KEY_COUNT (sizeof keys / sizeof keys[0])
 
 void redis_call_bytes(struct redis_call *call, const void *data, size_t len)
@@ -109,7 +109,7 @@ static bool put_script(struct redis_store *store, struct redis_wire *wire,
     (void)pthread_mutex_unlock(&store->lock);
     argv[argc++] = "EVALSHA";
     argv[argc++] = store->script_sha;
-    argv[argc++] = "7";
+    argv[argc++] = "8";
     for (size_t i = 0; i < KEY_COUNT; i++)
         argv[argc++] = keys[i];
     argv[argc++] = call->operation;
@@ -173,7 +173,7 @@ static bool find_word(const redisReply *reply, enum redis_word *out)
     static const char *const words[] = {
         [WORD_OK] = "OK",       [WORD_REPLAY] = "REPLAY", [WORD_CLOSED] = "CLOSED",
         [WORD_LOST] = "LOST",   [WORD_STALE] = "STALE",   [WORD_COUNTERS] = "COUNTERS",
-        [WORD_LATER] = "LATER", [WORD_FULL] = "FULL"};
+        [WORD_LATER] = "LATER", [WORD_FULL] = "FULL",     [WORD_USED] = "USED"};
     for (size_t i = 0; i < sizeof words / sizeof words[0]; i++) {
         if (strcmp(reply->element[0]->str, words[i]) == 0) {
             *out = (enum redis_word)i;

@@ -24,6 +24,16 @@ struct redis_sets {
     struct store_times forgotten[STORE_SERIES_COUNT], reached[STORE_SERIES_COUNT];
 };
 
+/* The highest count of each use that this process was told: brought back when Redis has a lower one.
+ * Open addressing, doubled when half full. */
+struct redis_uses {
+    struct redis_use {
+        uint8_t digest[STORE_DIGEST];
+        uint64_t count; /* 0: free */
+    } * places;
+    size_t size, used;
+};
+
 /* The second of timestamps that is this daemon's. */
 struct redis_stamp {
     pthread_mutex_t lock;
@@ -65,6 +75,7 @@ struct redis_store {
     struct redis_wire *idle[REDIS_IDLE_MAX];
     size_t idle_count;
     uint8_t met[REDIS_MET][STORE_DIGEST];
+    struct redis_uses uses;
 
     struct redis_stamp stamp;
 
@@ -108,7 +119,8 @@ enum redis_word {
     WORD_STALE,
     WORD_COUNTERS,
     WORD_LATER,
-    WORD_FULL
+    WORD_FULL,
+    WORD_USED
 };
 
 struct redis_answer {
@@ -159,6 +171,14 @@ struct redis_packed {
 void redis_call_sets(struct redis_call *call, const struct redis_sets *sets,
                      struct redis_packed *packed);
 const char *redis_why(const char *word);
+
+/* ---- redis_use.c */
+
+/* The highest count that is known here; 0: none. Takes the lock. */
+uint64_t redis_use_known(struct redis_store *store, const uint8_t digest[STORE_DIGEST]);
+/* What the script answered. STORE_DOWN when it is no number, or memory is out. Takes the lock. */
+enum mikeyd_status redis_use_take(struct redis_store *store, const uint8_t digest[STORE_DIGEST],
+                                  const redisReply *count, struct error *err);
 
 /* ---- redis_watch.c */
 

@@ -13,7 +13,7 @@
 -- Reply: word, branch, n, now, lost_n, closed_until, version, extra; and when the version is another
 -- one than the caller's: identity, why, the four sets.
 
-local META, ENTRIES, EXPIRY, COUNTERS, LANES, ENDS, COUNTERS_LOST = unpack(KEYS)
+local META, ENTRIES, EXPIRY, COUNTERS, LANES, ENDS, COUNTERS_LOST, USES = unpack(KEYS)
 local op, seen_branch, seen_n, gate, seen_version = ARGV[1], ARGV[2], tonumber(ARGV[3]), ARGV[4], ARGV[5]
 local SETS = {'forgotten0', 'forgotten1', 'reached0', 'reached1'}
 
@@ -26,7 +26,7 @@ local clock = redis.call('TIME')
 local now = clock[1] * 1000000 + clock[2]
 
 local field = redis.call('HMGET', META, 'branch', 'replid', 'n', 'lost_n', 'closed_until', 'version', 'entries',
-    'counters', 'identity', 'lanes')
+    'counters', 'identity', 'lanes', 'uses')
 local exists = field[1] ~= false
 local branch, begun_by, n = field[1] or '', field[2], tonumber(field[3] or 0)
 local lost_n, closed_until, version = tonumber(field[4] or 0), field[5] or '0', field[6] or ''
@@ -72,7 +72,7 @@ local function lost()
         return (seen_branch ~= '' or op ~= 'open') and 'EMPTY' or nil
     end
     if redis.call('HLEN', ENTRIES) ~= tonumber(field[7]) or redis.call('HLEN', COUNTERS) ~= tonumber(field[8]) or
-        redis.call('HLEN', LANES) ~= tonumber(field[10]) then
+        redis.call('HLEN', LANES) ~= tonumber(field[10]) or redis.call('HLEN', USES) ~= tonumber(field[11] or 0) then
         return 'ENTRIES' -- evicted, or deleted by somebody
     end
     if seen_branch == '' or seen_n < lost_n then
@@ -101,25 +101,34 @@ function operation.touch()
     return reply('OK', field[7])
 end
 
--- expires, time, digests
+-- expires, time, what is used ('' for nothing), how often it may be, how often it was as far as the
+-- caller knows; digests
 function operation.insert()
     if text(lost_n) ~= gate then
         return reply('CLOSED')
     end
     local here = {}
-    for i = 8, #ARGV do
+    for i = 11, #ARGV do
         if here[ARGV[i]] or redis.call('HEXISTS', ENTRIES, ARGV[i]) == 1 then
             return reply('REPLAY')
         end
         here[ARGV[i]] = true
     end
-    for i = 8, #ARGV do
+    local uses
+    if ARGV[8] ~= '' then
+        uses = math.max(tonumber(redis.call('HGET', USES, ARGV[8]) or 0), tonumber(ARGV[10])) + 1
+        if uses > tonumber(ARGV[9]) then
+            return reply('USED')
+        end
+        redis.call('HINCRBY', META, 'uses', redis.call('HSET', USES, ARGV[8], text(uses)))
+    end
+    for i = 11, #ARGV do
         redis.call('HSET', ENTRIES, ARGV[i], ARGV[7])
         redis.call('ZADD', EXPIRY, ARGV[6], ARGV[i])
     end
-    redis.call('HINCRBY', META, 'entries', #ARGV - 7)
+    redis.call('HINCRBY', META, 'entries', #ARGV - 10)
     rise()
-    return reply('OK')
+    return reply('OK', uses and text(uses))
 end
 
 -- digest, value: eight bytes, the highest first, so that they compare as text
@@ -224,7 +233,7 @@ function operation.lose(why)
     redis.call('DEL', ENDS)
     redis.call('HSET', META, 'n', text(n), 'lost_n', text(lost_n), 'closed_until', closed_until, 'why', why,
         'identity', identity, 'stamps_after', ARGV[8], 'entries', redis.call('HLEN', ENTRIES), 'counters',
-        redis.call('HLEN', COUNTERS), 'lanes', redis.call('HLEN', LANES))
+        redis.call('HLEN', COUNTERS), 'lanes', redis.call('HLEN', LANES), 'uses', redis.call('HLEN', USES))
     redis.call('SET', COUNTERS_LOST, why)
     begin_branch()
     put_sets(10)

@@ -65,10 +65,12 @@ enum mikeyd_status store_lookup(struct replay_store *store, const struct store_t
 
 enum mikeyd_status store_insert(struct replay_store *store, const struct store_time *time,
                                 const uint8_t digests[][STORE_DIGEST], size_t count,
-                                int64_t expires_unix, struct error *err)
+                                int64_t expires_unix, const struct store_use *use,
+                                struct error *err)
 {
     const int64_t begun_us = clock_monotonic_us();
-    enum mikeyd_status status = store->ops->insert(store, time, digests, count, expires_unix, err);
+    enum mikeyd_status status =
+        store->ops->insert(store, time, digests, count, expires_unix, use, err);
     return waited_since(begun_us, status);
 }
 

@@ -32,7 +32,8 @@ enum store_domain {
     STORE_TIMESTAMP = 2,
     STORE_TICKET = 3,
     STORE_CSB = 4,
-    STORE_COUNTER = 5
+    STORE_COUNTER = 5,
+    STORE_USE = 6
 };
 void store_digest(enum store_domain domain, const void *data[], const size_t len[], size_t parts,
                   uint8_t out[STORE_DIGEST]);
@@ -127,14 +128,27 @@ enum mikeyd_status store_check(struct replay_store *store, struct error *err);
 enum mikeyd_status store_lookup(struct replay_store *store, const struct store_time *time,
                                 const uint8_t digest[STORE_DIGEST], struct error *err);
 /*
- * Inserts count digests in one transaction, all or none. REPLAY when one is already there, and as
- * store_lookup() when one may have been. When it returns OK the entries survive kill -9 of this
+ * One use of something that may be used `most` times (not 0), by all that share the store: a key
+ * with max_exchanges. Counted for good, under a digest that names the key and its generation. When
+ * track is lost a count goes on from what is known elsewhere (lmdb: set aside on the disk; redis: by
+ * the daemons that run), never from 0 there.
+ */
+struct store_use {
+    uint8_t digest[STORE_DIGEST];
+    uint64_t most;
+};
+
+/*
+ * Inserts count digests, which may be 0, and counts the use, if any, in one transaction, all or
+ * none. REPLAY when a digest is already there, and as store_lookup() when one may have been; POLICY
+ * when the uses are used up. When it returns OK the entries survive kill -9 of this
  * process; store_sync() writes them to the disk. Entries are discarded some time after
  * expires_unix, in small numbers by later inserts; until then they count as present.
  */
 enum mikeyd_status store_insert(struct replay_store *store, const struct store_time *time,
                                 const uint8_t digests[][STORE_DIGEST], size_t count,
-                                int64_t expires_unix, struct error *err);
+                                int64_t expires_unix, const struct store_use *use,
+                                struct error *err);
 /* Flushes everything inserted so far to disk. store_close() does; nothing else needs it, because
  * after a crash of the machine the store opens closed, flushed or not. */
 enum mikeyd_status store_sync(struct replay_store *store, struct error *err);
@@ -175,7 +189,8 @@ struct replay_ops {
                                  const uint8_t digest[STORE_DIGEST], struct error *err);
     enum mikeyd_status (*insert)(struct replay_store *store, const struct store_time *time,
                                  const uint8_t digests[][STORE_DIGEST], size_t count,
-                                 int64_t expires_unix, struct error *err);
+                                 int64_t expires_unix, const struct store_use *use,
+                                 struct error *err);
     enum mikeyd_status (*sync)(struct replay_store *store, struct error *err);
     enum mikeyd_status (*advance_counter)(struct replay_store *store,
                                           const uint8_t digest[STORE_DIGEST], uint64_t value,

@@ -6,5 +6,5 @@ function(mikeyd_store_test name)
         -Wl,--wrap=clock_unix_ms,--wrap=clock_unix_now,--wrap=clock_ntp_now,--wrap=store_clock_boottime_ms)
 endfunction()
 mikeyd_store_test(test_store
-    store/entries.c store/track.c store/stamp.c store/counter.c store/times.c store/reach.c store/age.c)
+    store/entries.c store/track.c store/stamp.c store/counter.c store/use.c store/times.c store/reach.c store/age.c)
 mikeyd_store_test(test_store_redis store/redis.c store/redis_failover.c store/redis_password.c store/redis_tls.c)

@@ -112,6 +112,69 @@ Test(fleet, the_same_message_is_answered_by_one_of_two_daemons)
     mikeyd_exchange_free(offer);
 }
 
+/* ---- the exchanges of a key */
+
+static enum mikeyd_status try_initiate(const struct lab *at)
+{
+    mikeyd_client *client = lab_client(at);
+    mikeyd_exchange *offer = NULL;
+    const enum mikeyd_status status = lab_initiate(client, &offer);
+    mikeyd_exchange_free(offer);
+    mikeyd_client_close(client);
+    return status;
+}
+
+Test(fleet, exchanges_under_a_key_are_counted_for_all_daemons)
+{
+    const struct lab *const daemons[] = {&lab, &second};
+    edit(lab.policy, lab.policy, "s#{name: [^}]*, kind: [a-z]*#&, max_exchanges: 5#");
+    lab_start(&lab);
+    lab_start(&second);
+    for (int i = 0; i < 5; i++)
+        cr_expect_eq(try_initiate(daemons[i % 2]), MIKEYD_OK, "%d", i);
+    cr_expect_eq(try_initiate(&lab), MIKEYD_POLICY);
+    cr_expect_eq(try_initiate(&second), MIKEYD_POLICY);
+    cr_assert_eq(lab_stop(&second, SIGTERM), 0);
+    lab_start(&second);
+    cr_expect_eq(try_initiate(&second), MIKEYD_POLICY, "after a restart");
+    cr_assert_eq(kill(redis.pid, SIGSTOP), 0);
+    cr_expect_eq(try_initiate(&lab), MIKEYD_STORE_DOWN, "cannot be counted");
+    cr_assert_eq(kill(redis.pid, SIGCONT), 0);
+}
+
+/* ---- what a message costs Redis */
+
+static unsigned long calls_of(const char *command)
+{
+    char name[64];
+    (void)snprintf(name, sizeof name, "cmdstat_%s:calls=", command);
+    const char *at = strstr(redis_server_say(&redis, "INFO commandstats"), name);
+    return at == NULL ? 0 : strtoul(at + strlen(name), NULL, 10);
+}
+
+#define MESSAGES 300
+
+/*
+ * Besides the messages' own, each second: the watch's INFO and its two scripts, and the one that
+ * sets timestamps aside. Every script asks INFO, too; what is more comes from the watch.
+ */
+Test(fleet, a_message_costs_redis_one_round_trip)
+{
+    edit(lab.policy, lab.policy, "s#{name: [^}]*, kind: [a-z]*#&, max_exchanges: 100000#");
+    lab_start(&lab);
+    mikeyd_client *client = lab_client(&lab);
+    lab_exchange(client);
+    const unsigned long scripts = calls_of("evalsha"), infos = calls_of("info");
+    for (int i = 0; i < MESSAGES / 3; i++)
+        lab_exchange(client); /* three messages */
+    const unsigned long done = calls_of("evalsha") - scripts;
+    const unsigned long seconds = calls_of("info") - infos - done;
+    mikeyd_client_close(client);
+    cr_log_info("%lu scripts for %d messages in about %lu seconds", done, MESSAGES, seconds);
+    cr_expect_geq(done, MESSAGES);
+    cr_expect_leq(done, MESSAGES + 4 * (seconds + 2));
+}
+
 Test(fleet, a_ticket_of_one_daemon_is_confirmed_at_another_once)
 {
     mikeyd_exchange *answer = NULL, *confirmed = NULL, *none = NULL;

@@ -35,12 +35,12 @@ ON_BOTH(store_entries, several_digests_go_in_all_or_none)
         digest_of(i, digests[i]);
     cr_expect_eq(insert_number(store, 2, 60, NULL), MIKEYD_OK);
     cr_expect_eq(store_insert(store, NULL, (const uint8_t(*)[STORE_DIGEST])digests, 3,
-                              clock_unix_now() + 60, NULL),
+                              clock_unix_now() + 60, NULL, NULL),
                  MIKEYD_REPLAY);
     cr_expect_eq(lookup_number(store, 0, NULL), MIKEYD_OK);
     cr_expect_eq(lookup_number(store, 1, NULL), MIKEYD_OK);
     cr_expect_eq(store_insert(store, NULL, (const uint8_t(*)[STORE_DIGEST])digests, 2,
-                              clock_unix_now() + 60, NULL),
+                              clock_unix_now() + 60, NULL, NULL),
                  MIKEYD_OK);
     cr_expect_eq(meet_number(store, 0), MIKEYD_REPLAY);
     cr_expect_eq(meet_number(store, 1), MIKEYD_REPLAY);
@@ -54,7 +54,7 @@ ON_BOTH(store_entries, one_digest_twice_in_a_call_is_a_replay)
     digest_of(1, digests[0]);
     digest_of(1, digests[1]);
     cr_expect_eq(store_insert(store, NULL, (const uint8_t(*)[STORE_DIGEST])digests, 2,
-                              clock_unix_now() + 60, NULL),
+                              clock_unix_now() + 60, NULL, NULL),
                  MIKEYD_REPLAY);
     cr_expect_eq(lookup_number(store, 1, NULL), MIKEYD_OK);
     store_close(store);
@@ -169,7 +169,7 @@ Test(store_entries, fast_load_does_not_grow_the_store, .timeout = 60)
             digest_of((second * 300 + i) * 2, digests[0]);
             digest_of((second * 300 + i) * 2 + 1, digests[1]);
             cr_assert_eq(store_insert(store, NULL, (const uint8_t(*)[STORE_DIGEST])digests, 2,
-                                      clock_unix_now() + 10, NULL),
+                                      clock_unix_now() + 10, NULL, NULL),
                          MIKEYD_OK);
         }
         time_passes(1);

@@ -125,7 +125,7 @@ enum mikeyd_status insert_number(struct replay_store *store, uint64_t number, in
     uint8_t digests[1][STORE_DIGEST];
     digest_of(number, digests[0]);
     return store_insert(store, NULL, (const uint8_t(*)[STORE_DIGEST])digests, 1,
-                        clock_unix_now() + life_s, err);
+                        clock_unix_now() + life_s, NULL, err);
 }
 
 struct store_time time_from_now(enum store_series series, int64_t seconds)
@@ -139,7 +139,7 @@ enum mikeyd_status insert_of(struct replay_store *store, const struct store_time
     uint8_t digests[1][STORE_DIGEST];
     digest_of(time->t, digests[0]);
     return store_insert(store, time, (const uint8_t(*)[STORE_DIGEST])digests, 1,
-                        clock_unix_now() + life_s, err);
+                        clock_unix_now() + life_s, NULL, err);
 }
 
 enum mikeyd_status lookup_of(struct replay_store *store, const struct store_time *time,

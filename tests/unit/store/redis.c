@@ -85,6 +85,34 @@ Test(store_redis, emptied_under_the_daemon_is_closed_for_the_window)
     store_close(store);
 }
 
+/* The daemon that saw the last use brings the count back; no count begins at 0 again. */
+Test(store_redis, emptied_under_the_daemon_keeps_the_counts_of_uses)
+{
+    struct replay_store *store = open_store();
+    struct store_use use = {.most = 3};
+    struct error err = {.text = ""};
+    digest_of(7, use.digest);
+    for (int i = 0; i < 2; i++)
+        cr_assert_eq(store_insert(store, NULL, NULL, 0, 0, &use, NULL), MIKEYD_OK);
+    (void)redis_server_say(&redis, "FLUSHALL");
+    expect_lost(store, "the database is empty");
+    cr_expect_eq(store_insert(store, NULL, NULL, 0, 0, &use, &err), MIKEYD_OK, "%s", err.text);
+    cr_expect_eq(store_insert(store, NULL, NULL, 0, 0, &use, NULL), MIKEYD_POLICY);
+    store_close(store);
+}
+
+Test(store_redis, a_count_of_uses_that_is_taken_away_closes_the_store)
+{
+    struct replay_store *store = open_store();
+    struct store_use use = {.most = 3};
+    digest_of(7, use.digest);
+    cr_assert_eq(store_insert(store, NULL, NULL, 0, 0, &use, NULL), MIKEYD_OK);
+    (void)redis_server_say(&redis, "DEL mikeyd:uses");
+    cr_expect_eq(store_insert(store, NULL, NULL, 0, 0, &use, NULL), MIKEYD_STORE_DOWN);
+    expect_lost(store, "entries");
+    store_close(store);
+}
+
 Test(store_redis, restarted_without_persistence_is_closed_for_the_window)
 {
     struct replay_store *store = open_store();

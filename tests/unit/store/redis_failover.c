@@ -91,6 +91,38 @@ Test(redis_failover, nothing_is_taken_that_the_replica_does_not_have)
     store_close(store);
 }
 
+Test(redis_failover, a_replica_that_takes_over_has_the_counts_of_uses)
+{
+    struct replay_store *store = open_store();
+    struct store_use use = {.most = 2};
+    memset(use.digest, 7, sizeof use.digest);
+    cr_assert_eq(store_insert(store, NULL, NULL, 0, 0, &use, NULL), MIKEYD_OK);
+    cr_assert_eq(store_insert(store, NULL, NULL, 0, 0, &use, NULL), MIKEYD_OK);
+    store_close(store); /* what it knew is gone with it */
+    redis_server_kill(&redis);
+    (void)redis_server_say(&other, "REPLICAOF NO ONE");
+    redis_server_restart(&redis, (const char *const[]){"--replicaof", "127.0.0.1",
+                                                       strrchr(other.address, ':') + 1, NULL});
+    store = open_store();
+    wait_until_taken(store, 2);
+    cr_expect_eq(store_insert(store, NULL, NULL, 0, 0, &use, NULL), MIKEYD_POLICY);
+    store_close(store);
+}
+
+Test(redis_failover, a_use_that_the_replica_does_not_have_is_none)
+{
+    struct replay_store *store = open_store();
+    struct store_use use = {.most = 9};
+    memset(use.digest, 7, sizeof use.digest);
+    cr_assert_eq(store_insert(store, NULL, NULL, 0, 0, &use, NULL), MIKEYD_OK);
+    cr_assert_eq(kill(other.pid, SIGSTOP), 0);
+    store_set_deadline(clock_monotonic_ms() + 300);
+    cr_expect_eq(store_insert(store, NULL, NULL, 0, 0, &use, NULL), MIKEYD_STORE_DOWN);
+    store_set_deadline(0);
+    cr_assert_eq(kill(other.pid, SIGCONT), 0);
+    store_close(store);
+}
+
 Test(redis_failover, a_replica_that_has_all_takes_over_without_a_pause)
 {
     struct replay_store *store = open_store();
