@@ -88,7 +88,15 @@ wait_for_promotion() { # primary, since when, Sentinels to ask
         sleep 0.02
     done
     [ -n "$next" ] && [ "$next" != "$primary" ] || fail "no Sentinel promoted another Redis: see $dir/log/sentinel-*.log"
-    sentinel_ms=$(($(now_ms) - begun))
+    wait_for "no second Sentinel names the new primary" eval '[ -n "$(named_at "$begun")" ]'
+    sentinel_ms=$(($(named_at "$begun") - begun))
+}
+named_at() { # since when: when the second Sentinel named the new primary, by their logs
+    local line at
+    grep -h '+switch-master' "$dir"/log/sentinel-*.log | while IFS= read -r line; do
+        at=$(($(date -d "$(cut -d' ' -f2-5 <<<"$line")" +%s%N) / 1000000))
+        [ "$at" -lt "$1" ] || echo "$at"
+    done | sort -n | sed -n 2p
 }
 kill_primary() {
     local primary begun
@@ -177,7 +185,7 @@ verify_logs() {
         verdict=yes
         "$dir/bin/mikeyctl" audit verify "$dir/site-$site/state/audit.jsonl" --public-key "$dir/audit-key.pem" >"$dir/log/verify-$site.log" 2>&1 ||
             not_held "see $dir/log/verify-$site.log"
-        echo "Audit log of site $site: $(tail -1 "$dir/log/verify-$site.log"). Held: $verdict"
+        echo "Audit log of site $site: $(head -1 "$dir/log/verify-$site.log"), $(sed -n 's/^records  *//p' "$dir/log/verify-$site.log"). Held: $verdict"
     done
 }
 prove() {
