@@ -1,10 +1,12 @@
 /* The policies that ship, and the table of requirements. */
 #include <criterion/criterion.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
 #include "policy/rules.h"
+#include "tests/unit/policy/requirements.h"
 #include "tests/unit/policy/support.h"
 
 /* The rules that warn about a shipped policy, in order, each once. */
@@ -136,6 +138,23 @@ static void must_be_file(const char *word, const char *row)
     cr_assert_eq(access(path, F_OK), 0, "%s: no file %s", row, word);
 }
 
+/* What the text of the requirements must have next, in the order of the table's fields. */
+static const char *rest_of_text;
+
+static void follows_in_text(const char *words, const char *row)
+{
+    const char *at = strstr(rest_of_text, words);
+    cr_assert_not_null(at, "%s: %s", row, words);
+    rest_of_text = at + strlen(words);
+}
+
+static void name_follows_in_text(const char *word, const char *row)
+{
+    char quoted[512];
+    (void)snprintf(quoted, sizeof quoted, "`%s`", word);
+    follows_in_text(quoted, row);
+}
+
 Test(policy_shipped, every_requirement_names_rules_code_and_tests_that_exist)
 {
     const struct policy_coverage *row;
@@ -154,54 +173,74 @@ Test(policy_shipped, every_requirement_names_rules_code_and_tests_that_exist)
     cr_assert_eq(rfc9257, 25);
 }
 
-/* "a b" as "`a` `b`", nothing as "-". */
-static void put_words(FILE *out, const char *words)
-{
-    if (words[0] == '\0')
-        (void)fputs("-", out);
-    for (const char *at = words; *at != '\0';) {
-        const size_t len = strcspn(at, " ");
-        (void)fprintf(out, "%s`%.*s`", at == words ? "" : " ", (int)len, at);
-        at += len + (at[len] == ' ');
-    }
-}
-
-/* The row as SECURITY.md has it; free() it. */
-static char *row_text(const struct policy_coverage *row)
+/* The whole of a file, with a 0 behind it; free() it. */
+static char *file_text(const char *path)
 {
     char *text = NULL;
     size_t len = 0;
-    FILE *out = open_memstream(&text, &len);
-    cr_assert_not_null(out);
-    (void)fprintf(out, "| %s | %s | %s | %s | %s | %s | ", row->id, row->section, row->strength,
-                  row->requirement, policy_coverage_status_name(row->status), row->reason);
-    put_words(out, row->rules);
-    (void)fputs(" | ", out);
-    put_words(out, row->code);
-    (void)fputs(" | ", out);
-    put_words(out, row->test);
-    (void)fputs(" |\n", out);
-    cr_assert_eq(fclose(out), 0);
+    FILE *file = fopen(path, "r");
+    cr_assert_not_null(file, "%s", path);
+    cr_assert_geq(getdelim(&text, &len, '\0', file), 0, "%s", path);
+    (void)fclose(file);
     return text;
+}
+
+/* Where a line stands that must be there once. */
+static char *only_line(char *text, const char *line)
+{
+    char *at = strstr(text, line);
+    cr_assert_not_null(at, "SECURITY.md lacks the line %s", line);
+    cr_assert_null(strstr(at + 1, line), "SECURITY.md has twice the line %s", line);
+    cr_assert(at == text || at[-1] == '\n');
+    return at;
 }
 
 Test(policy_shipped, security_md_has_the_requirements_as_the_report_has_them)
 {
-    static char line[8192];
-    size_t index = 0;
-    FILE *file = fopen(SOURCES "/SECURITY.md", "r");
-    cr_assert_not_null(file);
-    while (fgets(line, sizeof line, file) != NULL) {
-        if (strncmp(line, "| RFC", 5) != 0)
-            continue;
-        const struct policy_coverage *row = policy_coverage_at(index++);
-        cr_assert_not_null(row, "one row too many: %s", line);
-        char *text = row_text(row);
-        cr_expect_str_eq(line, text, "SECURITY.md should say: %s", text);
-        free(text);
+    char *document = file_text(SOURCES "/SECURITY.md");
+    char *expected = requirements_text();
+    cr_assert_not_null(expected);
+    char *end = only_line(document, REQUIREMENTS_END);
+    const char *begin = only_line(document, REQUIREMENTS_BEGIN) + strlen(REQUIREMENTS_BEGIN);
+    cr_assert_leq(begin, end);
+    *end = '\0';
+    cr_assert_str_eq(begin, expected, "run tests/requirements");
+    free(expected);
+    free(document);
+}
+
+Test(policy_shipped, requirements_text_has_every_field_of_every_row)
+{
+    const struct policy_coverage *row;
+    char *text = requirements_text();
+    cr_assert_not_null(text);
+    for (char *at = text; (at = strpbrk(at, "\n")) != NULL;)
+        *at = ' ';
+    /* Wrapped lines in one piece: any run of spaces as one. */
+    size_t len = 0;
+    for (const char *at = text; *at != '\0'; at++) {
+        if (*at != ' ' || (len > 0 && text[len - 1] != ' '))
+            text[len++] = *at;
     }
-    (void)fclose(file);
-    cr_assert_null(policy_coverage_at(index), "%s is missing", policy_coverage_at(index)->id);
+    text[len] = '\0';
+    rest_of_text = text;
+    for (size_t i = 0; (row = policy_coverage_at(i)) != NULL; i++) {
+        const char *before = rest_of_text;
+        follows_in_text(row->id, row->id);
+        follows_in_text(row->section, row->id);
+        follows_in_text(row->strength, row->id);
+        follows_in_text(row->requirement, row->id);
+        follows_in_text(policy_coverage_status_name(row->status), row->id);
+        follows_in_text(row->reason, row->id);
+        each_word(row->rules, name_follows_in_text, row->id);
+        each_word(row->code, name_follows_in_text, row->id);
+        each_word(row->test, name_follows_in_text, row->id);
+        /* All of it stood in the row's own block. */
+        const char *block = strstr(before, "* **");
+        const char *next = block == NULL ? NULL : strstr(block + 1, "* **");
+        cr_assert(next == NULL || rest_of_text <= next, "%s", row->id);
+    }
+    free(text);
 }
 
 Test(policy_shipped, rules_have_ids_of_their_own)
