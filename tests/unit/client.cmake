@@ -19,3 +19,9 @@ endif()
 add_test(NAME client_exports
     COMMAND ${CMAKE_CURRENT_SOURCE_DIR}/client/exports.sh $<TARGET_FILE:mikeyd_shared>
         ${PROJECT_SOURCE_DIR}/include/mikeyd/client.h ${PROJECT_SOURCE_DIR}/include/mikeyd/sdp.h)
+
+# <mikeyd/libsrtp.h> against libsrtp2 itself.
+pkg_check_modules(SRTP IMPORTED_TARGET libsrtp2)
+if(SRTP_FOUND)
+    mikeyd_unit_test(test_client_libsrtp SOURCES client/libsrtp.c LIBS mikeyd_client PkgConfig::SRTP)
+endif()
