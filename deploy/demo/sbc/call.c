@@ -35,14 +35,15 @@ static void free_call(struct call *call)
 /* The SSRC is random (RFC 3550 8.1), and so is the first number, below 2^15 (RFC 3711 3.3.1). */
 static bool open_stream(struct call *call)
 {
-    uint32_t ssrc;
-    uint16_t first;
+    struct {
+        uint32_t ssrc;
+        uint16_t first;
+    } drawn;
     const int fixed = call->sbc->settings.first_sequence;
-    if (RAND_bytes((unsigned char *)&ssrc, sizeof ssrc) != 1 ||
-        RAND_bytes((unsigned char *)&first, sizeof first) != 1)
+    if (RAND_bytes((unsigned char *)&drawn, sizeof drawn) != 1)
         return false;
-    rtp_rewrite_open(&call->media.rewrite, ssrc != 0 ? ssrc : 1,
-                     fixed >= 0 ? (uint16_t)fixed : first & 0x7fff);
+    rtp_rewrite_open(&call->media.rewrite, drawn.ssrc != 0 ? drawn.ssrc : 1,
+                     fixed >= 0 ? (uint16_t)fixed : drawn.first & 0x7fff);
     return true;
 }
 
