@@ -14,7 +14,7 @@ struct sbc {
     struct mikeyd_loop mikeyd;
     struct sip_side plain, secure;
     struct media_counts packets;
-    unsigned long calls, answered, refused, updates, failed_updates;
+    unsigned long calls, answered, refused, rekeyed, updates, failed_updates;
     unsigned open; /* calls that are not over */
 };
 
@@ -24,6 +24,7 @@ struct call {
     struct keying keying;
     struct media media;
     bool from_plain;   /* the caller is on the plain side: this SBC makes the MIKEY offer */
+    bool rekeyed;      /* it had an update */
     bool over;         /* being taken down */
     char *user;        /* who is called */
     char *plain_said;  /* last SDP of the plain peer; from it comes what the other SBC is told */

@@ -89,6 +89,14 @@ bool call_use_keys(struct call *call, bool sender)
                              keying_key(keying, keying->before, false));
 }
 
+static void count_update(struct call *call)
+{
+    call->sbc->updates++;
+    if (!call->rekeyed)
+        call->sbc->rekeyed++;
+    call->rekeyed = true;
+}
+
 /* ---- the other SBC changes the keys */
 
 static void change_answered(void *user, enum mikeyd_status status)
@@ -111,7 +119,7 @@ static void change_answered(void *user, enum mikeyd_status status)
         call->secure_said = call->secure_asks;
         call->secure_asks = NULL;
         call->keying.unseen = true;
-        call->sbc->updates++;
+        count_update(call);
         sip_answer(&call->secure, body);
     }
     free(body);
@@ -207,7 +215,7 @@ static void change_confirmed(void *user, enum mikeyd_status status)
         call_log(call, "new keys", "libsrtp2 refused them");
         call_fail(call, reason_for(MIKEYD_INTERNAL));
     } else {
-        call->sbc->updates++;
+        count_update(call);
         (void)su_timer_set_interval(call->timer, retire, (su_timer_arg_t *)call, UNDER_WAY_MS);
     }
 }

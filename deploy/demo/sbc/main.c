@@ -28,8 +28,10 @@ static void protect_memory(void)
 static void print_counts(const struct sbc *sbc)
 {
     const struct media_counts *packets = &sbc->packets;
-    printf("calls=%lu answered=%lu refused=%lu open=%u updates=%lu failed_updates=%lu\n",
-           sbc->calls, sbc->answered, sbc->refused, sbc->open, sbc->updates, sbc->failed_updates);
+    printf("calls=%lu answered=%lu refused=%lu open=%u rekeyed=%lu updates=%lu "
+           "failed_updates=%lu\n",
+           sbc->calls, sbc->answered, sbc->refused, sbc->open, sbc->rekeyed, sbc->updates,
+           sbc->failed_updates);
     printf("plain_in=%lu protected_out=%lu authentic_in=%lu plain_out=%lu by_new_key=%lu "
            "refused_packets=%lu not_sent=%lu\n",
            packets->plain_in, packets->protected_out, packets->authentic_in, packets->plain_out,
