@@ -61,8 +61,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
     return 0;
 }
 
+#ifndef MIKEYD_WITHOUT_MUTATOR /* tests/model has inputs of its own */
 size_t LLVMFuzzerCustomMutator(uint8_t *data, size_t size, size_t max, unsigned seed)
 {
     struct dice dice = dice_of(seed);
     return mutate_mikey(data, size, max, &dice);
 }
+#endif
