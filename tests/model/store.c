@@ -166,7 +166,7 @@ static bool offer(const struct item *item)
     if (store_lookup(store, &item->time, item->digest[0], &err) != MIKEYD_OK)
         return false;
     return store_insert(store, &item->time, (const uint8_t(*)[STORE_DIGEST])item->digest, 1,
-                        ticket ? item->expires + 1 : now + window_s, &err) == MIKEYD_OK;
+                        ticket ? item->expires + 1 : now + window_s, NULL, &err) == MIKEYD_OK;
 }
 
 static void offer_new(enum store_series series, int64_t ahead_s)
