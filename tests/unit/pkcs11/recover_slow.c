@@ -191,9 +191,11 @@ Test(recover, slow_token_makes_two_macs_side_by_side)
     open_token();
     cr_assert_not_null(token->assist);
     token_get_facts(token, &before);
+    const long objects = atomic_load(&control.tally->objects);
     two_macs(&handle);
     token_get_facts(token, &after);
     cr_expect_eq(after.objects_created - before.objects_created, 2);
+    cr_expect_eq(atomic_load(&control.tally->objects) - objects, 1, "one is the caller's");
     /* One that fails beside is made here after all. */
     plan("C_CreateObject 1 rv 0x30\nC_SignInit 1+ delay 20\n");
     two_macs(&handle);

@@ -11,6 +11,7 @@
 
 #define KEYS 5
 
+extern struct fault_control control;
 extern struct token_fixture fixture;
 extern struct token_config config;
 extern struct token *token;
