@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -145,6 +146,53 @@ Test(users, front_and_keyholder_are_two_users_and_the_pin_is_one_ones)
     cr_expect_eq(as_user(KEYHOLDER_USER, open_pin), 0);
     cr_expect_eq(as_user(KEYHOLDER_USER, read_audit_log), EACCES);
     cr_expect(status_says("\"isolation\":\"two users\""));
+}
+
+/* As under systemd with the drop-in two-users.conf. */
+static void start_with_few_capabilities(void)
+{
+    char path[LAB_PATH + 16], text[640];
+    (void)snprintf(path, sizeof path, "%s/bin/start", lab.dir);
+    (void)snprintf(
+        text, sizeof text,
+        "#!/bin/sh\nexec setpriv --bounding-set -all,+setuid,+setgid,+kill --inh-caps -all "
+        "--no-new-privs '%s/bin/mikeyd' \"$@\"\n",
+        lab.dir);
+    lab_write_file(path, text);
+    cr_assert_eq(chmod(path, 0755), 0);
+    cr_assert_eq(setenv("MIKEYD_UNDER_TEST", path, 1), 0);
+    give(lab.dir, FRONT_USER);
+    lab_start(&lab);
+}
+
+static void expect_capabilities(pid_t pid, const char *line)
+{
+    char path[64];
+    (void)snprintf(path, sizeof path, "/proc/%d/status", (int)pid);
+    cr_expect_eq(lab_count_in_file(path, line), 1, "process %d: not %s", (int)pid, line);
+}
+
+Test(users, the_capabilities_of_the_unit_are_enough)
+{
+    start_with_few_capabilities();
+    expect_uid(lab_front(&lab), FRONT_USER);
+    expect_uid(lab_keyholder(&lab, 0), KEYHOLDER_USER);
+    /* CAP_KILL is 5, CAP_SETGID 6, CAP_SETUID 7. */
+    expect_capabilities(lab.daemon, "CapEff:\t00000000000000e0");
+    expect_capabilities(lab_front(&lab), "CapPrm:\t0000000000000000");
+    expect_capabilities(lab_keyholder(&lab, 0), "CapPrm:\t0000000000000000");
+    cr_expect_eq(as_user(CLIENT_USER, initiate), 0);
+    const pid_t stopped = lab_keyholder(&lab, 0);
+    cr_assert_eq(kill(stopped, SIGKILL), 0);
+    pid_t after = stopped;
+    for (int i = 0; i < 3000 && (after == stopped || after == 0); i++) {
+        (void)usleep(10000);
+        after = lab_keyholder(&lab, 0);
+    }
+    for (int i = 0; i < 3000 && as_user(CLIENT_USER, initiate) != 0; i++)
+        (void)usleep(10000);
+    expect_uid(after, KEYHOLDER_USER);
+    cr_assert_eq(lab_stop(&lab, SIGTERM), 0);
 }
 
 Test(users, clients_of_other_users_are_served)
