@@ -8,3 +8,7 @@ target_compile_definitions(test_one_token PRIVATE FAULT_MODULE="$<TARGET_FILE:mi
 add_dependencies(test_one_token mikeyd_fault_module)
 # Two tokens with another key under one name.
 mikeyd_integration_test(test_differing SOURCES failover/test_differing.c LIBS daemon_lab PkgConfig::JANSSON)
+# A sample of the fault matrix (matrix/) through a whole daemon.
+mikeyd_integration_test(test_daemon_matrix SOURCES failover/test_daemon_matrix.c LIBS daemon_lab mikeyd_fault_control)
+target_compile_definitions(test_daemon_matrix PRIVATE FAULT_MODULE="$<TARGET_FILE:mikeyd_fault_module>")
+add_dependencies(test_daemon_matrix mikeyd_fault_module)
