@@ -14,6 +14,7 @@
 
 struct look {
     struct token *token;
+    bool tried;  /* by the reader, which may be open */
     bool beside; /* list is what the token held in that generation */
     uint64_t generation;
     struct found_list list;
@@ -63,6 +64,7 @@ static void read_beside(struct look *look)
     struct error why = {0};
     if (token->provisioning || atomic_load(&token->gate) != 0)
         return;
+    look->tried = true;
     look->generation = atomic_load(&token->generation);
     look->beside = token_enumerate_beside(&token->reader, &look->list, &why) == MIKEYD_OK;
     if (look->beside)
@@ -165,7 +167,7 @@ static void look_end(struct look *look)
         for (size_t i = 0; i < look->former_count; i++)
             destroy_copy(look, look->former[i]);
     }
-    if (look->token->reader.handle != CK_INVALID_HANDLE)
+    if (look->tried)
         close_reader(look->token);
     found_list_free(&look->list);
     free(look->former);
