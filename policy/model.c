@@ -189,6 +189,12 @@ const struct policy_client *policy_client_by_caller(const struct policy *policy,
     return caller->has_uid ? policy_client_by_uid(policy, caller->uid) : NULL;
 }
 
+uint64_t policy_client_number(const struct policy_client *client)
+{
+    const uint64_t number = hash_text(client->name);
+    return number == 0 ? 1 : number;
+}
+
 const struct policy_client *policy_client_by_name(const struct policy *policy, const char *name)
 {
     size_t slot = (size_t)hash_text(name);

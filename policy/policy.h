@@ -190,6 +190,9 @@ struct policy_decision {
     struct policy_interop interop; /* of the peer: the node that the client does not act as */
 };
 
+/* A number for this client's name, in this policy and the next; not 0. */
+uint64_t policy_client_number(const struct policy_client *client);
+
 /*
  * May this client do this for this directed pair, now? OK fills *out. NOT_ENTITLED: client, role,
  * method, or its own end is no node it acts as, which may be no node at all; UNKNOWN_PEER: its own

@@ -2,16 +2,17 @@
 
 #include <stdlib.h>
 
-struct account *account_open(struct account **accounts, uid_t uid)
+struct account *account_open(struct account **accounts, uid_t uid, uint64_t client)
 {
     struct account *account = *accounts;
-    while (account != NULL && account->uid != uid)
+    while (account != NULL && (account->uid != uid || account->client != client))
         account = account->next;
     if (account == NULL) {
         account = calloc(1, sizeof *account);
         if (account == NULL)
             return NULL;
         account->uid = uid;
+        account->client = client;
         account->next = *accounts;
         *accounts = account;
     }

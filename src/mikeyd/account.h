@@ -4,16 +4,18 @@
 #define MIKEYD_ACCOUNT_H
 
 #include <stddef.h>
+#include <stdint.h>
 #include <sys/types.h>
 
 struct account {
     struct account *next;
     uid_t uid;
+    uint64_t client; /* behind the gate; 0: the user itself */
     size_t connections, jobs;
 };
 
-/* One more connection of this user; NULL without memory. */
-struct account *account_open(struct account **accounts, uid_t uid);
+/* One more connection of this user, or of this client of its; NULL without memory. */
+struct account *account_open(struct account **accounts, uid_t uid, uint64_t client);
 /* One less. The account goes when nothing counts for it any more. */
 void account_close(struct account **accounts, struct account *account);
 void account_begin_job(struct account *account);

@@ -14,18 +14,13 @@
 
 /* ---- life ---- */
 
-static bool is_gate(const struct daemon *daemon, uid_t uid)
-{
-    return daemon->has_gate && uid == daemon->gate_uid;
-}
-
 /* The policy's clients, the gate, and who could stop the daemon anyway: root and its own user may ask for the
  * status. Exchanges are decided by the exchange service in any case. */
 static bool is_stranger(const struct daemon *daemon, uid_t uid)
 {
     if (uid == overflow_uid())
         return true;
-    if (is_gate(daemon, uid))
+    if (connection_is_of_gate(daemon, uid))
         return false;
     return uid != 0 && uid != geteuid() && policy_client_by_uid(daemon->policy, uid) == NULL;
 }
@@ -38,8 +33,9 @@ static bool within_bounds(const struct daemon *daemon, const struct account *acc
     if (stranger)
         return daemon->stranger_count < DAEMON_CONNECTIONS_STRANGERS;
     /* The gate has one connection for each of its clients'. */
-    return account->connections <=
-           (is_gate(daemon, account->uid) ? daemon->connections_gate : DAEMON_CONNECTIONS_PER_USER);
+    return account->connections <= (connection_is_of_gate(daemon, account->uid)
+                                        ? daemon->connections_gate
+                                        : DAEMON_CONNECTIONS_PER_USER);
 }
 
 static void link_connection(struct daemon *daemon, struct connection *connection)
@@ -65,6 +61,7 @@ static void unlink_connection(struct connection *connection)
         connection->next->previous = connection->previous;
     daemon->connection_count--;
     daemon->stranger_count -= connection->stranger;
+    connection_forget_client(connection);
     account_close(&daemon->accounts, connection->account);
     connection->account = NULL;
     atomic_fetch_sub(&daemon->counters.open, 1);
@@ -104,7 +101,7 @@ void connection_open(struct daemon *daemon, int fd)
         return;
     }
     const bool stranger = is_stranger(daemon, peer.uid);
-    struct account *account = account_open(&daemon->accounts, peer.uid);
+    struct account *account = account_open(&daemon->accounts, peer.uid, 0);
     struct connection *connection = account != NULL && within_bounds(daemon, account, stranger)
                                         ? calloc(1, sizeof *connection)
                                         : NULL;
@@ -207,5 +204,6 @@ void connection_policy_changed(struct daemon *daemon)
     for (struct connection *at = daemon->connections; at != NULL; at = at->next) {
         at->stranger = is_stranger(daemon, at->uid);
         daemon->stranger_count += at->stranger;
+        connection_forget_client(at);
     }
 }

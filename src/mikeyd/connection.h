@@ -14,8 +14,11 @@ struct connection {
     struct connection *next_unflushed;
     bool is_unflushed;
     int fd;
-    uint64_t id; /* no other connection's before or after */
-    struct account *account;
+    uint64_t id;                    /* no other connection's before or after */
+    struct account *account;        /* the user's, for connections; and for requests ... */
+    struct account *client_account; /* ... but for those of a client behind the gate; or NULL */
+    uint64_t client;                /* which one: policy_client_number(); 0: none */
+    bool client_asked;
     uid_t uid;
     pid_t pid;
     bool stranger; /* neither a client of the policy nor an operator: hears NOT_ENTITLED only */

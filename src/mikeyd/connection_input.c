@@ -30,6 +30,7 @@ static struct job *make_job(struct connection *connection, const uint8_t *frame,
     memcpy(job->frame, frame, len);
     job->has_uid = true;
     job->uid = connection->uid;
+    job->client = connection->client;
     job->flow = connection->id;
     job->queued_us = clock_monotonic_us();
     job->queued_ms = job->queued_us / 1000;
@@ -61,6 +62,7 @@ static bool take_frame(struct connection *connection, const uint8_t *frame, size
 {
     struct daemon *daemon = connection->daemon;
     atomic_fetch_add_explicit(&daemon->counters.frames, 1, memory_order_relaxed);
+    connection_learn_client(connection, frame, len);
     struct job *job = make_job(connection, frame, len);
     if (job == NULL)
         return refuse_memory(connection, frame, len);

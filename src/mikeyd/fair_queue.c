@@ -13,6 +13,12 @@ struct turn {
     struct turn *next, *previous;
 };
 
+/* A user; or, of the gate's user, one of its clients. */
+struct who {
+    uid_t uid;
+    uint64_t client;
+};
+
 /* One connection's requests. */
 struct flow {
     struct turn turn; /* first: among the flows of its client */
@@ -22,14 +28,14 @@ struct flow {
 
 struct client {
     struct turn turn; /* first: among the clients */
-    uid_t uid;
+    struct who who;
     size_t count;       /* jobs of all its flows */
     struct turn *flows; /* whose turn it is */
 };
 
 /* Outlives the client's requests. */
 struct debt {
-    uid_t uid;
+    struct who who;
     unsigned turns; /* 0: nobody's */
 };
 
@@ -74,11 +80,21 @@ static struct turn *ring_after(struct turn *ring, struct turn *turn)
 
 /* ---- clients and flows ---- */
 
-static struct client *find_client(const struct fair_queue *queue, uid_t uid)
+static struct who who_of(const struct job *job)
+{
+    return (struct who){job->uid, job->client};
+}
+
+static bool is_same(struct who a, struct who b)
+{
+    return a.uid == b.uid && a.client == b.client;
+}
+
+static struct client *find_client(const struct fair_queue *queue, struct who who)
 {
     for (struct turn *at = queue->clients; at != NULL; at = ring_after(queue->clients, at)) {
         struct client *client = (struct client *)at;
-        if (client->uid == uid)
+        if (is_same(client->who, who))
             return client;
     }
     return NULL;
@@ -133,11 +149,11 @@ static void drop_if_empty(struct fair_queue *queue, struct client *client, struc
 /* ---- in ---- */
 
 /* The client's, made when it has none; NULL without memory. */
-static struct client *client_of(struct fair_queue *queue, uid_t uid)
+static struct client *client_of(struct fair_queue *queue, struct who who)
 {
-    struct client *client = find_client(queue, uid);
+    struct client *client = find_client(queue, who);
     if (client == NULL && (client = calloc(1, sizeof *client)) != NULL) {
-        client->uid = uid;
+        client->who = who;
         ring_add(&queue->clients, &client->turn);
     }
     return client;
@@ -173,7 +189,7 @@ static struct job *give_way(struct fair_queue *queue, struct client *own, const 
 struct job *fair_queue_put(struct fair_queue *queue, struct job *job)
 {
     struct job *displaced = NULL;
-    struct client *client = client_of(queue, job->uid);
+    struct client *client = client_of(queue, who_of(job));
     if (client == NULL)
         return job;
     struct flow *flow = flow_of(client, job->flow);
@@ -193,25 +209,26 @@ struct job *fair_queue_put(struct fair_queue *queue, struct job *job)
 
 /* ---- debts ---- */
 
-static struct debt *find_debt(struct fair_queue *queue, uid_t uid)
+static struct debt *find_debt(struct fair_queue *queue, struct who who)
 {
     for (size_t i = 0; i < DEBTORS; i++) {
-        if (queue->debts[i].turns != 0 && queue->debts[i].uid == uid)
+        if (queue->debts[i].turns != 0 && is_same(queue->debts[i].who, who))
             return &queue->debts[i];
     }
     return NULL;
 }
 
-void fair_queue_charge_forgery(struct fair_queue *queue, uid_t uid)
+void fair_queue_charge_forgery(struct fair_queue *queue, const struct job *job)
 {
-    struct debt *debt = find_debt(queue, uid);
+    const struct who who = who_of(job);
+    struct debt *debt = find_debt(queue, who);
     if (debt == NULL) {
         debt = &queue->debts[0];
         for (size_t i = 1; i < DEBTORS; i++) {
             if (queue->debts[i].turns < debt->turns)
                 debt = &queue->debts[i];
         }
-        *debt = (struct debt){.uid = uid};
+        *debt = (struct debt){.who = who};
     }
     debt->turns += FORGERY_TURNS;
     if (debt->turns > TURNS_OWED_MAX)
@@ -226,7 +243,7 @@ static struct client *client_in_turn(struct fair_queue *queue)
     if (first == NULL || first->next == first)
         return (struct client *)first;
     do {
-        struct debt *debt = find_debt(queue, ((struct client *)at)->uid);
+        struct debt *debt = find_debt(queue, ((struct client *)at)->who);
         if (debt == NULL)
             return (struct client *)at;
         debt->turns--;

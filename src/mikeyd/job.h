@@ -36,6 +36,7 @@ struct job {
     _Atomic int state;
     bool has_uid;
     uid_t uid;
+    uint64_t client;         /* of the gate's user: for which of its clients; 0: none or unknown */
     uint64_t flow;           /* which connection of the client's it came on */
     struct account *account; /* main thread only: whom it counts for */
     uint64_t id;             /* the client's, valid once RUNNING */

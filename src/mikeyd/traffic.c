@@ -50,9 +50,15 @@ static void turn_down(struct daemon *daemon, struct job *job, enum mikeyd_status
     traffic_refuse(daemon, job, status, text);
 }
 
+/* Whom a request of this connection counts for. */
+static struct account *account_of(const struct connection *connection)
+{
+    return connection->client_account != NULL ? connection->client_account : connection->account;
+}
+
 static void begin_job(struct daemon *daemon, struct job *job)
 {
-    job->account = job->connection->account;
+    job->account = account_of(job->connection);
     account_begin_job(job->account);
     daemon->jobs++;
     atomic_store_explicit(&daemon->counters.in_flight, daemon->jobs, memory_order_relaxed);
@@ -85,7 +91,7 @@ void traffic_submit(struct daemon *daemon, struct job_list *list)
             turn_down(daemon, job, MIKEYD_TOKEN_DOWN, "the token does not answer");
         return;
     }
-    while (list->head != NULL && has_room(daemon, list->head->connection->account)) {
+    while (list->head != NULL && has_room(daemon, account_of(list->head->connection))) {
         begin_job(daemon, list->head);
         job_list_append(&accepted, job_list_take(list));
     }

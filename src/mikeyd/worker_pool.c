@@ -119,10 +119,10 @@ static enum mikeyd_status serve(struct worker *worker, struct job *job,
 }
 
 /* Whoever passes forgeries on, knowing or not, has less of the token than others. */
-static void charge_forgery(struct worker_pool *pool, uid_t uid)
+static void charge_forgery(struct worker_pool *pool, const struct job *job)
 {
     (void)pthread_mutex_lock(&pool->mutex);
-    fair_queue_charge_forgery(pool->queue, uid);
+    fair_queue_charge_forgery(pool->queue, job);
     (void)pthread_mutex_unlock(&pool->mutex);
 }
 
@@ -142,7 +142,7 @@ static void work(struct worker *worker, struct job *job)
     job->done_us = clock_monotonic_us();
     job->done_ms = job->done_us / 1000;
     if (job->status == MIKEYD_AUTH_FAILED)
-        charge_forgery(worker->pool, job->uid);
+        charge_forgery(worker->pool, job);
 
     atomic_store(&worker->current, NULL);
     int running = JOB_RUNNING;

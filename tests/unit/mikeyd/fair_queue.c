@@ -36,6 +36,12 @@ static void put(uid_t uid, uint64_t flow, size_t count)
         cr_assert_null(fair_queue_put(queue, job_of(uid, flow, i)));
 }
 
+static void charge_forgery(uid_t uid, uint64_t client)
+{
+    const struct job job = {.uid = uid, .client = client};
+    fair_queue_charge_forgery(queue, &job);
+}
+
 static void expect_next(const uint64_t ids[], size_t count)
 {
     for (size_t i = 0; i < count; i++) {
@@ -130,9 +136,9 @@ Test(fair_queue, forgeries_cost_turns_while_others_wait)
     queue = fair_queue_make(32);
     put(1, 1, 3);
     put(2, 2, 12);
-    fair_queue_charge_forgery(queue, 1);
+    charge_forgery(1, 0);
     expect_next((const uint64_t[]){2200, 2201, 2202, 2203, 1100, 2204, 1101, 2205}, 8);
-    fair_queue_charge_forgery(queue, 1);
+    charge_forgery(1, 0);
     expect_next((const uint64_t[]){2206, 2207, 2208, 2209, 1102}, 5);
 }
 
@@ -140,7 +146,7 @@ Test(fair_queue, who_owes_turns_is_served_when_nobody_else_waits)
 {
     queue = fair_queue_make(8);
     put(1, 1, 2);
-    fair_queue_charge_forgery(queue, 1);
+    charge_forgery(1, 0);
     expect_next((const uint64_t[]){1100, 1101}, 2);
 }
 
@@ -149,8 +155,8 @@ Test(fair_queue, who_all_owe_turns_take_turns)
     queue = fair_queue_make(8);
     put(1, 1, 2);
     put(2, 2, 2);
-    fair_queue_charge_forgery(queue, 1);
-    fair_queue_charge_forgery(queue, 2);
+    charge_forgery(1, 0);
+    charge_forgery(2, 0);
     expect_next((const uint64_t[]){1100, 2200, 1101, 2201}, 4);
 }
 
@@ -158,7 +164,7 @@ Test(fair_queue, a_flood_that_is_over_is_soon_paid_for)
 {
     queue = fair_queue_make(JOBS_MAX);
     for (int i = 0; i < 1000; i++)
-        fair_queue_charge_forgery(queue, 1);
+        charge_forgery(1, 0);
     put(1, 1, 1);
     put(2, 2, 50);
     for (int i = 0; i < 32; i++)
@@ -171,9 +177,53 @@ Test(fair_queue, more_debtors_than_are_remembered_do_no_harm)
 {
     queue = fair_queue_make(64);
     for (uid_t uid = 10; uid < 60; uid++)
-        fair_queue_charge_forgery(queue, uid);
-    fair_queue_charge_forgery(queue, 1);
+        charge_forgery(uid, 0);
+    charge_forgery(1, 0);
     put(1, 1, 1);
     put(2, 2, 1);
     expect_next((const uint64_t[]){2200, 1100}, 2);
+}
+
+/* ---- clients behind a gate: one user, several clients */
+
+#define GATE 7
+
+static void put_behind_gate(uint64_t client, uint64_t flow, size_t count)
+{
+    for (size_t i = 0; i < count; i++) {
+        struct job *job = job_of(GATE, flow, i);
+        job->client = client;
+        cr_assert_null(fair_queue_put(queue, job));
+    }
+}
+
+Test(fair_queue, clients_behind_a_gate_take_turns_with_all_others)
+{
+    queue = fair_queue_make(32);
+    put_behind_gate(1, 1, 3); /* one with two connections */
+    put_behind_gate(1, 2, 3);
+    put_behind_gate(2, 3, 2);
+    put(1, 4, 2);
+    expect_next((const uint64_t[]){7100, 7300, 1400, 7200, 7301, 1401, 7101, 7201, 7102, 7202}, 10);
+}
+
+Test(fair_queue, the_newest_of_a_noisy_client_behind_a_gate_gives_way_to_another_behind_it)
+{
+    queue = fair_queue_make(4);
+    put_behind_gate(1, 1, 4);
+    struct job *modest = job_of(GATE, 2, 0);
+    modest->client = 2;
+    const struct job *displaced = fair_queue_put(queue, modest);
+    cr_assert_not_null(displaced);
+    cr_expect_eq(displaced->id, 7103);
+    expect_next((const uint64_t[]){7100, 7200, 7101, 7102}, 4);
+}
+
+Test(fair_queue, a_forgery_is_paid_by_the_client_behind_the_gate_that_brought_it)
+{
+    queue = fair_queue_make(32);
+    put_behind_gate(1, 1, 2);
+    put_behind_gate(2, 2, 6);
+    charge_forgery(GATE, 1);
+    expect_next((const uint64_t[]){7200, 7201, 7202, 7203, 7100}, 5);
 }
