@@ -19,6 +19,7 @@ static uint64_t client_of(const struct daemon *daemon, const uint8_t *frame, siz
 {
     static struct rpc_arena arena; /* the main thread's */
     struct caller caller = {0};
+    rpc_arena_init(&arena);
     const Mikeyd__Request *request = rpc_request_unpack(&arena, frame, len);
     if (request == NULL || request_caller(request, true, &caller, NULL) != MIKEYD_OK ||
         caller.san == NULL)

@@ -317,3 +317,72 @@ Test(gate, files_that_others_can_read_or_that_do_not_fit_are_refused)
     gate_lab_configure(&lab, "crl: missing.crl", 0);
     cr_assert_neq(gate_start_refused(&lab), 0);
 }
+
+/* ---- clients behind one gate take turns */
+
+#define NOISY "noisy.lab.example"
+#define MODEST "modest.lab.example"
+enum { NOISY_CONNECTIONS = 5, NOISY_DEPTH = 48, BURSTS = 20, BURST = 6 };
+
+static void send_frames(SSL *tls, unsigned count)
+{
+    uint8_t frame[512];
+    for (unsigned i = 0; i < count; i++) {
+        const size_t len = lab_frame_initiate(i + 1, NULL, frame, sizeof frame);
+        if (SSL_write(tls, frame, (int)len) != (int)len)
+            _exit(1);
+    }
+}
+
+/* Until it is killed: many connections with more requests each than the daemon has room for. */
+static void make_noise(void)
+{
+    SSL *tls[NOISY_CONNECTIONS];
+    for (int i = 0; i < NOISY_CONNECTIONS; i++) {
+        tls[i] = gate_handshake(&lab, &gate, TLS1_3_VERSION, NULL, "noisy");
+        if (tls[i] == NULL)
+            _exit(1);
+        send_frames(tls[i], NOISY_DEPTH);
+    }
+    for (int i = 0;; i = (i + 1) % NOISY_CONNECTIONS) {
+        if (gate_read_response(tls[i], 60000, NULL) < 0)
+            _exit(1);
+        send_frames(tls[i], 1);
+    }
+}
+
+static void serve_two_clients_with_little_room(void)
+{
+    lab_write_policy(&lab.lab, "  - {name: noisy, tls_san: " NOISY ", acts_as: [\"" LAB_A
+                               "\"], may: [initiate]}\n"
+                               "  - {name: modest, tls_san: " MODEST ", acts_as: [\"" LAB_A
+                               "\"], may: [initiate]}\n");
+    cr_assert_eq(lab_stop(&lab.lab, SIGTERM), 0);
+    FILE *config = fopen(lab.lab.config, "a");
+    cr_assert_not_null(config);
+    cr_assert_gt(fputs("workers: 1\nqueue: 16\n", config), 0);
+    cr_assert_eq(fclose(config), 0);
+    lab_start(&lab.lab);
+    (void)pki_issue(&lab.pki, "noisy", "DNS:" NOISY, -HOUR, HOUR);
+    (void)pki_issue(&lab.pki, "modest", "DNS:" MODEST, -HOUR, HOUR);
+}
+
+Test(gate, a_noisy_client_does_not_take_the_room_of_another_behind_the_same_gate)
+{
+    serve_two_clients_with_little_room();
+    pid_t noisy = fork();
+    if (noisy == 0)
+        make_noise();
+    cr_assert(gate_file_gets(lab.lab.audit, "\"result\":\"OVERLOADED\""));
+    SSL *modest = gate_handshake(&lab, &gate, TLS1_3_VERSION, NULL, "modest");
+    cr_assert_not_null(modest);
+    for (int burst = 0; burst < BURSTS; burst++) {
+        send_frames(modest, BURST);
+        for (int i = 0; i < BURST; i++)
+            cr_expect_eq(gate_read_response(modest, 60000, NULL), MIKEYD_OK);
+    }
+    gate_hang_up(modest);
+    cr_expect_eq(waitpid(noisy, NULL, WNOHANG), 0, "it was noisy to the end");
+    (void)kill(noisy, SIGKILL);
+    (void)waitpid(noisy, NULL, 0);
+}
