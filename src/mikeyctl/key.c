@@ -23,6 +23,7 @@ static const char synopsis[] =
     "  trust    --with LABEL --public-key PEM --so-pin-file F\n"
     "  derive   [--name N] [--generation G] [--delete-main] [--dry-run]\n"
     "  list     [--kind K] [--name N]\n"
+    "  inventory [--kind K] [--name N] [--csv|--json]\n"
     "  check\n"
     "  destroy  --kind K --name N --generation G [--yes]\n"
     "  release-store   the next daemon that starts has the token, with its own replay store\n"
@@ -54,7 +55,8 @@ enum {
     GIVEN_PIN_FILE = 1 << 22,
     GIVEN_AUDIT = 1 << 23,
     GIVEN_JSON = 1 << 24,
-    GIVEN_HELP = 1 << 25
+    GIVEN_HELP = 1 << 25,
+    GIVEN_CSV = 1 << 26
 };
 
 #define GIVEN_ALWAYS                                                                               \
@@ -87,6 +89,7 @@ static const struct option long_options[] = {
     {"pin-file", required_argument, NULL, GIVEN_PIN_FILE},
     {"audit", required_argument, NULL, GIVEN_AUDIT},
     {"json", no_argument, NULL, GIVEN_JSON},
+    {"csv", no_argument, NULL, GIVEN_CSV},
     {"help", no_argument, NULL, GIVEN_HELP},
     {NULL, 0, NULL, 0},
 };
@@ -111,6 +114,7 @@ static const struct command {
     {"derive", key_derive, 0,
      GIVEN_NAME | GIVEN_GENERATION | GIVEN_DELETE_MAIN | GIVEN_DRY_RUN | GIVEN_MODIFIABLE},
     {"list", key_list, 0, GIVEN_KIND | GIVEN_NAME},
+    {"inventory", key_inventory, 0, GIVEN_KIND | GIVEN_NAME | GIVEN_CSV},
     {"check", key_check, 0, 0},
     {"destroy", key_destroy, GIVEN_KIND | GIVEN_NAME | GIVEN_GENERATION, GIVEN_YES},
     {"release-store", key_release_store, 0, 0},
@@ -202,6 +206,8 @@ static bool *flag_of(struct key_options *options, int option)
         return &options->yes;
     case GIVEN_JSON:
         return &options->json;
+    case GIVEN_CSV:
+        return &options->csv;
     default:
         return NULL;
     }

@@ -31,7 +31,7 @@ struct key_options {
     const char *in[TOKEN_BLOCKS_MAX];
     size_t in_count;
     const char *out, *public_key;
-    bool for_transport, modifiable, insecure_plaintext, delete_main, dry_run, yes, json;
+    bool for_transport, modifiable, insecure_plaintext, delete_main, dry_run, yes, json, csv;
 };
 
 int key_generate(const struct key_options *options);
@@ -41,6 +41,7 @@ int key_wrap(const struct key_options *options);
 int key_trust(const struct key_options *options);
 int key_derive(const struct key_options *options);
 int key_list(const struct key_options *options);
+int key_inventory(const struct key_options *options);
 int key_check(const struct key_options *options);
 int key_destroy(const struct key_options *options);
 int key_release_store(const struct key_options *options);

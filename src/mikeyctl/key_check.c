@@ -7,125 +7,8 @@
 
 #include "base/clock.h"
 #include "mikeyctl/key_pairs.h"
+#include "mikeyctl/key_view.h"
 #include "policy/findings.h"
-
-/* ---- one key as text ---- */
-
-static void append(char *text, size_t cap, const char *separator, const char *more)
-{
-    const size_t len = strlen(text);
-    (void)snprintf(text + len, cap - len, "%s%s", len == 0 ? "" : separator, more);
-}
-
-static void flags_text(const struct provision_view *view, char *out, size_t cap)
-{
-    const struct {
-        bool on;
-        const char *name;
-    } flags[] = {
-        {view->sensitive, "sensitive"},
-        {view->private_object, "private"},
-        {view->extractable, "EXTRACTABLE"},
-        {view->wrap_with_trusted, "wrap-with-trusted"},
-        {view->modifiable, "MODIFIABLE"},
-        {view->readable, "READABLE"},
-        {view->sign, "sign"},
-        {view->derive, "derive"},
-        {view->wrap, "WRAP"},
-        {view->unwrap, "UNWRAP"},
-        {view->encrypt, "ENCRYPT"},
-        {view->decrypt, "DECRYPT"},
-        {view->never_left, "never-left"},
-    };
-    out[0] = '\0';
-    for (size_t i = 0; i < sizeof flags / sizeof flags[0]; i++) {
-        if (flags[i].on)
-            append(out, cap, ",", flags[i].name);
-    }
-}
-
-static void mechanisms_text(const struct provision_view *view, char *out, size_t cap)
-{
-    out[0] = '\0';
-    if (!view->has_mechanisms)
-        append(out, cap, "", "not kept by this token");
-    else if (view->mechanism_count == 0)
-        append(out, cap, "", "ANY");
-    for (size_t i = 0; view->has_mechanisms && i < view->mechanism_count; i++) {
-        const char *name = provision_mechanism_name(view->mechanisms[i]);
-        append(out, cap, ",", strncmp(name, "CKM_", 4) == 0 ? name + 4 : name);
-    }
-}
-
-struct key_text {
-    char flags[200], mechanisms[200], findings[600], dates[32];
-};
-
-static enum mikeyd_status key_texts(struct ceremony *ceremony, const struct token_key *key,
-                                    struct key_text *out, struct error *err)
-{
-    struct provision_view view = {0};
-    *out = (struct key_text){0};
-    /* A key that cannot be looked at (a half one) still has its findings. */
-    if (key->block_count != 0) {
-        enum mikeyd_status status = provision_view_key(ceremony->session, key, &view, err);
-        if (status != MIKEYD_OK)
-            return status;
-        flags_text(&view, out->flags, sizeof out->flags);
-        mechanisms_text(&view, out->mechanisms, sizeof out->mechanisms);
-    }
-    key_findings_text(key->findings, out->findings, sizeof out->findings);
-    if (key->start_date[0] != '\0' || key->end_date[0] != '\0')
-        (void)snprintf(out->dates, sizeof out->dates, "%s..%s", key->start_date, key->end_date);
-    return MIKEYD_OK;
-}
-
-/* Names of pair keys -> whose they are, for the pairs of the policy; NULL when there are none. */
-static enum mikeyd_status add_ends(void *context, const struct pair_view *pair, struct error *err)
-{
-    json_t *ends = json_pack("{s:s, s:s}", "initiator", pair->initiator->text, "responder",
-                             pair->responder->text);
-    return json_object_set_new(context, pair->importer.object_name, ends) == 0
-               ? MIKEYD_OK
-               : error_set(err, MIKEYD_INTERNAL, "out of memory");
-}
-
-static enum mikeyd_status find_ends(struct ceremony *ceremony, json_t *ends, struct error *err)
-{
-    enum mikeyd_status status = MIKEYD_OK;
-    for (size_t i = 0; i < policy_key_count(ceremony->policy) && status == MIKEYD_OK; i++) {
-        const struct policy_key *key = policy_key_at(ceremony->policy, i);
-        unsigned generations[2];
-        if (key->kind != POLICY_KEY_EPSK)
-            continue;
-        const size_t count = pairs_generations(key, clock_unix_now(), generations);
-        for (size_t g = 0; g < count && status == MIKEYD_OK; g++)
-            status = pairs_each(ceremony, key, generations[g], add_ends, ends, err);
-    }
-    return status;
-}
-
-static bool is_wanted(const struct key_options *options, const struct token_key *key)
-{
-    return key->present &&
-           (options->kind == NULL || strcmp(options->kind, token_kind_name(key->kind)) == 0) &&
-           (options->name == NULL || strcmp(options->name, key->name) == 0);
-}
-
-static json_t *key_json(const struct ceremony *ceremony, const struct token_key *key,
-                        const struct key_text *text, json_t *ends)
-{
-    json_t *object =
-        json_pack("{s:s, s:s, s:s, s:I, s:I, s:I, s:s, s:s, s:s, s:s, s:s, s:b}", "token",
-                  ceremony->facts.label, "kind", token_kind_name(key->kind), "name", key->name,
-                  "generation", (json_int_t)key->generation, "bits", (json_int_t)key->bits,
-                  "objects", (json_int_t)key->block_count, "flags", text->flags, "mechanisms",
-                  text->mechanisms, "start_date", key->start_date, "end_date", key->end_date,
-                  "findings", text->findings, "usable", (key->findings & KEY_FINDING_FATAL) == 0);
-    if (object != NULL && ends != NULL)
-        (void)json_object_update(object, ends);
-    return object;
-}
 
 /* The length of a secret key, or of the EPSK behind it; the audit key is told by its kind. */
 static const char *bits_text(const struct token_key *key, char text[12])
@@ -137,7 +20,7 @@ static const char *bits_text(const struct token_key *key, char text[12])
 }
 
 /* ends: of a pair key that the policy has, or NULL. */
-static void print_key(const struct token_key *key, const struct key_text *text, json_t *ends)
+static void print_key(const struct token_key *key, const struct key_text *text, const json_t *ends)
 {
     char bits[12];
     (void)printf("%-6s %-37s %3u %5s %-21s %s | %s%s%s", token_kind_name(key->kind), key->name,
@@ -150,23 +33,22 @@ static void print_key(const struct token_key *key, const struct key_text *text, 
     (void)printf("\n");
 }
 
-static enum mikeyd_status show_all(struct ceremony *ceremony, json_t *keys, json_t *ends,
-                                   struct error *err)
+static enum mikeyd_status show_all(struct ceremony *ceremony, json_t *keys,
+                                   const struct pair_names *names, struct error *err)
 {
     const struct key_options *options = ceremony->options;
     for (size_t i = 0; i < token_key_count(ceremony->token); i++) {
         const struct token_key *key = token_key_at(ceremony->token, i);
         struct key_text text;
-        if (!is_wanted(options, key))
+        if (!key_is_wanted(options, key))
             continue;
-        enum mikeyd_status status = key_texts(ceremony, key, &text, err);
+        enum mikeyd_status status = key_texts(ceremony, key, names, &text, err);
         if (status != MIKEYD_OK)
             return status;
-        json_t *of_key = key->kind == TOKEN_PAIR ? json_object_get(ends, key->name) : NULL;
         if (options->json)
-            (void)json_array_append_new(keys, key_json(ceremony, key, &text, of_key));
+            (void)json_array_append_new(keys, key_json(ceremony, key, &text));
         else
-            print_key(key, &text, of_key);
+            print_key(key, &text, text.ends);
     }
     return MIKEYD_OK;
 }
@@ -179,11 +61,12 @@ static enum mikeyd_status show_keys(struct ceremony *ceremony, json_t *keys, str
                      ceremony->facts.label, ceremony->facts.manufacturer,
                      ceremony->facts.hkdf ? "yes" : "no", ceremony->facts.prf_derive ? "yes" : "no",
                      "KIND", "NAME", "GEN", "BITS", "DATES", "FLAGS | MECHANISMS | FINDINGS");
-    json_t *ends = json_object();
-    enum mikeyd_status status = find_ends(ceremony, ends, err);
+    struct pair_names *names = pair_names_make();
+    enum mikeyd_status status = names == NULL ? error_set(err, MIKEYD_INTERNAL, "out of memory")
+                                              : pair_names_add_policy(names, ceremony->policy, err);
     if (status == MIKEYD_OK)
-        status = show_all(ceremony, keys, ends, err);
-    json_decref(ends);
+        status = show_all(ceremony, keys, names, err);
+    pair_names_free(names);
     return status;
 }
 

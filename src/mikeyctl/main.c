@@ -17,7 +17,7 @@ static const char synopsis[] =
     "  status                                     state of the daemon\n"
     "  decode B64|HEX|@FILE                       dissect a MIKEY message\n"
     "  sdp SDP|@FILE                              which message is whose, and what changes\n"
-    "  key generate|import|unwrap|wrap|derive|list|check|destroy\n"
+    "  key generate|import|unwrap|wrap|derive|list|inventory|check|destroy\n"
     "  policy check FILE [--token] [--report]\n"
     "  token compat                               what a token does, and its lines of mikeyd.yaml\n"
     "  audit verify|query|export|follow|report|export-key ...";
