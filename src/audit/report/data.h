@@ -11,6 +11,7 @@
 #define REPORT_OUTAGES 200
 #define REPORT_STEPS 500 /* ceremony steps shown */
 #define REPORT_EVENTS 300
+#define REPORT_RELEASES 60 /* the latest */
 #define REPORT_POLICIES 64
 #define REPORT_NAME 160
 
@@ -43,6 +44,16 @@ struct report_event {
     char detail[240];
 };
 
+/* Session keys that went to a client. */
+struct report_release {
+    char time[CLOCK_TEXT];
+    char client[64];
+    char from[REPORT_NAME], to[REPORT_NAME];
+    char key[REPORT_NAME];
+    char reference[REPORT_NAME]; /* the client's name for the call */
+    uint64_t keys, sequence;
+};
+
 struct report_policy {
     char sha256[65];
     char first[CLOCK_TEXT], last[CLOCK_TEXT];
@@ -73,6 +84,8 @@ struct audit_report {
     struct report_event events[REPORT_EVENTS]; /* start, stop, reload, recovered ... */
     size_t event_count;
     uint64_t events_total;
+    struct report_release releases[REPORT_RELEASES]; /* a ring: the next one goes to [total % N] */
+    uint64_t releases_total;
     struct report_policy policies[REPORT_POLICIES];
     size_t policy_count;
     int64_t first_s, last_s; /* Unix seconds of the first and last record with a time */

@@ -100,6 +100,43 @@ static void write_users(FILE *out, const struct audit_report *report)
     html_markup(out, "</tbody></table>\n");
 }
 
+static void write_release(FILE *out, const struct report_release *release)
+{
+    char text[32];
+    html_row(out);
+    html_cell(out, "t", report_time(release->time, text));
+    html_cell(out, NULL, release->client);
+    html_cell_open(out, NULL);
+    html_text(out, release->from);
+    html_markup(out, " &rarr; ");
+    html_text(out, release->to);
+    html_markup(out, "</td>");
+    html_cell(out, NULL, release->reference);
+    html_cell(out, NULL, release->key);
+    html_count_cell(out, release->keys);
+    html_count_cell(out, release->sequence);
+    html_markup(out, "</tr>\n");
+}
+
+/* Newest first. */
+static void write_releases(FILE *out, const struct audit_report *report)
+{
+    const uint64_t total = report->releases_total;
+    const uint64_t shown = total < REPORT_RELEASES ? total : REPORT_RELEASES;
+    if (total == 0)
+        return;
+    html_markup(out, "<h3>Latest releases of keys</h3>\n");
+    (void)fprintf(out,
+                  "<p class=\"soft\">The last %" PRIu64 " of %" PRIu64
+                  ". Any other: mikeyctl audit query.</p>\n",
+                  shown, total);
+    html_table(out, (const char *const[]){"Time", "Client", "Pair", "Call", "Key", "#Keys",
+                                          "#Record", NULL});
+    for (uint64_t i = 1; i <= shown; i++)
+        write_release(out, &report->releases[(total - i) % REPORT_RELEASES]);
+    html_markup(out, "</tbody></table>\n");
+}
+
 void report_write_exchanges(FILE *out, const struct audit_report *report)
 {
     char count[32];
@@ -122,6 +159,7 @@ void report_write_exchanges(FILE *out, const struct audit_report *report)
         html_markup(out, " exchanges.</p>\n");
     }
     write_users(out, report);
+    write_releases(out, report);
     write_pairs(out, report);
     html_markup(out, "</section>\n");
 }

@@ -205,6 +205,21 @@ static void add_event(struct report_event *list, size_t cap, size_t *count, cons
     fill_event(&list[(*count)++], record, event);
 }
 
+static void add_release(struct audit_report *report, const json_t *record)
+{
+    if (number(record, "keys") == 0)
+        return;
+    struct report_release *release = &report->releases[report->releases_total++ % REPORT_RELEASES];
+    COPY(release->time, field(record, "time"));
+    COPY(release->client, field(record, "client"));
+    COPY(release->from, field(record, "from"));
+    COPY(release->to, field(record, "to"));
+    COPY(release->key, field(record, "key"));
+    COPY(release->reference, field(record, "reference"));
+    release->keys = number(record, "keys");
+    release->sequence = number(record, "seq");
+}
+
 static void add_policy(struct audit_report *report, const json_t *record)
 {
     const char *sha256 = field(record, "policy");
@@ -247,6 +262,7 @@ void audit_report_add(void *context, const json_t *record, bool verifies)
         return;
     report->by_event[event]++;
     add_policy(report, record);
+    add_release(report, record);
     switch (event) {
     case AUDIT_INITIATE:
     case AUDIT_RESPOND:

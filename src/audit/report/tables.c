@@ -156,7 +156,22 @@ static void write_pair_ends(FILE *out, const json_t *key)
     html_markup(out, "<br><span class=\"soft\">");
 }
 
-/* One key of `mikeyctl key check --json`. */
+/* After SP 800-57, when the listing has it. */
+static void write_state(FILE *out, const json_t *key)
+{
+    const char *state = text_of(key, "state");
+    html_cell_open(out, NULL);
+    if (state[0] != '\0')
+        tag(out, strcmp(state, "active") == 0 ? "good" : "plain", state);
+    if (text_of(key, "state_why")[0] != '\0') {
+        html_markup(out, " <span class=\"soft\">");
+        html_text(out, text_of(key, "state_why"));
+        html_markup(out, "</span>");
+    }
+    html_markup(out, "</td>");
+}
+
+/* One key of `mikeyctl key check --json`, or of `key inventory --json`. */
 static void write_key(FILE *out, const json_t *key)
 {
     char text[REPORT_NAME];
@@ -177,6 +192,7 @@ static void write_key(FILE *out, const json_t *key)
     (void)snprintf(text, sizeof text, "%s%s%s", text_of(key, "start_date"),
                    text_of(key, "end_date")[0] == '\0' ? "" : " to ", text_of(key, "end_date"));
     html_cell(out, NULL, text);
+    write_state(out, key);
     html_cell_open(out, NULL);
     if (!json_is_true(json_object_get(key, "usable"))) {
         tag(out, "bad", "refused");
@@ -215,7 +231,7 @@ static void write_key_table(FILE *out, const json_t *listing)
     json_t *key;
     html_markup(out, "<h3>In the token</h3>\n");
     html_table(out, (const char *const[]){"Kind", "Key", "Token", "#Bits", "Flags", "Mechanisms",
-                                          "Valid", "Findings", NULL});
+                                          "Valid", "State", "Findings", NULL});
     json_array_foreach(keys, index, key)
     {
         write_key(out, key);
@@ -224,7 +240,25 @@ static void write_key_table(FILE *out, const json_t *listing)
     write_key_findings(out, json_object_get(listing, "findings"));
 }
 
-static void write_steps(FILE *out, const struct audit_report *report)
+/* "NAME/GENERATION", with the pair whose it is in front. */
+static void write_step_key(FILE *out, const char *text, const json_t *keys)
+{
+    const size_t len = strcspn(text, "/");
+    const json_t *found = NULL, *key;
+    size_t index;
+    json_array_foreach(keys, index, key)
+    {
+        const char *name = text_of(key, "name");
+        if (strlen(name) == len && strncmp(name, text, len) == 0)
+            found = key;
+    }
+    write_pair_ends(out, found);
+    html_text(out, text);
+    html_markup(out, text_of(found, "initiator")[0] == '\0' ? "</td>" : "</span></td>");
+}
+
+static void write_steps(FILE *out, const struct audit_report *report,
+                        const struct audit_report_input *input)
 {
     html_markup(out, "<h3>Ceremony</h3>\n");
     if (report->step_count == 0) {
@@ -241,7 +275,8 @@ static void write_steps(FILE *out, const struct audit_report *report)
         html_row(out);
         html_cell(out, "t", report_time(step->time, time));
         html_cell(out, "t", audit_event_name(step->event));
-        html_cell(out, NULL, step->key);
+        html_cell_open(out, NULL);
+        write_step_key(out, step->key, json_object_get(input->keys, "keys"));
         html_cell(out, NULL, step->client);
         html_cell_open(out, NULL);
         tag(out, strcmp(step->result, "OK") == 0 ? "good" : "bad", step->result);
@@ -262,6 +297,6 @@ void report_write_keys(FILE *out, const struct audit_report *report,
         html_markup(out, "<p class=\"soft\">No key listing was given: attributes of the objects in "
                          "the token are not part of this report.</p>\n");
     }
-    write_steps(out, report);
+    write_steps(out, report, input);
     html_markup(out, "</section>\n");
 }

@@ -132,6 +132,7 @@ static void exchange(struct story *story, size_t from, size_t to, int day)
                                         .suites = "AEAD_AES_256_GCM",
                                         .prf = "sign",
                                         .keys = 2,
+                                        .reference = "a84b4c76e66710@pc33 \"<x>\"",
                                         .policy_sha256 = policies[day >= 17]};
     write_record(story, &record, NULL);
     story->totals->exchanges++;
@@ -189,6 +190,8 @@ static void ceremony(struct story *story)
     event(story, AUDIT_KEY_DERIVE, MIKEYD_OK, "core/1", "12 pair keys");
     event(story, AUDIT_KEY_IMPORT, MIKEYD_POLICY, "legacy-pbx/1",
           "the policy allows wrapped keys only");
+    event(story, AUDIT_KEY_DESTROY, MIKEYD_OK, "core.b97aae2dcbeec3bd9e3ac7fe496efb57/1",
+          "pair, hsm-1");
     event(story, AUDIT_KEY_CHECK, MIKEYD_OK, NULL, "13 keys, no finding");
 }
 
@@ -204,9 +207,11 @@ static void write_side_files(const char *folder, EVP_PKEY *key)
     static const char format[] =
         "{\"token\":\"hsm-1\",\"kind\":\"%s\",\"name\":\"%s\",\"generation\":1,\"bits\":%d,"
         "\"objects\":1,\"flags\":\"sensitive private %s\",\"mechanisms\":\"%s\","
-        "\"start_date\":\"2026-06-01\",\"end_date\":\"%s\",\"findings\":\"%s\",\"usable\":%s}";
+        "\"start_date\":\"2026-06-01\",\"end_date\":\"%s\",\"findings\":\"%s\",\"usable\":%s,"
+        "\"state\":\"%s\",\"state_why\":\"by its dates\"}";
     (void)fprintf(file, "{\"clean\":false,\"keys\":[");
-    (void)fprintf(file, format, "epsk", "core", 256, "derive", "HKDF", "2027-06-01", "", "true");
+    (void)fprintf(file, format, "epsk", "core", 256, "derive", "HKDF", "2027-06-01", "", "true",
+                  "active");
     (void)fputc(',', file);
     (void)fprintf(file,
                   "{\"token\":\"hsm-1\",\"kind\":\"pair\",\"name\":\"core."
@@ -215,7 +220,7 @@ static void write_side_files(const char *folder, EVP_PKEY *key)
                   "\"end_date\":\"\",\"findings\":\"\",\"usable\":true,\"initiator\":"
                   "\"sip:sbc-a@carrier.example\",\"responder\":\"sip:sbc-b@carrier.example\"},");
     (void)fprintf(file, format, "psk", "legacy-pbx", 112, "sign", "SHA1-HMAC, SHA256-HMAC", "",
-                  "<b>no end date</b>", "false");
+                  "<b>no end date</b>", "false", "deactivated");
     (void)fprintf(file, "],\"findings\":[{\"token\":\"hsm-1\",\"rule\":\"RFC9257-6-1-LENGTH\","
                         "\"severity\":\"error\",\"text\":\"legacy-pbx/1 has 112 bits\"}]}\n");
     cr_assert_eq(fclose(file), 0);

@@ -105,6 +105,21 @@ Test(audit_report, shows_the_totals_of_the_log, .init = enter, .fini = leave)
     free(page);
 }
 
+Test(audit_report, names_calls_pairs_and_states, .init = enter, .fini = leave)
+{
+    make_report();
+    char *page = read_text("report.html");
+    cr_assert_not_null(strstr(page, ">a84b4c76e66710@pc33 &quot;&lt;x&gt;&quot;</td>"),
+                       "the call's reference");
+    cr_assert_not_null(strstr(page, "<span class=\"tag good\">active</span>"));
+    cr_assert_not_null(strstr(page, "<span class=\"tag plain\">deactivated</span>"));
+    const char *step = strstr(page, ">key_destroy</td>");
+    cr_assert_not_null(step);
+    const char *pair = strstr(step, "sip:sbc-a@carrier.example &rarr; sip:sbc-b@carrier.example");
+    cr_assert(pair != NULL && pair < strstr(step, "</tr>"), "the pair of a destroyed pair key");
+    free(page);
+}
+
 Test(audit_report, fetches_and_runs_nothing, .init = enter, .fini = leave)
 {
     make_report();
