@@ -3,6 +3,7 @@
 #include <stdlib.h>
 
 #include "mikeyctl/audit_command.h"
+#include "mikeyctl/progress.h"
 
 static json_t *problem_json(const struct audit_problem *problem)
 {
@@ -108,9 +109,22 @@ static void print_verdict(const struct audit_verdict *verdict)
         (void)printf("... and %" PRIu64 " more\n", found - verdict->problem_count);
 }
 
+static void tell(void *context, uint64_t done, uint64_t total)
+{
+    struct progress *progress = context;
+    progress->total = total;
+    progress_set(progress, done);
+    if (done >= total)
+        progress_end(progress);
+}
+
 struct audit_verify_options audit_verify_options_of(const struct audit_arguments *arguments)
 {
-    return (struct audit_verify_options){.files = arguments->files,
+    static struct progress progress = {.what = "verifying", .unit = " kB", .scale = 1000};
+    progress.prints_lines = arguments->html == NULL;
+    return (struct audit_verify_options){.progress = tell,
+                                         .progress_context = &progress,
+                                         .files = arguments->files,
                                          .file_count = arguments->file_count,
                                          .public_keys = arguments->public_keys,
                                          .public_key_count = arguments->public_key_count,

@@ -5,6 +5,7 @@
 
 #include "base/clock.h"
 #include "mikeyctl/key_pairs.h"
+#include "mikeyctl/progress.h"
 
 struct derivation {
     struct ceremony *ceremony;
@@ -12,6 +13,8 @@ struct derivation {
     const struct token_key *source;
     unsigned generation;
     size_t made, present;
+    size_t seen; /* made, present or missing */
+    struct progress progress;
     json_t *pairs; /* what was done, one object a pair */
 };
 
@@ -19,6 +22,7 @@ static void derivation_tell(struct derivation *derivation, const struct pair_vie
                             const char *done)
 {
     const struct key_options *options = derivation->ceremony->options;
+    progress_set(&derivation->progress, ++derivation->seen);
     if (options->json) {
         (void)json_array_append_new(
             derivation->pairs,
@@ -179,6 +183,7 @@ static enum mikeyd_status derive_generation(struct ceremony *ceremony, const str
         .key = key,
         .source = pairs_main_key(ceremony, key, generation),
         .generation = generation,
+        .progress = {.what = "deriving pair keys", .unit = "", .scale = 1, .prints_lines = true},
     };
     struct pairs_count count;
     enum mikeyd_status status = pairs_count(ceremony, key, generation, &count, err);
@@ -199,7 +204,10 @@ static enum mikeyd_status derive_generation(struct ceremony *ceremony, const str
         return error_set(err, MIKEYD_POLICY, "the policy does not say delete_main: true for key %s",
                          key->name);
     derivation.pairs = json_array();
+    derivation.progress.total = count.pairs;
+    progress_set(&derivation.progress, 0);
     status = pairs_each(ceremony, key, generation, derive_pair, &derivation, err);
+    progress_end(&derivation.progress);
     if (status == MIKEYD_OK && derivation.made != 0)
         status = confirm_pairs(&derivation, err);
     const bool delete_it = options->delete_main && !options->dry_run && derivation.source != NULL;

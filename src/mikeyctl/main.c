@@ -7,12 +7,14 @@
 
 #include "base/output.h"
 #include "mikeyctl/ctl.h"
+#include "mikeyctl/progress.h"
 
 #define DEFAULT_SOCKET "/run/mikeyd/mikeyd.sock"
 #define DEFAULT_CONFIG "/etc/mikeyd/mikeyd.yaml"
 
 static const char synopsis[] =
-    "mikeyctl [--socket PATH | --connect ADDRESS] [--config FILE] [--json] COMMAND ...\n"
+    "mikeyctl [--socket PATH | --connect ADDRESS] [--config FILE] [--json] [--progress] COMMAND "
+    "...\n"
     "  exchange initiate|respond|confirm|update   a key exchange through the daemon\n"
     "  status                                     state of the daemon\n"
     "  decode B64|HEX|@FILE                       dissect a MIKEY message\n"
@@ -36,14 +38,31 @@ static const char *environment_or(const char *name, const char *otherwise)
     return value == NULL || value[0] == '\0' ? otherwise : value;
 }
 
+static bool has_word(int argc, char **argv, const char *word)
+{
+    for (int i = 0; i < argc && strcmp(argv[i], "--") != 0; i++) {
+        if (strcmp(argv[i], word) == 0)
+            return true;
+    }
+    return false;
+}
+
 static int run(int argc, char **argv)
 {
-    enum { OPTION_SOCKET = 1000, OPTION_CONNECT, OPTION_CONFIG, OPTION_JSON, OPTION_VERSION };
+    enum {
+        OPTION_SOCKET = 1000,
+        OPTION_CONNECT,
+        OPTION_CONFIG,
+        OPTION_JSON,
+        OPTION_PROGRESS,
+        OPTION_VERSION
+    };
     static const struct option options[] = {
         {"socket", required_argument, NULL, OPTION_SOCKET},
         {"connect", required_argument, NULL, OPTION_CONNECT},
         {"config", required_argument, NULL, OPTION_CONFIG},
         {"json", no_argument, NULL, OPTION_JSON},
+        {"progress", no_argument, NULL, OPTION_PROGRESS},
         {"version", no_argument, NULL, OPTION_VERSION},
         {"help", no_argument, NULL, 'h'},
         {NULL, 0, NULL, 0},
@@ -69,6 +88,9 @@ static int run(int argc, char **argv)
         case OPTION_JSON:
             ctl.json = true;
             break;
+        case OPTION_PROGRESS:
+            progress_always();
+            break;
         case OPTION_VERSION:
             (void)printf("mikeyctl %s\n", MIKEYD_VERSION);
             return 0;
@@ -82,6 +104,10 @@ static int run(int argc, char **argv)
     if (optind >= argc)
         return ctl_usage(synopsis, "no command given");
 
+    /* Every command takes it behind its name as well. */
+    ctl.json = ctl.json || has_word(argc - optind, argv + optind, "--json");
+    if (ctl.json)
+        progress_never();
     if (ctl.json || strcmp(argv[optind], "exchange") == 0)
         ctl_errors_as_json();
     for (size_t i = 0; i < sizeof commands / sizeof commands[0]; i++) {

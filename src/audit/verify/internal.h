@@ -44,6 +44,7 @@ struct audit_verifier {
     const char *path; /* of the file being read; NULL: a stream */
     const char *file; /* its base name */
     struct audit_line_reader *reader;
+    uint64_t bytes_before, bytes_total; /* of the files before this one, of all */
     bool begun;
     struct audit_chain chain; /* of the record accepted last */
     bool loose;               /* that one was wrong by itself: whatever says it follows is let be */

@@ -81,6 +81,15 @@ static enum audit_line_kind next_line(const struct audit_verifier *v)
     return audit_line_next(reader);
 }
 
+/* Lines between two words about how far it is. */
+#define TELL_LINES 1024
+
+static void tell(const struct audit_verifier *v, uint64_t done)
+{
+    if (v->options->progress != NULL && v->bytes_total > 0)
+        v->options->progress(v->options->progress_context, done, v->bytes_total);
+}
+
 static void read_stream(struct audit_verifier *v, FILE *stream)
 {
     v->reader->stream = stream;
@@ -89,6 +98,8 @@ static void read_stream(struct audit_verifier *v, FILE *stream)
         enum audit_line_kind kind = next_line(v);
         if (kind == AUDIT_LINE_END)
             return;
+        if (v->reader->number % TELL_LINES == 1)
+            tell(v, v->bytes_before + (uint64_t)ftello(stream));
         const uint64_t want = v->begun ? v->chain.sequence + 1 : 0;
         if (kind == AUDIT_LINE_UNFINISHED) {
             audit_problem_add(v, AUDIT_TRUNCATED, false, v->reader->number, want,
@@ -233,6 +244,8 @@ static enum mikeyd_status read_file(struct audit_verifier *v, const char *path, 
     const char *slash = strrchr(path, '/');
     v->file = slash == NULL ? path : slash + 1;
     read_stream(v, stream);
+    const off_t end = ftello(stream);
+    v->bytes_before += end > 0 ? (uint64_t)end : 0;
     bool failed = ferror(stream) != 0;
     *written_now = audit_file_has_writer(path);
     (void)fclose(stream);
@@ -246,8 +259,12 @@ static enum mikeyd_status read_files(struct audit_verifier *v, char *const *path
                                      bool *written_now, struct error *err)
 {
     enum mikeyd_status status = MIKEYD_OK;
+    struct stat info;
+    for (size_t i = 0; i < count; i++)
+        v->bytes_total += stat(paths[i], &info) == 0 ? (uint64_t)info.st_size : 0;
     for (size_t i = 0; i < count && status == MIKEYD_OK; i++)
         status = read_file(v, paths[i], written_now, err);
+    tell(v, v->bytes_total);
     return status;
 }
 
@@ -277,6 +294,7 @@ static enum mikeyd_status verify_ceremony(struct audit_verifier *v, const struct
     struct audit_verify_options options = *v->options;
     options.expect_sequence = 0;
     options.anchor = NULL;
+    options.progress = NULL;
     struct audit_verdict *verdict = calloc(1, sizeof *verdict);
     if (verdict == NULL)
         return error_set(err, MIKEYD_INTERNAL, "out of memory");

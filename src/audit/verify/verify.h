@@ -53,6 +53,10 @@ struct audit_verify_options {
      * is wrong with it or in front of it. May be NULL. */
     void (*visit)(void *context, const json_t *record, bool verifies);
     void *visit_context;
+    /* Bytes of the log that are read, and to be read, the ceremony's not counted; done is total at
+     * the end. May be NULL. */
+    void (*progress)(void *context, uint64_t done, uint64_t total);
+    void *progress_context;
 };
 
 struct audit_verdict {

@@ -131,3 +131,13 @@ Test(key_inventory, names_the_pairs_of_ceremony_records)
     cr_assert_str_eq(lab_text(json_object_get(record, "pair"), "initiator"), LAB_A);
     json_decref(answer);
 }
+
+Test(key_inventory, derivation_tells_how_far_it_is_when_asked)
+{
+    cr_assert_eq(lab_run(&lab, (const char *const[]){MIKEYCTL_PROGRAM, "--progress", "--config",
+                                                     lab.ceremony, "key", "derive", NULL}),
+                 0);
+    char *text = lab_output(&lab);
+    cr_assert_not_null(strstr(text, "deriving pair keys: 1 of 1, "), "%s", text);
+    free(text);
+}

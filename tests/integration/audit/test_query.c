@@ -109,3 +109,18 @@ Test(audit_query, questions_that_mean_nothing_are_usage_errors)
     cr_assert_str_eq(lab_text(json_object_get(answer, "error"), "code"), "INVALID_ARGUMENT");
     json_decref(answer);
 }
+
+/* Told to a terminal, or when asked for; never beside JSON. */
+Test(audit_query, progress_is_told_on_stderr_when_asked_for)
+{
+    cr_assert_eq(shell("$MIKEYCTL --progress audit verify $LOG 2>&1 >/dev/null | "
+                       "grep -qE '^verifying: ([0-9]+) of \\1 kB, [0-9]+ kB/s$'"),
+                 0);
+    cr_assert_eq(shell("test -z \"$($MIKEYCTL audit verify $LOG 2>&1 >/dev/null)\""), 0);
+    cr_assert_eq(
+        shell("test -z \"$($MIKEYCTL --progress --json audit verify $LOG 2>&1 >/dev/null)\""), 0);
+    cr_assert_eq(shell("$MIKEYCTL audit verify $LOG --json --nonsense 2>/dev/null"), 1);
+    json_t *answer = lab_printed(&lab);
+    cr_assert_str_eq(lab_text(json_object_get(answer, "error"), "code"), "INVALID_ARGUMENT");
+    json_decref(answer);
+}
