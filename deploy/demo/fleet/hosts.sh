@@ -236,7 +236,7 @@ dir $host/sentinel
 protected-mode no
 sentinel monitor $service $(inner 1) $redis_port 2
 sentinel auth-pass $service $password
-sentinel down-after-milliseconds $service 1000
+sentinel down-after-milliseconds $service 2000
 sentinel failover-timeout $service 6000
 sentinel parallel-syncs $service 2
 EOT

@@ -211,7 +211,7 @@ prove() {
     printf -- '- %s\n' "${expected[@]}"
     printf -- '- again: offers made anew, because the answer to the first was lost with the process that gave it\n'
     printf -- '- without service: the longest time in which no call of one direction was completed, less the time of Sentinel\n'
-    printf -- '- Sentinel: from the fault until most Sentinels name a new primary (down-after-milliseconds is 1000)\n'
+    printf -- '- Sentinel: from the fault until most Sentinels name a new primary (down-after-milliseconds is 2000)\n'
     [ "$held" = yes ] || fail "not all goals held"
     echo "All goals held."
 }
