@@ -40,7 +40,7 @@ Test(unit, exposure_is_one_and_a_half_at_most)
 
 Test(unit, exposure_of_the_follower_is_one_and_a_half_at_most)
 {
-    const double exposure = exposure_of("mikeyd-audit-follower.service");
+    const double exposure = exposure_of(UNITS "mikeyd-audit-follower.service");
     cr_assert_leq(exposure, 1.5, "%.1f", exposure);
 }
 
