@@ -3,6 +3,7 @@
 #include <time.h>
 
 #include "base/clock.h"
+#include "base/log.h"
 #include "pkcs11/token/internal.h"
 
 /* ---- one session */
@@ -56,10 +57,32 @@ CK_RV token_session_open(struct token_session *session)
     return CKR_OK;
 }
 
+static bool may_be_open(CK_RV rv)
+{
+    return rv != CKR_OK && rv != CKR_SESSION_HANDLE_INVALID && rv != CKR_SESSION_CLOSED &&
+           rv != CKR_CRYPTOKI_NOT_INITIALIZED && rv != CKR_TOKEN_NOT_PRESENT &&
+           rv != CKR_DEVICE_REMOVED;
+}
+
+/*
+ * Whatever the token's trouble was, a second call may close it; at once, because later the number
+ * may name another session. One that stays open counts against the token's sessions until the
+ * module begins anew, which the operator should know.
+ */
+static void close_handle(const struct token *token, CK_SESSION_HANDLE handle)
+{
+    if (token->f->C_CloseSession(handle) == CKR_OK)
+        return;
+    const CK_RV rv = token->f->C_CloseSession(handle);
+    if (may_be_open(rv))
+        log_warning("token %s: C_CloseSession: %s: a session may stay open", token->label,
+                    ckr_name(rv));
+}
+
 void token_session_drop(struct token_session *session)
 {
     if (session->handle != CK_INVALID_HANDLE)
-        (void)session->token->f->C_CloseSession(session->handle);
+        close_handle(session->token, session->handle);
     token_session_forget(session);
 }
 
