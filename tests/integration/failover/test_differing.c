@@ -68,29 +68,45 @@ static void remove_lab(void)
 
 TestSuite(differing, .init = make_lab, .fini = remove_lab, .timeout = 120);
 
-/* The second token's state, and why; free() it. */
-static char *state_of_copy(mikeyd_client *client)
+/* Both tokens' states, and why, as "closed: , differs: token ..."; free() it. Whichever serves first
+ * is what the other one is held against. */
+static char *states_of_tokens(mikeyd_client *client)
 {
     char *text = NULL, *said = NULL;
     cr_assert_eq(mikeyd_client_status(client, false, &text), MIKEYD_OK);
     json_t *status = json_loads(text, 0, NULL);
-    const json_t *member = json_array_get(json_object_get(status, "tokens"), 1);
-    cr_assert_gt(asprintf(&said, "%s: %s", json_string_value(json_object_get(member, "state")),
-                          json_string_value(json_object_get(member, "why"))),
+    const json_t *token[2], *tokens = json_object_get(status, "tokens");
+    for (size_t i = 0; i < 2; i++)
+        cr_assert_not_null(token[i] = json_array_get(tokens, i), "%s", text);
+    cr_assert_gt(asprintf(&said, "%s: %s, %s: %s",
+                          json_string_value(json_object_get(token[0], "state")),
+                          json_string_value(json_object_get(token[0], "why")),
+                          json_string_value(json_object_get(token[1], "state")),
+                          json_string_value(json_object_get(token[1], "why"))),
                  0);
     json_decref(status);
     free(text);
     return said;
 }
 
-static void wait_for_state(mikeyd_client *client, const char *expected)
+static bool one_differs(const char *said)
+{
+    const char *differs = strstr(said, "differs: ");
+    return differs != NULL && strstr(said, "closed: ") != NULL && strstr(differs, KEY) != NULL;
+}
+
+static bool both_serve(const char *said)
+{
+    return strcmp(said, "closed: , closed: ") == 0;
+}
+
+static void wait_until(mikeyd_client *client, bool (*is)(const char *), const char *what)
 {
     const int64_t begun = clock_monotonic_ms();
     for (;;) {
-        char *said = state_of_copy(client);
-        const bool there = strncmp(said, expected, strlen(expected)) == 0;
-        cr_assert(there || clock_monotonic_ms() - begun < FOUND_MS, "not %s, but %s", expected,
-                  said);
+        char *said = states_of_tokens(client);
+        const bool there = is(said);
+        cr_assert(there || clock_monotonic_ms() - begun < FOUND_MS, "not %s, but %s", what, said);
         free(said);
         if (there)
             return;
@@ -100,10 +116,7 @@ static void wait_for_state(mikeyd_client *client, const char *expected)
 
 static void expect_named(mikeyd_client *client)
 {
-    wait_for_state(client, "differs");
-    char *said = state_of_copy(client);
-    cr_assert_not_null(strstr(said, KEY), "%s", said);
-    free(said);
+    wait_until(client, one_differs, "one that differs in " KEY);
     cr_assert(lab_file_gets(lab.log, "has another key " KEY));
     cr_assert(lab_file_gets(lab.audit, "has another key " KEY));
     for (int i = 0; i < 10; i++)
@@ -119,7 +132,7 @@ Test(differing, key_is_named_and_its_token_serves_when_it_is_mended)
 
     replace_key_of_copy(of_the_group);
     cr_assert_eq(kill(lab.daemon, SIGHUP), 0);
-    wait_for_state(client, "closed");
+    wait_until(client, both_serve, "both serving");
     for (int i = 0; i < 10; i++)
         lab_exchange(client);
     mikeyd_client_close(client);
@@ -133,7 +146,7 @@ Test(differing, key_of_another_daemon_opens_nothing)
 {
     lab_start(&lab);
     mikeyd_client *client = lab_client(&lab);
-    wait_for_state(client, "closed");
+    wait_until(client, both_serve, "both serving");
     mikeyd_exchange *offer = NULL, *answer = NULL;
     cr_assert_eq(lab_initiate(client, &offer), MIKEYD_OK);
     mikeyd_client_close(client);
