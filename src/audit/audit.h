@@ -202,6 +202,12 @@ enum audit_fate audit_outcome(struct audit_log *log, uint64_t sequence);
 bool audit_healthy(struct audit_log *log);
 /* Blocks until durable or lost: for command line tools, start and stop. */
 enum mikeyd_status audit_wait(struct audit_log *log, uint64_t sequence, struct error *err);
+/*
+ * Requests that are being served and may yet append: so many more (or, negative, fewer). While there
+ * are any, a commit may wait for their records, until 1 ms after the last one began. Without this,
+ * none ever waits. Each that is announced must be taken back.
+ */
+void audit_expect(struct audit_log *log, int more);
 /* SIGHUP: reopen after an external rename, continuing the chain. */
 enum mikeyd_status audit_reopen(struct audit_log *log, struct error *err);
 

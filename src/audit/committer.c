@@ -66,6 +66,7 @@ enum mikeyd_status audit_commit_batch(struct audit_log *log, struct error *err)
     uint64_t before = log->file.durable;
     if (count == 0)
         return MIKEYD_OK;
+    log->gather_until_us = clock_monotonic_us() + AUDIT_GATHER_US;
     /* What is recovered passes over lost numbers; within a batch they are consecutive. */
     struct audit_chain chain = log->chain;
     enum mikeyd_status status = write_batch(log, &chain, err);
@@ -187,6 +188,21 @@ static void wait_for_work(struct audit_log *log)
     }
 }
 
+/* Those who are about to append share this flush, if they come soon. */
+static void gather(struct audit_log *log)
+{
+    const int64_t at = log->gather_until_us;
+    const struct timespec until = {.tv_sec = at / 1000000, .tv_nsec = (at % 1000000) * 1000};
+    int waited = 0;
+    if (log->queue.count == 0 || clock_monotonic_us() >= at)
+        return;
+    atomic_store(&log->gathering, true);
+    while (waited == 0 && atomic_load(&log->expected) > 0 && !log->closing &&
+           log->reopens_asked == log->reopens_done)
+        waited = pthread_cond_timedwait(&log->work, &log->lock, &until);
+    atomic_store(&log->gathering, false);
+}
+
 void audit_commit_queue(struct audit_log *log)
 {
     struct error err = {0};
@@ -256,6 +272,7 @@ void *audit_committer_run(void *context)
     for (;;) {
         pthread_mutex_lock(&log->lock);
         wait_for_work(log);
+        gather(log);
         bool closing = log->closing;
         pthread_mutex_unlock(&log->lock);
         if (closing)

@@ -113,6 +113,17 @@ void audit_refusal(struct audit_log *log, const struct audit_record *record)
         audit_suppress_count(log, record);
 }
 
+/* The committer says that it gathers before it looks at the number; here it is the other way round,
+ * so one of the two sees the other (sequentially consistent atomics). */
+void audit_expect(struct audit_log *log, int more)
+{
+    if (atomic_fetch_add(&log->expected, more) + more > 0 || !atomic_load(&log->gathering))
+        return;
+    pthread_mutex_lock(&log->lock);
+    pthread_cond_signal(&log->work);
+    pthread_mutex_unlock(&log->lock);
+}
+
 uint64_t audit_durable(struct audit_log *log)
 {
     return atomic_load(&log->durable);

@@ -30,6 +30,9 @@
 #define AUDIT_WRITE_BYTES (1U << 20)
 #define AUDIT_RETRY_MS 1000
 #define AUDIT_FLUSH_MS 1000
+/* From the begin of one commit to that of the next, while more records are expected. A flush costs
+ * processor time whatever it flushes: at 20,000 records a second, as much as the rest of a request. */
+#define AUDIT_GATHER_US 1000
 #define AUDIT_ORIGIN_MAX 128
 /* Longest record before it is sealed. */
 #define AUDIT_BODY_MAX (AUDIT_HEAD_MAX + AUDIT_ORIGIN_MAX + AUDIT_FIELDS_MAX)
@@ -89,6 +92,8 @@ struct audit_log {
     atomic_uint_fast64_t durable;
     atomic_bool healthy;
     atomic_bool any_lost;
+    atomic_int expected;   /* audit_expect() */
+    atomic_bool gathering; /* the committer waits until nothing is expected */
 
     /* the committer's own */
     pthread_t committer;
@@ -108,8 +113,9 @@ struct audit_log {
     int64_t retry_at_ms, failing_since_ms, rotate_not_before_ms, flush_at_ms;
     unsigned failed_tries;
     struct error failure;
-    uint64_t lost_psk_uses; /* of lost records, for the one that tells of them */
-    uint64_t uncovered;     /* durable records of others that no checkpoint covers */
+    uint64_t lost_psk_uses;  /* of lost records, for the one that tells of them */
+    uint64_t uncovered;      /* durable records of others that no checkpoint covers */
+    int64_t gather_until_us; /* a commit need not begin earlier while records are expected */
     int64_t opened_ms, checkpoint_at_ms, checkpoint_not_before_ms;
     bool signer_failing;
 

@@ -37,6 +37,11 @@ void release_gate_committed(void *context)
         mailbox_wake(gate->mailbox);
 }
 
+void release_gate_expect(struct release_gate *gate, int more)
+{
+    audit_expect(gate->audit, more);
+}
+
 void release_gate_hold(struct release_gate *gate, struct job *job)
 {
     (void)pthread_mutex_lock(&gate->mutex);

@@ -23,6 +23,9 @@ enum mikeyd_status release_gate_make(struct mailbox *mailbox, struct release_gat
 void release_gate_attach(struct release_gate *gate, struct audit_log *audit);
 /* For audit_options.committed; context: the gate. Does not block. */
 void release_gate_committed(void *gate);
+/* So many more requests (negative: fewer) are queued or served that may yet hand a reply in: the
+ * audit log's commits wait a little for company (audit_expect). Any thread. */
+void release_gate_expect(struct release_gate *gate, int more);
 /* Takes a packed reply with its audit_sequence. Any thread. */
 void release_gate_hold(struct release_gate *gate, struct job *job);
 /* All that may leave: what the mailbox has, and what was held and is decided now: on disk, or lost

@@ -138,6 +138,7 @@ static void work(struct worker *worker, struct job *job)
     atomic_store(&worker->current, job);
 
     job->status = serve(worker, job, request, &err);
+    release_gate_expect(worker->pool->config.gate, -1);
     job->hang_up = request == NULL;
     job->done_us = clock_monotonic_us();
     job->done_ms = job->done_us / 1000;
@@ -268,6 +269,7 @@ void worker_pool_submit(struct worker_pool *pool, struct job_list *list)
             job_list_append(list, without_room);
     }
     added -= list->count;
+    release_gate_expect(pool->config.gate, (int)added);
     /* Busy workers look at the queue by themselves when they are done. */
     for (size_t i = 0; i < added && i < pool->idle; i++)
         (void)pthread_cond_signal(&pool->filled);
@@ -288,7 +290,9 @@ void worker_pool_overdue(struct worker_pool *pool, int64_t deadline_ms,
             visit(context, job);
     }
     (void)pthread_mutex_lock(&pool->mutex);
+    const size_t before = late->count;
     fair_queue_take_late(pool->queue, deadline_ms, late);
+    release_gate_expect(pool->config.gate, -(int)(late->count - before));
     (void)pthread_mutex_unlock(&pool->mutex);
 }
 
